@@ -1,0 +1,116 @@
+/* buf.c -- pooled blocks of 2^n bytes.
+ *
+ * Owns    free blocks, one list a size, the link in the block itself. Blocks below a page come from malloc, larger
+ *         ones straight from mmap, so that what is given back is given back to the system.
+ * True    budget->used_bytes == the sum of all blocks handed out and not yet returned, of all pools
+ *         kept_bytes <= KEEP_BYTES
+ * Threads a pool belongs to one worker; the budget is shared and atomic.   Failure: NULL. */
+#include "buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define CLASS_MIN 8                /* 256 bytes: a request that was cut in half is seldom longer */
+#define CLASS_PAGE 12              /* from here on blocks come from mmap */
+#define KEEP_BYTES (4u << 20)      /* a worker's: enough that eight 512 KB values in flight touch no new page */
+
+void buf_printf(struct buf *b, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(b->p + b->len, buf_left(b), format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= buf_left(b))
+        b->full = true;
+    else
+        b->len += (size_t)n;
+}
+
+static int class_of(size_t bytes) {
+    int class = CLASS_MIN;
+    while (class < POOL_CLASSES && ((size_t)1 << class) < bytes)
+        class++;
+    return class;
+}
+
+static void *system_get(int class) {
+    if (class < CLASS_PAGE)
+        return malloc((size_t)1 << class);
+    void *p = mmap(NULL, (size_t)1 << class, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void system_put(void *p, int class) {
+    if (class < CLASS_PAGE)
+        free(p);
+    else
+        munmap(p, (size_t)1 << class);
+}
+
+void pool_init(struct pool *pool, struct pool_budget *budget) {
+    *pool = (struct pool){.budget = budget};
+}
+
+static void *kept_pop(struct pool *pool, int class) {
+    void *p = pool->kept[class];
+    if (p) {
+        memcpy(&pool->kept[class], p, sizeof p);
+        pool->kept_bytes -= (size_t)1 << class;
+    }
+    return p;
+}
+
+void pool_release(struct pool *pool) {
+    for (int class = 0; class < POOL_CLASSES; class ++)
+        for (void *p; (p = kept_pop(pool, class)) != NULL;)
+            system_put(p, class);
+}
+
+char *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
+    int class = class_of(bytes);
+    if (class == POOL_CLASSES)
+        return NULL;
+    size_t size = (size_t)1 << class;
+    size_t used = atomic_fetch_add_explicit(&pool->budget->used_bytes, size, memory_order_relaxed) + size;
+    char *p = NULL;
+    if (used <= pool->budget->limit_bytes && (p = kept_pop(pool, class)) == NULL)
+        p = system_get(class);
+    if (p == NULL)
+        atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
+    *cap = p ? size : 0;
+    return p;
+}
+
+char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t bytes) {
+    size_t larger;
+    char *to = pool_get(pool, bytes, &larger);
+    if (to == NULL)
+        return NULL;
+    memcpy(to, p, used);
+    pool_put(pool, p, *cap);
+    *cap = larger;
+    return to;
+}
+
+void pool_put(struct pool *pool, char *p, size_t cap) {
+    if (p == NULL)
+        return;
+    int class = class_of(cap);
+    size_t size = (size_t)1 << class;
+    atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
+    if (pool->kept_bytes + size > KEEP_BYTES) {
+        system_put(p, class);
+        return;
+    }
+    memcpy(p, &pool->kept[class], sizeof(void *));
+    pool->kept[class] = p;
+    pool->kept_bytes += size;
+}
+
+void pool_trim(struct pool *pool) {
+    size_t target = pool->kept_bytes / 2;
+    for (int class = POOL_CLASSES - 1; class >= CLASS_MIN; class --)
+        while (pool->kept_bytes > target && pool->kept[class])
+            system_put(kept_pop(pool, class), class);
+}

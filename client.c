@@ -1,0 +1,166 @@
+/* client.c -- the registry of connections.
+ *
+ * Owns    the records of all connections, in one reservation of address space: record i lies at i * record_bytes, and
+ *         the last one freed is the next one used, so memory follows the most that were open at once.
+ * True    live records + free ones below `high` == high <= capacity; count == live records
+ * Threads every call locks, but for fields that the owning worker keeps to itself. A record is taken out before its
+ *         memory can be used again, so who holds the lock and sees it live may read it.
+ * Failure out of memory: NULL or false, and nothing changes. */
+#include "client.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+
+bool registry_init(struct registry *r, uint32_t capacity, size_t record_bytes) {
+    memset(r, 0, sizeof *r);
+    r->capacity = capacity;
+    r->record_bytes = (record_bytes + 63) / 64 * 64;
+    r->next_id = 1;
+    r->free_at = calloc(capacity, sizeof *r->free_at);
+    r->live = calloc(capacity, 1);
+    r->records = mmap(NULL, r->record_bytes * capacity, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (r->records == MAP_FAILED || r->free_at == NULL || r->live == NULL)
+        return false;
+    pthread_mutex_init(&r->lock, NULL);
+    return true;
+}
+
+void registry_release(struct registry *r) {
+    munmap(r->records, r->record_bytes * r->capacity);
+    free(r->free_at);
+    free(r->live);
+    pthread_mutex_destroy(&r->lock);
+}
+
+static struct client_address address_of(const struct sockaddr_storage *from) {
+    struct client_address a = {.family = (uint8_t)from->ss_family};
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)from;
+        memcpy(a.ip, &v4->sin_addr, 4);
+        a.port = ntohs(v4->sin_port);
+    } else if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
+        memcpy(a.ip, &v6->sin6_addr, 16);
+        a.port = ntohs(v6->sin6_port);
+    }
+    return a;
+}
+
+struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, int64_t now_ms) {
+    pthread_mutex_lock(&r->lock);
+    if (r->free == 0 && r->high == r->capacity) {
+        pthread_mutex_unlock(&r->lock);
+        return NULL;
+    }
+    uint32_t slot = r->free ? r->free_at[--r->free] : r->high++;
+    struct client *c = registry_record(r, slot);
+    memset(c, 0, r->record_bytes);
+    c->id = r->next_id++;
+    c->slot = slot;
+    c->fd = fd;
+    c->address = address_of(address);
+    c->created_ms = now_ms;
+    atomic_store_explicit(&c->resp, 2, memory_order_relaxed);
+    atomic_store_explicit(&c->active_ms, now_ms, memory_order_relaxed);
+    r->live[slot] = 1;
+    atomic_fetch_add(&r->count, 1);
+    pthread_mutex_unlock(&r->lock);
+    return c;
+}
+
+void client_free(struct registry *r, struct client *c) {
+    pthread_mutex_lock(&r->lock);
+    free(c->name);
+    free(c->lib_name);
+    free(c->lib_version);
+    r->live[c->slot] = 0;
+    r->free_at[r->free++] = c->slot;
+    atomic_fetch_sub(&r->count, 1);
+    pthread_mutex_unlock(&r->lock);
+}
+
+bool client_set_text(struct registry *r, char **field, struct slice text) {
+    char *copy = NULL;
+    if (text.n) {
+        copy = malloc(text.n + 1);
+        if (copy == NULL)
+            return false;
+        memcpy(copy, text.p, text.n);
+        copy[text.n] = '\0';
+    }
+    pthread_mutex_lock(&r->lock);
+    char *old = *field;
+    *field = copy;
+    pthread_mutex_unlock(&r->lock);
+    free(old);
+    return true;
+}
+
+size_t client_name(struct registry *r, const struct client *c, char *to) {
+    pthread_mutex_lock(&r->lock);
+    size_t n = c->name ? strlen(c->name) : 0;
+    memcpy(to, c->name ? c->name : "", n);
+    pthread_mutex_unlock(&r->lock);
+    return n;
+}
+
+static void put_address(struct buf *out, const struct client_address *a) {
+    char text[INET6_ADDRSTRLEN];
+    inet_ntop(a->family, a->ip, text, sizeof text);
+    buf_printf(out, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
+}
+
+/* "addr=... laddr=...": for a unix socket both are its path. */
+static void put_addresses(const struct client *c, struct buf *out) {
+    union {
+        struct sockaddr any;
+        struct sockaddr_un un;
+        struct sockaddr_storage storage;
+    } local = {.storage = {.ss_family = AF_INET}};
+    socklen_t size = sizeof local;
+    getsockname(c->fd, &local.any, &size); /* a socket that is gone shows zeros */
+    if (c->address.family == AF_UNIX) {
+        buf_printf(out, "addr=%s:0 laddr=%s:0", local.un.sun_path, local.un.sun_path);
+        return;
+    }
+    struct client_address a = address_of(&local.storage);
+    buf_printf(out, "addr=");
+    put_address(out, &c->address);
+    buf_printf(out, " laddr=");
+    put_address(out, &a);
+}
+
+void client_describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
+    uint32_t input = atomic_load_explicit(&c->input_bytes, memory_order_relaxed);
+    uint32_t output = atomic_load_explicit(&c->output_bytes, memory_order_relaxed);
+    int64_t idle_ms = now_ms - atomic_load_explicit(&c->active_ms, memory_order_relaxed);
+    buf_printf(out, "id=%llu ", (unsigned long long)c->id);
+    put_addresses(c, out);
+    buf_printf(out,
+               " fd=%d name=%s age=%lld idle=%lld flags=%s db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%u qbuf-free=0 "
+               "argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s cmd=%s user=default "
+               "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+               c->fd, c->name ? c->name : "", (long long)(now_ms - c->created_ms) / 1000,
+               (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, c->address.family == AF_UNIX ? "U" : "N", input,
+               output, output, (size_t)input + output, output ? "w" : "r", command,
+               atomic_load_explicit(&c->resp, memory_order_relaxed), c->lib_name ? c->lib_name : "",
+               c->lib_version ? c->lib_version : "");
+}
+
+int64_t registry_list(struct registry *r, int64_t from, int most, int64_t now_ms,
+                      const char *(*command_name)(uint32_t row), struct buf *out) {
+    pthread_mutex_lock(&r->lock);
+    int64_t i = from, end = from + most < r->high ? from + most : r->high, high = r->high;
+    for (; i < end; i++) {
+        const struct client *c = registry_record(r, (uint32_t)i);
+        if (r->live[i])
+            client_describe(c, now_ms, command_name(atomic_load_explicit(&c->last_command, memory_order_relaxed)), out);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return i < high ? i : -1;
+}

@@ -1,0 +1,104 @@
+/* client.h -- the registry of connections: id, address, name, and what CLIENT LIST tells of them.
+ *
+ * It hands out the memory of connections, records of a size that its user chooses, each beginning with a struct
+ * client; a record costs nothing until it is used, and is used again when its connection is gone. */
+#ifndef SPONSON_CLIENT_H
+#define SPONSON_CLIENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "buf.h"
+
+enum client_limits { CLIENT_NAME_MAX = 256 };
+
+/* What a command that was suspended goes on with. */
+struct suspended {
+    int64_t next;     /* argument or record that comes next */
+    uint64_t cursor;  /* of a walk over all keys */
+    int64_t count;    /* of what was found so far */
+    struct buf reply; /* collected for later; a block of the worker's pool, or p is NULL */
+    size_t start;     /* where in `reply` what is to be sent begins */
+};
+
+struct client_address {
+    uint8_t ip[16];
+    uint16_t port;  /* as in the host's order */
+    uint8_t family; /* AF_INET, AF_INET6, AF_UNIX */
+};
+
+struct client {
+    /* set by client_new() */
+    uint64_t id;
+    int64_t created_ms;
+    struct client_address address;
+    int fd;
+    uint32_t slot;
+
+    /* owning worker only */
+    bool authenticated;
+    struct suspended suspended;
+
+    /* written by the owner, read by anyone */
+    _Atomic uint8_t resp;              /* protocol version: 2 or 3 */
+    _Atomic int64_t active_ms;         /* last time that a request came */
+    _Atomic uint32_t last_command;     /* its row in the command table */
+    _Atomic uint32_t input_bytes;      /* held for it: a request that is not whole, or waits */
+    _Atomic uint32_t output_bytes;     /* held for it: replies that its socket did not take */
+
+    /* under the registry's lock */
+    char *name; /* NULL: none; so are the next two */
+    char *lib_name;
+    char *lib_version;
+};
+
+struct registry {
+    /* set once */
+    char *records;
+    size_t record_bytes;
+    uint32_t capacity;
+
+    pthread_mutex_t lock;
+    /* under lock */
+    uint64_t next_id;
+    uint32_t high;     /* records at and above it were never used */
+    uint32_t free;     /* records that are free below it ... */
+    uint32_t *free_at; /* ... a stack of them */
+    uint8_t *live;     /* per record: it is in use */
+    atomic_uint count; /* of connections; read by anyone */
+};
+
+/* Room for `capacity` records of `record_bytes`. False: out of memory. */
+bool registry_init(struct registry *r, uint32_t capacity, size_t record_bytes);
+void registry_release(struct registry *r);
+
+/* A zeroed record with its struct client filled in, or NULL when all are in use. `address` is the peer's. */
+struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, int64_t now_ms);
+
+/* Takes the record out of the registry and frees it. The caller closed fd before. */
+void client_free(struct registry *r, struct client *c);
+
+/* Whether record i is in use. Only its owner may use it without the lock. */
+static inline struct client *registry_record(const struct registry *r, uint32_t i) {
+    return (struct client *)(void *)(r->records + (size_t)i * r->record_bytes);
+}
+
+/* Copies `text` into one of the fields under lock; an empty one clears it. False: out of memory. */
+bool client_set_text(struct registry *r, char **field, struct slice text);
+
+/* Copies the name to `to` (CLIENT_NAME_MAX bytes) and returns its length; 0 when there is none. */
+size_t client_name(struct registry *r, const struct client *c, char *to);
+
+/* Appends the lines of CLIENT LIST for records `from` up to `from + most` and returns the next record to go on with,
+ * or -1 at the end. `command_name` turns last_command into text. out->full when they do not fit. */
+int64_t registry_list(struct registry *r, int64_t from, int most, int64_t now_ms,
+                      const char *(*command_name)(uint32_t row), struct buf *out);
+
+/* One line, for client c. The caller holds the lock or owns c. */
+void client_describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out);
+
+#endif

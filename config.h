@@ -1,0 +1,95 @@
+/* config.h -- limits and defaults, each with its unit and its reason; and the options that a user may set.
+ *
+ * The bottom of the project: it includes nothing of it. */
+#ifndef SPONSON_CONFIG_H
+#define SPONSON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SPONSON_VERSION "0.1.0"
+/* Clients choose what they send by the version of Redis that INFO and HELLO name. */
+#define SPONSON_REDIS_VERSION "7.2.0"
+
+/* ---- fixed limits ---- */
+
+#define SHARDS 64                            /* a power of two; six bits of the hash choose one */
+#define KEY_SIZE_MAX 4095                    /* bytes: twelve bits of an entry's header */
+#define VALUE_SIZE_MAX ((1u << 29) - 1)      /* bytes: twenty-nine bits of an entry's header */
+#define ARGS_MAX 1048576                     /* arguments of one request, as in Redis */
+#define BULK_MAX (512u << 20)                /* bytes a bulk string may announce, as in Redis */
+#define LINE_MAX_BYTES (64u << 10)           /* a header or an inline request, as in Redis */
+#define MAXMEMORY_MIN (8ull << 20)           /* bytes: 128 KB a shard; below that its index leaves no room */
+#define MAXMEMORY_MAX (1ull << 40)           /* bytes: 16 GiB a shard, what an entry's reference can reach */
+#define PROCESS_OVERHEAD_BYTES (8ull << 20)  /* what the process needs beside entries and clients' buffers */
+#define SPARE_DESCRIPTORS 32                 /* listeners, epolls, log, and room to refuse a client politely */
+
+/* ---- what a user may set ---- */
+
+enum config_limits { CONFIG_TEXT_MAX = 1024 };
+
+struct config {
+    /* as given by file, environment and flags; 0 or "" where the default depends on the machine */
+    char bind[CONFIG_TEXT_MAX];       /* addresses apart by spaces; "-" before one: its absence is no error */
+    int port;                         /* 0: no TCP */
+    char unixsocket[CONFIG_TEXT_MAX]; /* path; "": none */
+    int unixsocketperm;               /* mode bits; 0: as the umask has it */
+    int threads;                      /* 0: the CPUs this process may use */
+    int maxclients;                   /* connections */
+    int timeout_s;                    /* idle clients are closed after it; 0: never */
+    int tcp_keepalive_s;              /* 0: off */
+    int tcp_backlog;
+    uint64_t maxmemory_bytes;       /* entries and their index; 0: from the machine */
+    uint64_t shard_capacity;        /* entries; 0: from maxmemory */
+    uint64_t max_key_size_bytes;    /* 1 to KEY_SIZE_MAX */
+    uint64_t max_value_size_bytes;  /* 0: 1 MB or an eighth of a shard */
+    uint64_t client_memory_bytes;   /* all clients' buffers together; 0: a sixteenth of maxmemory, at least 16 MB */
+    uint64_t client_output_bytes;   /* what may wait for one client; 0: the lesser of 32 MB and half client_memory */
+    char requirepass[CONFIG_TEXT_MAX]; /* "": none */
+    int shutdown_timeout_s;
+    int loglevel; /* enum log_level */
+
+    /* worked out by config_resolve() */
+    char maxmemory_source[128]; /* for the start-up line: "maxmemory", "cgroup limit of 512 MB", "machine of 24 GB" */
+    char value_size_note[128];  /* "" or why max-value-size is less than 1 MB */
+
+    /* what was ignored, for the log: lines apart by '\n' */
+    char notes[4096];
+};
+
+struct host;
+
+/* Sets every option to its default. */
+void config_init(struct config *c);
+
+enum config_result {
+    CONFIG_OK,   /* go on */
+    CONFIG_EXIT, /* --help or --version was printed to stdout: exit 0 */
+    CONFIG_PING, /* --ping was given: be the probe */
+    CONFIG_BAD   /* `error` holds one sentence: option, value, what is allowed */
+};
+
+/* Reads the file that argv[1] names (when it does not begin with "--"), then SPONSON_ variables of `environment`
+ * (as environ: NAME=value, NULL last), then the flags of argv; later ones win. argv[0] is skipped. */
+enum config_result config_load(struct config *c, int argc, char **argv, char **environment, char *error,
+                               size_t error_size);
+
+/* Sets one option by its Redis name from its text, as a flag or a line of the file would. False: `error` is set. */
+bool config_set(struct config *c, const char *name, const char *value, char *error, size_t error_size);
+
+/* Works out every value that depends on the machine or on another option, and checks them against one another.
+ * False: `error` is set. Descriptor limits are the server's business, not this function's. */
+bool config_resolve(struct config *c, const struct host *h, char *error, size_t error_size);
+
+/* ---- the option table, for CONFIG GET and the documents ---- */
+
+/* The number of options, and the name of option i (for 0 <= i < config_count()), a static string. */
+int config_count(void);
+const char *config_name(int i);
+
+/* Writes option i's value as CONFIG GET shows it and a file could hold it, NUL-terminated, at most `size` bytes.
+ * Returns its length. A password is shown as "" when none is set and as "********" when one is. */
+size_t config_value(const struct config *c, int i, char *text, size_t size);
+
+#endif

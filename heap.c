@@ -1,0 +1,295 @@
+/* heap.c -- the bytes of one shard's arena: boundary tags and segregated free lists, in units of 8 bytes.
+ *
+ * Owns    the places of all blocks, free and used. It never asks for memory: address space is given to it once.
+ *
+ *   used    | 0|owner's 31 bits | L|owner's 31 bits | owner's bytes ...                    |
+ *   free    | 1|size            | list: previous    | list: next  | ...          | size    |   2 units or more
+ *   splinter| 1|1               | 1                 |                                         1 unit, on no list
+ *
+ *     L: the block to the left is free; its size then stands in the word before this block.
+ *
+ *   unit 0 |reserved| block | block | ... | top, never used yet ... | limit
+ *
+ * True    whenever a function returns (heap_check() asserts it):
+ *           from unit 1 to top, blocks lie without a gap; no two free ones side by side; the last is used
+ *           L is set if and only if the left neighbour is free
+ *           every free block of 2 units or more is on the list of its size class, and nonempty[] tells which have any
+ *           first[page] is the first unit of the page in which a block starts, FIRST_NONE when none does
+ *
+ * The map of first blocks is what lets the owner clear a given range (make room at the end for the index, or beside
+ * a hole for a large value): used blocks carry no footer, so nothing else leads to a block from the right.
+ *
+ * Threads none; the caller holds the shard's lock.   Failure: no room returns 0, and nothing changes. */
+#include "heap.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define FIRST_NONE 0xFFFFu
+#define EXACT_UNITS 64u /* below it each size has a class of its own; above, eight classes an octave */
+#define FIT_TRIES 8     /* blocks of the wanted size's own class that are looked at before a larger class is taken */
+#define TRIM_MIN_UNITS (16 * HEAP_PAGE_UNITS) /* 64 KB: less is not worth a system call, and top comes back up */
+
+static_assert(HEAP_PAGE_UNITS * HEAP_UNIT == 4096, "a page is 4096 bytes");
+
+struct free_block {
+    uint32_t head; /* HEAP_BIT | size */
+    uint32_t prev;
+    uint32_t next;
+    /* ... and in the last word of the block: size */
+};
+
+static uint32_t *word(const struct heap *h, uint32_t ref) {
+    return heap_at(h, ref);
+}
+
+static struct free_block *free_at(const struct heap *h, uint32_t ref) {
+    return heap_at(h, ref);
+}
+
+/* The word just before `ref`: the footer of the block to the left, when that is free. */
+static uint32_t *footer_before(const struct heap *h, uint32_t ref) {
+    return word(h, ref) - 1;
+}
+
+static uint32_t class_of(uint32_t units) {
+    if (units < EXACT_UNITS)
+        return units;
+    uint32_t octave = 31 - (uint32_t)__builtin_clz(units);
+    return EXACT_UNITS + (octave - 6) * 8 + ((units >> (octave - 3)) & 7);
+}
+
+/* The lowest class from `from` on that has a free block, HEAP_BINS when none has. */
+static uint32_t class_from(const struct heap *h, uint32_t from) {
+    if (from >= HEAP_BINS)
+        return HEAP_BINS;
+    uint32_t i = from / 64;
+    uint64_t bits = h->nonempty[i] & (~0ull << (from % 64));
+    while (bits == 0) {
+        if (++i == sizeof h->nonempty / sizeof *h->nonempty)
+            return HEAP_BINS;
+        bits = h->nonempty[i];
+    }
+    return i * 64 + (uint32_t)__builtin_ctzll(bits);
+}
+
+/* ---- the map of first blocks ---- */
+
+static void starts(struct heap *h, uint32_t ref) {
+    uint16_t unit = (uint16_t)(ref % HEAP_PAGE_UNITS), *first = &h->first[ref / HEAP_PAGE_UNITS];
+    if (unit < *first)
+        *first = unit;
+}
+
+/* No block starts at `ref` any more; the next one that does is at `next`, or there is none from `next` (top) on. */
+static void starts_not(struct heap *h, uint32_t ref, uint32_t next) {
+    uint32_t page = ref / HEAP_PAGE_UNITS;
+    if (h->first[page] != ref % HEAP_PAGE_UNITS)
+        return;
+    bool same = next / HEAP_PAGE_UNITS == page && next < h->top;
+    h->first[page] = same ? (uint16_t)(next % HEAP_PAGE_UNITS) : (uint16_t)FIRST_NONE;
+}
+
+/* ---- free lists ---- */
+
+static void list_add(struct heap *h, uint32_t ref, uint32_t units) {
+    if (units < HEAP_BLOCK_MIN)
+        return;
+    uint32_t class = class_of(units), next = h->bin[class];
+    struct free_block *f = free_at(h, ref);
+    f->prev = 0;
+    f->next = next;
+    if (next)
+        free_at(h, next)->prev = ref;
+    h->bin[class] = ref;
+    h->nonempty[class / 64] |= 1ull << (class % 64);
+}
+
+static void list_remove(struct heap *h, uint32_t ref, uint32_t units) {
+    if (units < HEAP_BLOCK_MIN)
+        return;
+    struct free_block *f = free_at(h, ref);
+    uint32_t class = class_of(units);
+    if (f->next)
+        free_at(h, f->next)->prev = f->prev;
+    if (f->prev)
+        free_at(h, f->prev)->next = f->next;
+    else if ((h->bin[class] = f->next) == 0)
+        h->nonempty[class / 64] &= ~(1ull << (class % 64));
+}
+
+/* Writes a free block's tags and lists it. The block to its right is used. */
+static void mark_free(struct heap *h, uint32_t ref, uint32_t units) {
+    word(h, ref)[0] = HEAP_BIT | units;
+    list_add(h, ref, units);
+    *footer_before(h, ref + units) = units; /* after the links: a splinter has no room for them */
+    word(h, ref + units)[1] |= HEAP_BIT;
+}
+
+/* ---- the calls ---- */
+
+size_t heap_map_bytes(uint32_t units) {
+    return ((size_t)units / HEAP_PAGE_UNITS + 1) * sizeof(uint16_t);
+}
+
+void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (*block_units)(const void *)) {
+    assert(limit > HEAP_BLOCK_MIN && limit <= HEAP_REF_MAX);
+    memset(h, 0, sizeof *h);
+    h->base = base;
+    h->first = map;
+    h->block_units = block_units;
+    h->limit = limit;
+    h->top = 1;
+    h->first[0] = FIRST_NONE;
+}
+
+static uint32_t find_free(const struct heap *h, uint32_t units) {
+    uint32_t class = class_of(units);
+    int tries = 0;
+    for (uint32_t ref = h->bin[class]; ref && tries < FIT_TRIES; ref = free_at(h, ref)->next, tries++)
+        if ((free_at(h, ref)->head & ~HEAP_BIT) >= units)
+            return ref;
+    class = class_from(h, class + 1);
+    return class == HEAP_BINS ? 0 : h->bin[class];
+}
+
+static uint32_t take_from_top(struct heap *h, uint32_t units) {
+    uint32_t ref = h->top;
+    if (h->limit - ref < units)
+        return 0;
+    uint32_t last = (ref + units - 1) / HEAP_PAGE_UNITS;
+    for (uint32_t page = (ref - 1) / HEAP_PAGE_UNITS + 1; page <= last; page++)
+        h->first[page] = FIRST_NONE;
+    h->top = ref + units;
+    if (h->top > h->high)
+        h->high = (last + 1) * HEAP_PAGE_UNITS;
+    starts(h, ref);
+    return ref;
+}
+
+uint32_t heap_alloc(struct heap *h, uint32_t units) {
+    assert(units >= HEAP_BLOCK_MIN);
+    uint32_t ref = find_free(h, units);
+    if (ref == 0) {
+        ref = take_from_top(h, units);
+        if (ref == 0)
+            return 0;
+    } else {
+        uint32_t size = free_at(h, ref)->head & ~HEAP_BIT;
+        list_remove(h, ref, size);
+        if (size > units) {
+            starts(h, ref + units);
+            mark_free(h, ref + units, size - units);
+        } else {
+            word(h, ref + size)[1] &= ~HEAP_BIT;
+        }
+    }
+    h->used += units;
+    word(h, ref)[0] = 0;
+    word(h, ref)[1] = 0; /* the left neighbour of a free block, and of top, is used */
+    return ref;
+}
+
+void heap_free(struct heap *h, uint32_t ref, uint32_t units) {
+    h->used -= units;
+    uint32_t end = ref + units;
+    if (end < h->top && (word(h, end)[0] & HEAP_BIT)) {
+        uint32_t size = word(h, end)[0] & ~HEAP_BIT;
+        list_remove(h, end, size);
+        starts_not(h, end, end + size);
+        end += size;
+    }
+    if (word(h, ref)[1] & HEAP_BIT) {
+        uint32_t size = *footer_before(h, ref);
+        starts_not(h, ref, end);
+        ref -= size;
+        list_remove(h, ref, size);
+    }
+    if (end < h->top) {
+        mark_free(h, ref, end - ref);
+        return;
+    }
+    starts_not(h, ref, end);
+    h->top = ref;
+}
+
+uint32_t heap_largest(const struct heap *h) {
+    for (int i = sizeof h->nonempty / sizeof *h->nonempty - 1; i >= 0; i--)
+        if (h->nonempty[i])
+            return h->bin[i * 64 + 63 - __builtin_clzll(h->nonempty[i])];
+    return 0;
+}
+
+bool heap_is_free(const struct heap *h, uint32_t ref) {
+    return word(h, ref)[0] & HEAP_BIT;
+}
+
+uint32_t heap_size(const struct heap *h, uint32_t ref) {
+    return heap_is_free(h, ref) ? word(h, ref)[0] & ~HEAP_BIT : h->block_units(heap_at(h, ref));
+}
+
+uint32_t heap_block_at(const struct heap *h, uint32_t unit) {
+    assert(unit >= 1 && unit < h->top);
+    uint32_t page = unit / HEAP_PAGE_UNITS;
+    while (h->first[page] == FIRST_NONE || page * HEAP_PAGE_UNITS + h->first[page] > unit)
+        page--; /* unit 1 starts a block: this ends at page 0 */
+    uint32_t ref = page * HEAP_PAGE_UNITS + h->first[page];
+    for (uint32_t size; ref + (size = heap_size(h, ref)) <= unit;)
+        ref += size;
+    return ref;
+}
+
+void heap_clear(struct heap *h) {
+    h->top = 1;
+    h->used = 0;
+    memset(h->nonempty, 0, sizeof h->nonempty);
+    memset(h->bin, 0, sizeof h->bin);
+    h->first[0] = FIRST_NONE;
+}
+
+bool heap_trim(struct heap *h, uint32_t max_units, uint32_t *from, uint32_t *units) {
+    uint32_t low = (h->top + HEAP_PAGE_UNITS - 1) / HEAP_PAGE_UNITS * HEAP_PAGE_UNITS;
+    if (h->high < low + TRIM_MIN_UNITS)
+        return false;
+    if (h->high - low > max_units)
+        low = h->high - max_units / HEAP_PAGE_UNITS * HEAP_PAGE_UNITS;
+    *from = low;
+    *units = h->high - low;
+    h->high = low;
+    return true;
+}
+
+uint32_t heap_check(const struct heap *h) {
+    uint32_t used = 0, listed = 0, on_lists = 0;
+    bool left_free = false;
+    assert(h->top >= 1 && h->top <= h->limit && h->top <= h->high + 1);
+    for (uint32_t ref = 1; ref < h->top;) {
+        bool is_free = heap_is_free(h, ref);
+        uint32_t size = heap_size(h, ref);
+        assert(size >= 1 && size <= h->top - ref);
+        assert(!(is_free && left_free));
+        if (!is_free) {
+            assert(size >= HEAP_BLOCK_MIN);
+            assert(!!(word(h, ref)[1] & HEAP_BIT) == left_free);
+            used += size;
+        } else {
+            assert(*footer_before(h, ref + size) == size && ref + size < h->top);
+            listed += size >= HEAP_BLOCK_MIN;
+        }
+        assert(h->first[ref / HEAP_PAGE_UNITS] <= ref % HEAP_PAGE_UNITS);
+        assert(heap_block_at(h, ref) == ref && heap_block_at(h, ref + size - 1) == ref);
+        left_free = is_free;
+        ref += size;
+    }
+    assert(!left_free);
+    for (uint32_t class = 0; class < HEAP_BINS; class ++) {
+        assert(!!(h->nonempty[class / 64] >> (class % 64) & 1) == !!h->bin[class]);
+        for (uint32_t ref = h->bin[class], prev = 0; ref; prev = ref, ref = free_at(h, ref)->next) {
+            assert(heap_is_free(h, ref) && class_of(heap_size(h, ref)) == class);
+            assert(free_at(h, ref)->prev == prev);
+            on_lists++;
+        }
+    }
+    assert(used == h->used && listed == on_lists);
+    return used;
+}

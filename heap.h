@@ -1,0 +1,71 @@
+/* heap.h -- the bytes of one shard's arena: allocate, free, and where blocks lie.
+ *
+ * Sizes and places are counted in units of 8 bytes; a place is called a ref, and 0 is none. A block belongs to its
+ * owner but for one bit in each of its first two 32-bit words, bit 31 (HEAP_BIT), which are the heap's: an owner
+ * writes the first word with that bit clear, and keeps the bit when it writes the second. */
+#ifndef SPONSON_HEAP_H
+#define SPONSON_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HEAP_UNIT 8u
+#define HEAP_BIT 0x80000000u
+#define HEAP_BLOCK_MIN 2u           /* units: the least block that can be asked for */
+#define HEAP_PAGE_UNITS 512u        /* units in a page of 4096 bytes */
+#define HEAP_REF_MAX (HEAP_BIT - 1) /* so a heap spans 16 GiB at most */
+#define HEAP_BINS 264
+
+struct heap {
+    /* set once */
+    char *base;                                 /* page aligned; never moves */
+    uint16_t *first;                            /* per page: unit of the first block that starts in it, or none */
+    uint32_t (*block_units)(const void *block); /* size of a block that its owner holds */
+
+    uint32_t limit;   /* top never passes it; in units */
+    uint32_t top;     /* all blocks lie below; the block before it is never free */
+    uint32_t high;    /* page-aligned: nothing at or above it was touched since it was given back */
+    uint32_t used;    /* units in blocks that an owner holds */
+    uint64_t nonempty[(HEAP_BINS + 63) / 64];
+    uint32_t bin[HEAP_BINS]; /* first free block of each size class, 0: none */
+};
+
+/* Bytes of memory that heap_init() wants for `first`, for a heap of `units` units: two a page. */
+size_t heap_map_bytes(uint32_t units);
+
+/* An empty heap over zeroed or unread memory at `base` (page aligned, `limit` units or more of address space). `map`
+ * holds heap_map_bytes() and stays the caller's, as the memory does. */
+void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (*block_units)(const void *));
+
+static inline void *heap_at(const struct heap *h, uint32_t ref) {
+    return h->base + (size_t)ref * HEAP_UNIT;
+}
+
+/* A block of `units` (HEAP_BLOCK_MIN or more), its two first words zero, or 0 when no free place is that large. */
+uint32_t heap_alloc(struct heap *h, uint32_t units);
+
+/* Gives back a block of that size; it is joined with free neighbours. */
+void heap_free(struct heap *h, uint32_t ref, uint32_t units);
+
+/* The largest free block's ref, 0 when there is none below top. (Of the highest class that has one: within 1/8.) */
+uint32_t heap_largest(const struct heap *h);
+
+/* The first block that ends beyond `unit` (which is below top): the one that contains it. Never 0. */
+uint32_t heap_block_at(const struct heap *h, uint32_t unit);
+
+/* Whether the block at `ref` is free, and the size of either kind, in units. */
+bool heap_is_free(const struct heap *h, uint32_t ref);
+uint32_t heap_size(const struct heap *h, uint32_t ref);
+
+/* Forgets all blocks at once: in constant time but for the map, of which it clears 2 bytes a page used. */
+void heap_clear(struct heap *h);
+
+/* Pages above top that may still be resident, at most `max_units` of them: *from and *units say which. The caller
+ * gives them back to the system before anything else is allocated. False: too few to be worth it. */
+bool heap_trim(struct heap *h, uint32_t max_units, uint32_t *from, uint32_t *units);
+
+/* Asserts every invariant, walking all blocks: for tests. Returns the units in used blocks. */
+uint32_t heap_check(const struct heap *h);
+
+#endif

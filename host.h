@@ -1,0 +1,22 @@
+/* host.h -- what this process may use of the machine: memory and CPUs, control groups counted. */
+#ifndef SPONSON_HOST_H
+#define SPONSON_HOST_H
+
+#include <stdint.h>
+
+struct host {
+    uint64_t memory_bytes;       /* physical memory of the machine; 0 when it cannot be read */
+    uint64_t cgroup_memory_bytes; /* the least memory limit of our control group and all its ancestors; 0: none */
+    int cpus;                    /* CPUs in our affinity mask, at least 1 */
+    int cgroup_cpus;             /* the least CPU quota over all ancestors, rounded up; 0: none */
+};
+
+/* Fills *h. `root` is put before every path that is read ("" for the real machine, a made-up tree in tests); the
+ * affinity mask always is the process's own. Understands control groups v1 and v2 and both at once; "max", -1 and
+ * limits near 2^63 mean none. What cannot be read counts as no limit. */
+void host_read(struct host *h, const char *root);
+
+/* The CPUs that this process may use at once: the lesser of affinity and quota, at least 1. */
+int host_usable_cpus(const struct host *h);
+
+#endif

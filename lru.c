@@ -1,0 +1,839 @@
+/* lru.c -- the entries of one shard, and which of them goes when room runs out.
+ *
+ * Owns    every entry. An entry is in the index and on the list, or it does not exist.
+ *
+ *   bucket   | tag[12], 1 byte each | ref[12], 4 bytes each          | next |   64 bytes: one cache line
+ *   entry    | prev 4 | next 4 | meta 8 | (deadline 8 | prev 4 | next 4) | key | value |   multiples of 8 bytes
+ *   meta       value size 29 | key size 12 | database 4 | deadline field 1 | young 1 | last access 12 | unused 5
+ *
+ *   memory   | buckets ...        | overflow buckets ... | the heap's map | arena ...        |
+ *              one page budget: what the index holds, the arena may not
+ *
+ * Index   Linear hashing: bucket b is split in two when the load asks for it, one bucket an insert, in the order of
+ *         the buckets; so there never is a rehash. A tag is 8 bits of the hash; a tag of 0 is a free slot. A chain is
+ *         compact: every bucket of it but the last is full. Load 0.8 of the slots: at 0.7 an entry costs a byte
+ *         more, at 0.9 a fifth of all lookups read a second line.
+ *
+ * LRU     A list from the most recent to the oldest. A hit moves the entry to the front, unless it is young: among
+ *         the first sixteenth of the list. Each move ages the entry at the boundary, so the young ones are always
+ *         the first `young` of the list. The order is exact but for that sixteenth: an entry is evicted before at
+ *         most count/16 others that were used longer ago.
+ *
+ * Expiry  A wheel of 6 levels of 64 slots, the lowest of 128 ms: an entry with a deadline is on the list of one
+ *         slot. Sweeping walks the slots that are over, moving entries of a higher level down as their time nears.
+ *         Slots are named by the absolute time, so a clock that jumps only changes where the walk stands.
+ *
+ * Room    When no free block is large enough, the oldest entries are evicted, a bounded number of them; then what
+ *         lies beside the largest hole. When the index needs a page, what lies on the arena's last page goes.
+ *
+ * True    whenever a function returns (lru_check() asserts it, tests call it after each change):
+ *           entries on the list == entries in the index == count <= capacity
+ *           pages of index + pages of arena <= budget
+ *           young <= count / 16, and they are the first of the list
+ *           entries with a deadline == entries in the wheel
+ *
+ * Threads none; the caller holds the shard's lock, but for the three prefetch calls.   Time: passed in.
+ * Failure an entry that cannot fit returns false, and nothing changes. */
+#include "lru.h"
+
+#include <assert.h>
+
+#define SLOTS 12
+#define BUCKETS_FIRST 64u      /* a page of them: the index never is smaller */
+#define LOAD_SPLIT 96u         /* entries per ten buckets above which a bucket is split: 0.8 of the slots */
+#define LOAD_JOIN 48u          /* and below which two are joined: half of it, so that no insert undoes a removal */
+#define YOUNG_SHARE 16u        /* one of so many entries is young */
+#define EVICT_TRIES 8          /* oldest entries evicted before room is made beside the largest hole */
+#define JOINS_PER_CALL 2       /* buckets joined by one insert or removal: more than a split adds */
+#define INDEX_TRIM_PAGES 4u    /* fewer free pages of the index are kept */
+#define TICK_SHIFT 7           /* a tick of the wheel is 128 ms */
+#define SLOT_BITS 6            /* of the tick, a level */
+#define PAGE 4096u
+
+#define META_DEADLINE (1ull << 45)
+#define META_YOUNG (1ull << 46)
+#define META_VALUE ((1ull << 29) - 1)
+
+struct bucket {
+    uint8_t tag[SLOTS];
+    uint32_t ref[SLOTS];
+    uint32_t next; /* an overflow bucket, 0: none */
+};
+
+struct deadline { /* follows the header of an entry that has the field */
+    int64_t at_ms; /* 0: none, and not in the wheel */
+    uint32_t prev; /* HEAP_BIT | slot for the first of a slot */
+    uint32_t next;
+};
+
+static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
+static_assert(sizeof(struct entry) == 16 && sizeof(struct deadline) == 16, "what an entry costs");
+static_assert(PAGE == HEAP_PAGE_UNITS * HEAP_UNIT, "index and arena count the same pages");
+
+static uint32_t pages_of(uint64_t bytes) {
+    return (uint32_t)((bytes + PAGE - 1) / PAGE);
+}
+
+/* ---- entries ---- */
+
+static struct entry *at(const struct lru *l, uint32_t ref) {
+    return heap_at(&l->heap, ref);
+}
+
+static uint32_t ref_of(const struct lru *l, const struct entry *e) {
+    return (uint32_t)((size_t)((const char *)e - l->heap.base) / HEAP_UNIT);
+}
+
+static struct deadline *deadline_of(struct entry *e) {
+    return (struct deadline *)(e + 1);
+}
+
+static char *key_place(struct entry *e) {
+    return (char *)(e + 1) + (entry_has_deadline_field(e) ? sizeof(struct deadline) : 0);
+}
+
+static uint32_t units_for(size_t key_size, size_t value_size, bool deadline) {
+    size_t bytes = sizeof(struct entry) + (deadline ? sizeof(struct deadline) : 0) + key_size + value_size;
+    return (uint32_t)((bytes + HEAP_UNIT - 1) / HEAP_UNIT);
+}
+
+static uint32_t entry_units(const void *block) {
+    const struct entry *e = block;
+    return units_for(entry_key_size(e), entry_value_size(e), entry_has_deadline_field(e));
+}
+
+static uint64_t entry_hash(const struct lru *l, const struct entry *e) {
+    return hash_key(l->seed, entry_key(e));
+}
+
+/* ---- the list ---- */
+
+static uint32_t next_of(const struct entry *e) {
+    return e->next & ~HEAP_BIT;
+}
+
+static void set_next(struct entry *e, uint32_t next) {
+    e->next = (e->next & HEAP_BIT) | next;
+}
+
+/* Takes youth from the boundary until no more than a sixteenth is young: once or twice after any one change. */
+static void age(struct lru *l) {
+    while (l->young > l->count / YOUNG_SHARE) {
+        struct entry *e = at(l, l->boundary);
+        e->meta &= ~META_YOUNG;
+        l->boundary = e->prev;
+        l->young--;
+    }
+}
+
+static void list_push(struct lru *l, struct entry *e, uint32_t ref) {
+    e->prev = 0;
+    set_next(e, l->head);
+    if (l->head)
+        at(l, l->head)->prev = ref;
+    else
+        l->tail = ref;
+    l->head = ref;
+    e->meta |= META_YOUNG;
+    if (l->young++ == 0)
+        l->boundary = ref;
+}
+
+static void list_unlink(struct lru *l, struct entry *e, uint32_t ref) {
+    uint32_t prev = e->prev, next = next_of(e);
+    if (prev)
+        set_next(at(l, prev), next);
+    else
+        l->head = next;
+    if (next)
+        at(l, next)->prev = prev;
+    else
+        l->tail = prev;
+    if (e->meta & META_YOUNG) {
+        l->young--;
+        if (l->boundary == ref)
+            l->boundary = prev;
+    }
+}
+
+static void touch(struct lru *l, struct entry *e) {
+    if (e->meta & META_YOUNG)
+        return;
+    uint32_t ref = ref_of(l, e);
+    if (ref == l->head)
+        return;
+    list_unlink(l, e, ref);
+    list_push(l, e, ref);
+    age(l);
+}
+
+/* ---- the wheel ---- */
+
+/* Puts an entry into the slot where it is looked at next: that of its deadline, or one of a higher level before it.
+ * `earliest` is the first tick that may still be chosen. */
+static void wheel_add(struct lru *l, struct entry *e, uint32_t ref, int64_t earliest) {
+    struct deadline *d = deadline_of(e);
+    int64_t tick = d->at_ms >> TICK_SHIFT, farthest = l->tick + ((int64_t)1 << (SLOT_BITS * LRU_WHEEL_LEVELS)) - 1;
+    if (tick < earliest)
+        tick = earliest;
+    if (tick > farthest)
+        tick = farthest;
+    uint64_t away = (uint64_t)(tick - l->tick);
+    int level = away < LRU_WHEEL_SLOTS ? 0 : (63 - __builtin_clzll(away)) / SLOT_BITS;
+    uint32_t in_level = (uint32_t)(tick >> (SLOT_BITS * level)) % LRU_WHEEL_SLOTS;
+    uint32_t slot = (uint32_t)level * LRU_WHEEL_SLOTS + in_level;
+    d->prev = HEAP_BIT | slot;
+    d->next = l->slot[slot];
+    if (d->next)
+        deadline_of(at(l, d->next))->prev = ref;
+    l->slot[slot] = ref;
+    l->slots_used[level] |= 1ull << in_level;
+}
+
+static void wheel_remove(struct lru *l, struct entry *e) {
+    struct deadline *d = deadline_of(e);
+    if (d->next)
+        deadline_of(at(l, d->next))->prev = d->prev;
+    if (!(d->prev & HEAP_BIT)) {
+        deadline_of(at(l, d->prev))->next = d->next;
+        return;
+    }
+    uint32_t slot = d->prev & ~HEAP_BIT;
+    l->slot[slot] = d->next;
+    if (d->next == 0)
+        l->slots_used[slot / LRU_WHEEL_SLOTS] &= ~(1ull << (slot % LRU_WHEEL_SLOTS));
+}
+
+/* For an entry that has the field. */
+static void change_deadline(struct lru *l, struct entry *e, int64_t deadline_ms) {
+    struct deadline *d = deadline_of(e);
+    if (d->at_ms) {
+        wheel_remove(l, e);
+        l->with_deadline--;
+    }
+    d->at_ms = deadline_ms;
+    if (deadline_ms) {
+        wheel_add(l, e, ref_of(l, e), l->tick + 1);
+        l->with_deadline++;
+    }
+}
+
+/* The next tick after l->tick at which a slot may have an entry, `last` at most. */
+static int64_t wheel_next(const struct lru *l, int64_t last) {
+    int64_t tick = l->tick + 1;
+    for (int level = 0; level < LRU_WHEEL_LEVELS && l->slots_used[level] == 0; level++) {
+        int64_t span = (int64_t)1 << (SLOT_BITS * (level + 1));
+        tick = (tick + span - 1) & ~(span - 1);
+    }
+    return tick < last ? tick : last;
+}
+
+/* ---- the index ---- */
+
+static uint32_t buckets(const struct lru *l) {
+    return l->mask + 1 + l->split;
+}
+
+static uint32_t bucket_index(uint32_t mask, uint32_t split, uint32_t hash) {
+    uint32_t i = hash & mask;
+    return i < split ? hash & (2 * mask + 1) : i;
+}
+
+static struct bucket *bucket_of(const struct lru *l, uint64_t hash) {
+    return &l->buckets[bucket_index(l->mask, l->split, hash_bucket(hash))];
+}
+
+/* One bit for each byte of x that is 0. */
+static uint32_t zero_bytes(uint64_t x) {
+    const uint64_t low7 = 0x7F7F7F7F7F7F7F7Full;
+    uint64_t high = ~(((x & low7) + low7) | x | low7);
+    return (uint32_t)(((high >> 7) * 0x0102040810204080ull) >> 56);
+}
+
+/* One bit for each slot with that tag: twelve tags as a word of eight and one of four. */
+static uint32_t match(uint64_t first8, uint32_t last4, uint8_t tag) {
+    uint64_t pattern = 0x0101010101010101ull * tag;
+    return zero_bytes(first8 ^ pattern) | zero_bytes((last4 ^ (pattern & 0xFFFFFFFFu)) | 0xFFFFFFFF00000000ull) << 8;
+}
+
+static uint32_t slots_with(const struct bucket *b, uint8_t tag) {
+    uint64_t first8;
+    uint32_t last4;
+    memcpy(&first8, b->tag, sizeof first8);
+    memcpy(&last4, b->tag + sizeof first8, sizeof last4);
+    return match(first8, last4, tag);
+}
+
+static struct entry *find(const struct lru *l, uint64_t hash, struct slice key) {
+    uint8_t tag = hash_tag(hash);
+    for (const struct bucket *b = bucket_of(l, hash);; b = &l->overflow[b->next]) {
+        for (uint32_t slots = slots_with(b, tag); slots; slots &= slots - 1) {
+            struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
+            if (entry_key_size(e) == key.n && memcmp(entry_key_bytes(e), key.p, key.n) == 0)
+                return e;
+        }
+        if (b->next == 0)
+            return NULL;
+    }
+}
+
+/* An overflow bucket from the pages that the index has, 0 when they are full. */
+static uint32_t overflow_take(struct lru *l) {
+    uint32_t i = l->overflow_free;
+    if (i)
+        l->overflow_free = l->overflow[i].next;
+    else if (l->overflow_top < l->overflow_high * (PAGE / sizeof(struct bucket)))
+        i = l->overflow_top++;
+    else
+        return 0;
+    memset(&l->overflow[i], 0, sizeof(struct bucket));
+    return i;
+}
+
+static void overflow_give(struct lru *l, uint32_t i) {
+    l->overflow[i].next = l->overflow_free;
+    l->overflow_free = i;
+}
+
+/* How many overflow_take() would still give, as far as two. */
+static int overflow_left(const struct lru *l) {
+    uint32_t fresh = l->overflow_high * (uint32_t)(PAGE / sizeof(struct bucket)) - l->overflow_top;
+    if (l->overflow_free)
+        return fresh > 0 || l->overflow[l->overflow_free].next ? 2 : 1;
+    return fresh > 1 ? 2 : (int)fresh;
+}
+
+/* Adds a slot to the chain of bucket b. False: it is full, and no overflow bucket is to be had. */
+static bool chain_add(struct lru *l, struct bucket *b, uint8_t tag, uint32_t ref) {
+    while (b->next)
+        b = &l->overflow[b->next];
+    uint32_t slots = slots_with(b, 0);
+    if (slots == 0) {
+        uint32_t i = overflow_take(l);
+        if (i == 0)
+            return false;
+        b->next = i;
+        b = &l->overflow[i];
+        slots = (1u << SLOTS) - 1;
+    }
+    int slot = __builtin_ctz(slots);
+    b->ref[slot] = ref;
+    b->tag[slot] = tag;
+    return true;
+}
+
+/* Removes the slot of an entry; the last slot of its chain fills the gap. */
+static void chain_remove(struct lru *l, uint64_t hash, uint32_t ref) {
+    struct bucket *b = bucket_of(l, hash), *before = NULL;
+    uint8_t tag = hash_tag(hash);
+    for (;;) {
+        uint32_t slots = slots_with(b, tag);
+        while (slots && b->ref[__builtin_ctz(slots)] != ref)
+            slots &= slots - 1;
+        if (slots == 0) {
+            assert(b->next);
+            before = b;
+            b = &l->overflow[b->next];
+            continue;
+        }
+        int slot = __builtin_ctz(slots);
+        struct bucket *last = b;
+        while (last->next) {
+            before = last;
+            last = &l->overflow[last->next];
+        }
+        uint32_t filled = ~slots_with(last, 0) & ((1u << SLOTS) - 1);
+        int from = 31 - __builtin_clz(filled);
+        b->tag[slot] = last->tag[from];
+        b->ref[slot] = last->ref[from];
+        last->tag[from] = 0;
+        if ((filled & (filled - 1)) == 0 && before && before->next) {
+            overflow_give(l, before->next);
+            before->next = 0;
+        }
+        return;
+    }
+}
+
+/* Moves every slot of a chain that begins with the copy `b` to the bucket where its hash belongs now; the chain's
+ * overflow buckets are given back one by one before they are needed again, so there always is one. */
+static void chain_spread(struct lru *l, struct bucket b) {
+    for (;;) {
+        uint32_t filled = ~slots_with(&b, 0) & ((1u << SLOTS) - 1), next = b.next;
+        for (uint32_t slots = filled; slots; slots &= slots - 1)
+            __builtin_prefetch(at(l, b.ref[__builtin_ctz(slots)]));
+        for (uint32_t slots = filled; slots; slots &= slots - 1) {
+            int slot = __builtin_ctz(slots);
+            uint64_t hash = entry_hash(l, at(l, b.ref[slot]));
+            bool added = chain_add(l, bucket_of(l, hash), b.tag[slot], b.ref[slot]);
+            assert(added);
+            (void)added;
+        }
+        if (next == 0)
+            return;
+        b = l->overflow[next];
+        overflow_give(l, next);
+    }
+}
+
+static void split(struct lru *l) {
+    uint32_t low = l->split, high = l->mask + 1 + low;
+    struct bucket old = l->buckets[low];
+    memset(&l->buckets[low], 0, sizeof old);
+    memset(&l->buckets[high], 0, sizeof old);
+    if (++l->split > l->mask) {
+        l->mask = 2 * l->mask + 1;
+        l->split = 0;
+    }
+    chain_spread(l, old);
+}
+
+static void join(struct lru *l) {
+    if (l->split == 0) {
+        l->mask /= 2;
+        l->split = l->mask + 1;
+    }
+    uint32_t high = l->mask + l->split;
+    l->split--;
+    chain_spread(l, l->buckets[high]);
+}
+
+/* Joins buckets as long as few slots are filled, at most `most` of them. True: there are more to join. */
+static bool index_shrink(struct lru *l, int most) {
+    while (buckets(l) > BUCKETS_FIRST && (uint64_t)l->count * 10 < (uint64_t)buckets(l) * LOAD_JOIN) {
+        if (overflow_left(l) < 2) /* a joined chain can be one or two buckets longer */
+            return false;
+        if (most-- == 0)
+            return true;
+        join(l);
+    }
+    return false;
+}
+
+/* ---- removing, and making room ---- */
+
+static void discard(struct lru *l, uint64_t hash, struct entry *e) {
+    uint32_t ref = ref_of(l, e);
+    chain_remove(l, hash, ref);
+    if (entry_deadline_ms(e)) {
+        wheel_remove(l, e);
+        l->with_deadline--;
+    }
+    list_unlink(l, e, ref);
+    l->count--;
+    age(l);
+    heap_free(&l->heap, ref, entry_units(e));
+}
+
+static void evict(struct lru *l, uint32_t ref) {
+    struct entry *e = at(l, ref);
+    discard(l, entry_hash(l, e), e);
+    l->evicted++;
+}
+
+/* Evicts every entry of which a byte lies in [from, to), in units. */
+static void clear_range(struct lru *l, uint32_t from, uint32_t to) {
+    while (from < to && from < l->heap.top) {
+        uint32_t ref = heap_block_at(&l->heap, from);
+        if (heap_is_free(&l->heap, ref))
+            from = ref + heap_size(&l->heap, ref);
+        else
+            evict(l, ref);
+    }
+}
+
+static uint32_t index_pages(const struct lru *l) {
+    return l->fixed_pages + l->buckets_high + l->overflow_high;
+}
+
+static uint32_t arena_units(const struct lru *l) {
+    return (uint32_t)((l->budget_bytes - (uint64_t)index_pages(l) * PAGE) / HEAP_UNIT);
+}
+
+/* A page more for the index: the arena's last one, cleared first when something lies there. */
+static void take_page(struct lru *l, uint32_t *high) {
+    *high += 1;
+    uint32_t limit = arena_units(l);
+    if (l->heap.top > limit)
+        clear_range(l, limit, l->heap.top);
+    l->heap.limit = limit;
+}
+
+/* Readies the index for one more entry: a split when the load asks for it, and a spare overflow bucket. */
+static void index_grow(struct lru *l) {
+    uint32_t n = buckets(l);
+    if ((uint64_t)(l->count + 1) * 10 > (uint64_t)n * LOAD_SPLIT && n < l->buckets_max) {
+        if (n == l->buckets_high * (PAGE / sizeof(struct bucket)))
+            take_page(l, &l->buckets_high);
+        split(l);
+    }
+    if (overflow_left(l) < 2 && l->overflow_high * (PAGE / sizeof(struct bucket)) < l->overflow_max)
+        take_page(l, &l->overflow_high);
+}
+
+static uint32_t make_room(struct lru *l, uint32_t units) {
+    for (int tries = 0; tries < EVICT_TRIES && l->count; tries++) {
+        evict(l, l->tail);
+        uint32_t ref = heap_alloc(&l->heap, units);
+        if (ref)
+            return ref;
+    }
+    uint32_t from = heap_largest(&l->heap), limit = l->heap.limit;
+    if (from == 0)
+        from = l->tail ? l->tail : 1;
+    if (from > limit - units)
+        from = limit - units;
+    clear_range(l, from, from + units);
+    return heap_alloc(&l->heap, units);
+}
+
+/* ---- life ---- */
+
+static uint32_t buckets_for(uint32_t capacity) {
+    uint64_t n = (uint64_t)capacity * 10 / LOAD_SPLIT + BUCKETS_FIRST;
+    return (uint32_t)((n + BUCKETS_FIRST - 1) / BUCKETS_FIRST * BUCKETS_FIRST);
+}
+
+static uint32_t overflow_for(uint32_t capacity) {
+    return buckets_for(capacity) / 2 / BUCKETS_FIRST * BUCKETS_FIRST + BUCKETS_FIRST;
+}
+
+static size_t map_bytes(uint64_t budget_bytes) {
+    return (size_t)pages_of(heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
+}
+
+size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity) {
+    size_t index = ((size_t)buckets_for(capacity) + overflow_for(capacity)) * sizeof(struct bucket);
+    return index + map_bytes(budget_bytes) + (size_t)pages_of(budget_bytes) * PAGE;
+}
+
+uint64_t lru_value_max(uint64_t budget_bytes) {
+    return budget_bytes / 2 < META_VALUE ? budget_bytes / 2 : META_VALUE;
+}
+
+/* No entries; the index is one page of buckets. */
+static void empty(struct lru *l) {
+    memset(l->buckets, 0, BUCKETS_FIRST * sizeof(struct bucket));
+    l->mask = BUCKETS_FIRST - 1;
+    l->split = 0;
+    l->overflow_top = 1;
+    l->overflow_free = 0;
+    l->head = l->tail = l->boundary = l->young = l->count = l->with_deadline = 0;
+    memset(l->slots_used, 0, sizeof l->slots_used);
+    memset(l->slot, 0, sizeof l->slot);
+}
+
+void lru_init(struct lru *l, const struct lru_options *o) {
+    memset(l, 0, sizeof *l);
+    char *memory = o->memory;
+    l->seed = o->seed;
+    l->budget_bytes = o->budget_bytes / PAGE * PAGE;
+    l->capacity = o->capacity;
+    l->buckets_max = buckets_for(o->capacity);
+    l->overflow_max = overflow_for(o->capacity);
+    l->buckets = (struct bucket *)memory;
+    memory += (size_t)l->buckets_max * sizeof(struct bucket);
+    l->overflow = (struct bucket *)memory;
+    memory += (size_t)l->overflow_max * sizeof(struct bucket);
+    size_t map = map_bytes(o->budget_bytes);
+    l->fixed_pages = pages_of(map);
+    l->buckets_high = 1;
+    l->overflow_high = 1;
+    heap_init(&l->heap, memory + map, memory, arena_units(l), entry_units);
+    empty(l);
+}
+
+/* ---- one key ---- */
+
+static struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+    struct entry *e = find(l, hash, key);
+    if (e == NULL || !entry_has_deadline_field(e))
+        return e;
+    int64_t deadline_ms = entry_deadline_ms(e);
+    if (deadline_ms == 0 || now_ms <= deadline_ms)
+        return e;
+    lru_remove(l, hash, e);
+    l->expired++;
+    return NULL;
+}
+
+struct entry *lru_get(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+    struct entry *e = find_live(l, hash, key, now_ms);
+    if (e)
+        touch(l, e);
+    return e;
+}
+
+struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+    return find_live(l, hash, key, now_ms);
+}
+
+static void write_value(struct entry *e, struct slice value) {
+    e->meta = (e->meta & ~META_VALUE) | value.n;
+    if (value.n)
+        memcpy(key_place(e) + entry_key_size(e), value.p, value.n);
+}
+
+static void insert(struct lru *l, uint64_t hash, struct slice key, struct slice value, int64_t deadline_ms,
+                   uint32_t ref) {
+    struct entry *e = at(l, ref);
+    e->meta = (uint64_t)key.n << 29 | (deadline_ms ? META_DEADLINE : 0);
+    memcpy(key_place(e), key.p, key.n);
+    write_value(e, value);
+    l->count++;
+    list_push(l, e, ref);
+    age(l);
+    if (deadline_ms) {
+        deadline_of(e)->at_ms = 0;
+        change_deadline(l, e, deadline_ms);
+    }
+    struct bucket *b = bucket_of(l, hash);
+    while (!chain_add(l, b, hash_tag(hash), ref))
+        evict(l, b->ref[0]); /* no overflow bucket to be had: somebody of this bucket goes */
+}
+
+bool lru_set(struct lru *l, uint64_t hash, struct slice key, struct slice value, int64_t deadline_ms) {
+    if (key.n > KEY_SIZE_MAX || value.n > lru_value_max(l->budget_bytes))
+        return false;
+    uint32_t units = units_for(key.n, value.n, deadline_ms != 0);
+    struct entry *e = find(l, hash, key);
+    if (e && entry_units(e) == units && entry_has_deadline_field(e) == (deadline_ms != 0)) {
+        write_value(e, value);
+        if (deadline_ms)
+            change_deadline(l, e, deadline_ms);
+        touch(l, e);
+        return true;
+    }
+    if (units + 1 > l->heap.limit)
+        return false;
+    if (e)
+        discard(l, hash, e);
+    while (l->count >= l->capacity)
+        evict(l, l->tail);
+    index_grow(l);
+    uint32_t ref = heap_alloc(&l->heap, units);
+    if (ref == 0)
+        ref = make_room(l, units);
+    assert(ref);
+    insert(l, hash, key, value, deadline_ms, ref);
+    index_shrink(l, JOINS_PER_CALL);
+    return true;
+}
+
+bool lru_set_deadline(struct lru *l, struct entry *e, int64_t deadline_ms) {
+    if (entry_has_deadline_field(e)) {
+        change_deadline(l, e, deadline_ms);
+        return true;
+    }
+    return deadline_ms == 0;
+}
+
+void lru_remove(struct lru *l, uint64_t hash, struct entry *e) {
+    discard(l, hash, e);
+    index_shrink(l, JOINS_PER_CALL);
+}
+
+/* ---- fetching ahead ---- */
+
+/* These read what another thread may be writing, on purpose: a wrong guess costs a cache line, no more. */
+#define UNLOCKED __attribute__((no_sanitize("thread")))
+#define READ(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+
+UNLOCKED static const struct bucket *guess_bucket(const struct lru *l, uint64_t hash) {
+    uint32_t i = bucket_index(READ(l->mask), READ(l->split), hash_bucket(hash));
+    return &l->buckets[i < l->buckets_max ? i : 0];
+}
+
+UNLOCKED void lru_prefetch_bucket(const struct lru *l, uint64_t hash) {
+    __builtin_prefetch(guess_bucket(l, hash), 1);
+}
+
+UNLOCKED uint32_t lru_prefetch_entry(const struct lru *l, uint64_t hash) {
+    const struct bucket *b = guess_bucket(l, hash);
+    uint64_t first8 = READ(*(const uint64_t *)(const void *)b->tag);
+    uint32_t last4 = READ(*(const uint32_t *)(const void *)(b->tag + 8));
+    uint32_t slots = match(first8, last4, hash_tag(hash));
+    if (slots == 0)
+        return 0;
+    uint32_t ref = READ(b->ref[__builtin_ctz(slots)]);
+    const char *e = (const char *)at(l, ref);
+    __builtin_prefetch(e, 1);
+    __builtin_prefetch(e + 64);
+    return ref;
+}
+
+UNLOCKED void lru_prefetch_links(const struct lru *l, uint32_t ref) {
+    const struct entry *e = at(l, ref);
+    if (READ(e->meta) & META_YOUNG)
+        return;
+    __builtin_prefetch(at(l, READ(e->prev) & ~HEAP_BIT), 1);
+    __builtin_prefetch(at(l, READ(e->next) & ~HEAP_BIT), 1);
+}
+
+/* ---- all keys ---- */
+
+static uint32_t reverse_bits(uint32_t x) {
+    x = (x & 0x55555555u) << 1 | (x >> 1 & 0x55555555u);
+    x = (x & 0x33333333u) << 2 | (x >> 2 & 0x33333333u);
+    x = (x & 0x0F0F0F0Fu) << 4 | (x >> 4 & 0x0F0F0F0Fu);
+    return __builtin_bswap32(x);
+}
+
+/* A position is a bucket number with its 32 bits reversed: a bucket then covers one interval of positions, which a
+ * split halves and a join doubles, so the walk neither skips nor needs to remember anything. */
+uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms,
+                  void (*emit)(void *context, const struct entry *e), void *context) {
+    uint32_t i = bucket_index(l->mask, l->split, reverse_bits(position));
+    for (const struct bucket *b = &l->buckets[i];; b = &l->overflow[b->next]) {
+        for (uint32_t slots = ~slots_with(b, 0) & ((1u << SLOTS) - 1); slots; slots &= slots - 1) {
+            const struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
+            int64_t deadline_ms = entry_deadline_ms(e);
+            if (deadline_ms == 0 || now_ms <= deadline_ms)
+                emit(context, e);
+        }
+        if (b->next == 0)
+            break;
+    }
+    int bits = __builtin_popcount(l->mask) + (i < l->split || i > l->mask);
+    uint32_t interval = 1u << (32 - bits);
+    return (position & ~(interval - 1)) + interval; /* wraps to 0 after the last */
+}
+
+void lru_clear(struct lru *l) {
+    empty(l);
+    heap_clear(&l->heap);
+}
+
+/* ---- upkeep ---- */
+
+/* Looks at the first entry of a slot: removes it when its time is over, moves it where it belongs when not. */
+static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
+    uint32_t ref = l->slot[slot];
+    struct entry *e = at(l, ref);
+    if (now_ms > deadline_of(e)->at_ms) {
+        discard(l, entry_hash(l, e), e);
+        l->expired++;
+        return;
+    }
+    wheel_remove(l, e);
+    wheel_add(l, e, ref, l->tick);
+}
+
+/* The slot of the highest level that is to be emptied at l->tick, -1 when none is left. */
+static int slot_due(const struct lru *l) {
+    for (int level = LRU_WHEEL_LEVELS - 1; level >= 0; level--) {
+        int64_t below = ((int64_t)1 << (SLOT_BITS * level)) - 1;
+        uint32_t in_level = (uint32_t)(l->tick >> (SLOT_BITS * level)) % LRU_WHEEL_SLOTS;
+        if ((l->tick & below) == 0 && (l->slots_used[level] >> in_level & 1))
+            return level * LRU_WHEEL_SLOTS + (int)in_level;
+    }
+    return -1;
+}
+
+bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
+    int64_t last = (now_ms >> TICK_SHIFT) - 1; /* the last tick that is wholly over */
+    if (l->tick > last + 1 || l->with_deadline == 0)
+        l->tick = last; /* the clock was set back, or there is nothing to walk for */
+    for (;;) {
+        int slot = slot_due(l);
+        if (slot < 0 && l->tick >= last)
+            break;
+        if (steps-- == 0)
+            return true;
+        if (slot >= 0)
+            sweep_first(l, (uint32_t)slot, now_ms);
+        else
+            l->tick = wheel_next(l, last);
+    }
+    return index_shrink(l, steps < 16 ? steps : 16);
+}
+
+static bool trim_pages(struct bucket *region, uint32_t needed, uint32_t *high, size_t max_bytes, void **memory,
+                       size_t *bytes) {
+    if (*high < needed + INDEX_TRIM_PAGES)
+        return false;
+    uint32_t pages = *high - needed, most = (uint32_t)(max_bytes / PAGE);
+    if (pages > most)
+        pages = most;
+    *high -= pages;
+    *memory = (char *)region + (size_t)*high * PAGE;
+    *bytes = (size_t)pages * PAGE;
+    return true;
+}
+
+bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
+    uint32_t from, units;
+    if (heap_trim(&l->heap, (uint32_t)(max_bytes / HEAP_UNIT), &from, &units)) {
+        *memory = heap_at(&l->heap, from);
+        *bytes = (size_t)units * HEAP_UNIT;
+        return true;
+    }
+    uint32_t buckets_needed = pages_of((uint64_t)buckets(l) * sizeof(struct bucket));
+    uint32_t overflow_needed = pages_of((uint64_t)l->overflow_top * sizeof(struct bucket));
+    bool found = trim_pages(l->buckets, buckets_needed, &l->buckets_high, max_bytes, memory, bytes) ||
+                 trim_pages(l->overflow, overflow_needed, &l->overflow_high, max_bytes, memory, bytes);
+    l->heap.limit = arena_units(l);
+    return found;
+}
+
+uint64_t lru_used_bytes(const struct lru *l) {
+    return (uint64_t)index_pages(l) * PAGE + (uint64_t)l->heap.used * HEAP_UNIT;
+}
+
+/* ---- for tests ---- */
+
+static uint32_t check_index(const struct lru *l) {
+    uint32_t entries = 0;
+    for (uint32_t i = 0; i < buckets(l); i++)
+        for (const struct bucket *b = &l->buckets[i];; b = &l->overflow[b->next]) {
+            for (int slot = 0; slot < SLOTS; slot++) {
+                if (b->tag[slot] == 0) {
+                    assert(b->next == 0); /* chains are compact */
+                    continue;
+                }
+                uint64_t hash = entry_hash(l, at(l, b->ref[slot]));
+                assert(bucket_of(l, hash) == &l->buckets[i] && hash_tag(hash) == b->tag[slot]);
+                assert(find(l, hash, entry_key(at(l, b->ref[slot]))) == at(l, b->ref[slot]));
+                entries++;
+            }
+            if (b->next == 0)
+                break;
+        }
+    return entries;
+}
+
+static uint32_t check_wheel(const struct lru *l) {
+    uint32_t entries = 0;
+    for (uint32_t slot = 0; slot < LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS; slot++) {
+        uint32_t prev = HEAP_BIT | slot;
+        assert(!!l->slot[slot] == (l->slots_used[slot / LRU_WHEEL_SLOTS] >> slot % LRU_WHEEL_SLOTS & 1));
+        for (uint32_t ref = l->slot[slot]; ref; prev = ref, ref = deadline_of(at(l, ref))->next) {
+            assert(entry_deadline_ms(at(l, ref)) && deadline_of(at(l, ref))->prev == prev);
+            entries++;
+        }
+    }
+    return entries;
+}
+
+void lru_check(const struct lru *l) {
+    uint32_t listed = 0, young = 0, units = 0, prev = 0, boundary = 0;
+    for (uint32_t ref = l->head; ref; prev = ref, ref = next_of(at(l, ref))) {
+        const struct entry *e = at(l, ref);
+        assert(e->prev == prev);
+        if (e->meta & META_YOUNG) {
+            assert(young == listed);
+            young++;
+            boundary = ref;
+        }
+        listed++;
+        units += entry_units(e);
+    }
+    assert(prev == l->tail && listed == l->count && l->count <= l->capacity);
+    assert(young == l->young && (young == 0 || boundary == l->boundary) && young <= l->count / YOUNG_SHARE);
+    assert(check_index(l) == l->count && check_wheel(l) == l->with_deadline);
+    assert(heap_check(&l->heap) == units);
+    assert(buckets(l) <= l->buckets_high * (PAGE / sizeof(struct bucket)) && buckets(l) <= l->buckets_max);
+    assert(l->overflow_top <= l->overflow_high * (PAGE / sizeof(struct bucket)));
+    uint64_t arena = (uint64_t)pages_of((uint64_t)l->heap.top * HEAP_UNIT) * PAGE;
+    assert((uint64_t)index_pages(l) * PAGE + arena <= l->budget_bytes);
+}

@@ -1,0 +1,174 @@
+/* lru.h -- the entries of one shard: find, store, remove; exact LRU; expiry.
+ *
+ *   struct lru *l = ...;  lru_init(l, &options);
+ *   lru_set(l, hash, key, value, 0);
+ *   struct entry *e = lru_get(l, hash, key, now_ms);
+ *   if (e) use entry_value(e), which stays valid until the next call that changes l
+ *
+ * Hashes are hash_key() of the key with the seed in the options. No call locks, reads a clock or does I/O. */
+#ifndef SPONSON_LRU_H
+#define SPONSON_LRU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hash.h"
+#include "heap.h"
+#include "slice.h"
+
+struct bucket;
+
+struct entry {
+    uint32_t prev; /* refs: towards the most recent, towards the oldest; bit 31 of each is the heap's */
+    uint32_t next;
+    uint64_t meta; /* see the drawing in lru.c; only the functions below read it */
+};
+
+enum lru_wheel { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64 };
+
+struct lru_options {
+    void *memory;          /* lru_reserve_bytes() of zeroed, page-aligned address space; stays the caller's */
+    uint64_t budget_bytes; /* index and arena together never hold more */
+    uint32_t capacity;     /* entries */
+    const struct hash_seed *seed;
+};
+
+struct lru {
+    /* set once */
+    struct bucket *buckets;
+    struct bucket *overflow; /* bucket 0 is never used: 0 is none */
+    const struct hash_seed *seed;
+    uint64_t budget_bytes;
+    uint32_t capacity;
+    uint32_t buckets_max;
+    uint32_t overflow_max;
+    uint32_t fixed_pages; /* the heap's map, counted whole */
+
+    /* index: linear hashing; mask + 1 + split buckets */
+    uint32_t mask;
+    uint32_t split;
+    uint32_t overflow_top;  /* overflow buckets below it were used once */
+    uint32_t overflow_free; /* first of the free ones among them */
+    uint32_t buckets_high;  /* pages of buckets that may be resident */
+    uint32_t overflow_high; /* the same of overflow buckets */
+
+    /* LRU list */
+    uint32_t head;
+    uint32_t tail;
+    uint32_t boundary; /* the last young entry */
+    uint32_t young;    /* young entries: always the first ones of the list */
+    uint32_t count;
+
+    /* expiry */
+    uint32_t with_deadline;
+    int64_t tick; /* the wheel stands here: every slot due before it is empty */
+    uint64_t slots_used[LRU_WHEEL_LEVELS]; /* which slots have an entry */
+    uint32_t slot[LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS];
+
+    struct heap heap;
+
+    /* counters since the start */
+    uint64_t evicted;
+    uint64_t expired;
+    uint64_t hits;   /* kept by the caller, who knows what counts as a read */
+    uint64_t misses;
+};
+
+/* Address space that lru_init() wants for a budget and a capacity: more than the budget, since index and arena each
+ * may grow to what they could use. */
+size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity);
+
+/* The largest value, in bytes, that a shard of this budget takes under the longest key allowed: half of it. */
+uint64_t lru_value_max(uint64_t budget_bytes);
+
+void lru_init(struct lru *l, const struct lru_options *options);
+
+/* ---- entries ---- */
+
+static inline uint32_t entry_value_size(const struct entry *e) {
+    return (uint32_t)(e->meta & ((1u << 29) - 1));
+}
+
+static inline uint32_t entry_key_size(const struct entry *e) {
+    return (uint32_t)(e->meta >> 29) & 0xFFF;
+}
+
+static inline bool entry_has_deadline_field(const struct entry *e) {
+    return e->meta >> 45 & 1;
+}
+
+static inline const char *entry_key_bytes(const struct entry *e) {
+    return (const char *)e + (entry_has_deadline_field(e) ? 32 : 16);
+}
+
+static inline struct slice entry_key(const struct entry *e) {
+    return (struct slice){entry_key_bytes(e), entry_key_size(e)};
+}
+
+static inline struct slice entry_value(const struct entry *e) {
+    return (struct slice){entry_key_bytes(e) + entry_key_size(e), entry_value_size(e)};
+}
+
+/* When the entry expires, in ms of the wall clock; 0: never. */
+static inline int64_t entry_deadline_ms(const struct entry *e) {
+    int64_t deadline = 0;
+    if (entry_has_deadline_field(e))
+        memcpy(&deadline, e + 1, sizeof deadline);
+    return deadline;
+}
+
+/* ---- one key ---- */
+
+/* The live entry of `key`, made the most recent, or NULL. One whose time is over is removed and counts as expired. */
+struct entry *lru_get(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms);
+
+/* The same, but the order of entries stays as it is (TYPE, TTL: questions about a key are no use of it). */
+struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms);
+
+/* Stores key and value (copied), replacing an entry of that key, and makes it the most recent. Evicts what must go.
+ * `value` may not point into l. deadline_ms 0: never expires. False, and nothing changed: the entry cannot fit. */
+bool lru_set(struct lru *l, uint64_t hash, struct slice key, struct slice value, int64_t deadline_ms);
+
+/* Gives an entry another deadline, 0 for none. False when it has no room for one: store it anew with lru_set(). */
+bool lru_set_deadline(struct lru *l, struct entry *e, int64_t deadline_ms);
+
+/* Removes an entry of l, whose hash this is. */
+void lru_remove(struct lru *l, uint64_t hash, struct entry *e);
+
+/* ---- fetching ahead: these three may be called without the lock; what they read is not believed ---- */
+
+void lru_prefetch_bucket(const struct lru *l, uint64_t hash);
+/* Returns a ref that may be the key's entry, 0 when there seems to be none, and fetches it. */
+uint32_t lru_prefetch_entry(const struct lru *l, uint64_t hash);
+/* Fetches what a hit on that entry would write: its neighbours on the list. */
+void lru_prefetch_links(const struct lru *l, uint32_t ref);
+
+/* ---- all keys ---- */
+
+/* Hands the live entries of one bucket to `emit` and returns where to go on, 0 when that was the last bucket. Start
+ * at 0. An entry that is there from the first call to the last is handed out at least once, whatever is stored and
+ * removed in between. A position is below 2^32. */
+uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms,
+                  void (*emit)(void *context, const struct entry *e), void *context);
+
+/* Removes all entries, in time that does not depend on how many there are. */
+void lru_clear(struct lru *l);
+
+/* ---- upkeep, in bounded steps ---- */
+
+/* Removes entries whose deadline is over, and joins buckets that many removals left half empty; looks at `steps`
+ * entries or slots at most. True: there is more to do. */
+bool lru_sweep(struct lru *l, int64_t now_ms, int steps);
+
+/* Pages that are resident and hold nothing, `max_bytes` at most: the caller gives [*memory, *memory + *bytes) back to
+ * the system before it calls anything else for l. False: none that are worth a call. */
+bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes);
+
+/* Bytes that count against the budget and are in use: entries, and the pages of the index. */
+uint64_t lru_used_bytes(const struct lru *l);
+
+/* Asserts every invariant of index, list, wheel and heap: for tests. */
+void lru_check(const struct lru *l);
+
+#endif

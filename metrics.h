@@ -1,0 +1,48 @@
+/* metrics.h -- counters: one list, summed and printed.
+ *
+ * Every thread that counts has its own struct metrics and is the only one to write it, so counting is a plain add
+ * and no cache line is shared; a reader sums them all and may be a moment late. */
+#ifndef SPONSON_METRICS_H
+#define SPONSON_METRICS_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+/* name as INFO stats shows it */
+#define METRICS(X)                                                                                       \
+    X(total_connections_received)                                                                        \
+    X(total_commands_processed)                                                                          \
+    X(total_net_input_bytes)                                                                             \
+    X(total_net_output_bytes)                                                                            \
+    X(rejected_connections)                                                                              \
+    X(total_error_replies)                                                                               \
+    X(client_query_buffer_limit_disconnections)                                                          \
+    X(client_output_buffer_limit_disconnections)
+
+struct metrics {
+#define METRICS_FIELD(name) alignas(8) _Atomic uint64_t name;
+    METRICS(METRICS_FIELD)
+#undef METRICS_FIELD
+};
+
+struct metrics_totals {
+#define METRICS_FIELD(name) uint64_t name;
+    METRICS(METRICS_FIELD)
+#undef METRICS_FIELD
+};
+
+/* Adds to a counter of the calling thread. */
+static inline void metrics_add(_Atomic uint64_t *counter, uint64_t n) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* Adds the counters of one thread to *totals. */
+void metrics_sum(struct metrics_totals *totals, struct metrics *m);
+
+/* Writes all totals as lines "name:value\r\n". */
+void metrics_print(struct buf *out, const struct metrics_totals *totals);
+
+#endif

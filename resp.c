@@ -1,0 +1,379 @@
+/* resp.c -- RESP requests to slices, values to replies. No socket, no allocation, no state but what is passed in.
+ *
+ * A request is parsed in one pass where it was read; it then costs no copy. Only when its end is missing it is kept
+ * by the connection, and from then on scanned (which stores nothing but a position) until it is whole.
+ *
+ * As Redis does: a header line ends at '\r' and the byte after it is not looked at, nor are the two bytes after a
+ * bulk string; a count of arguments of 0 or less is a request without arguments. */
+#include "resp.h"
+
+#include <stdio.h>
+
+#include "config.h"
+
+static const char ERROR_COUNT[] = "invalid multibulk length";
+static const char ERROR_COUNT_LINE[] = "too big mbulk count string";
+static const char ERROR_BULK[] = "invalid bulk length";
+static const char ERROR_BULK_LINE[] = "too big bulk count string";
+static const char ERROR_INLINE_LINE[] = "too big inline request";
+static const char ERROR_QUOTES[] = "unbalanced quotes in request";
+static const char ERROR_TYPE[] = "expected '$', got";
+
+/* ---- integers ---- */
+
+bool resp_integer_of(struct slice text, int64_t *value) {
+    const char *p = text.p, *end = text.p + text.n;
+    bool negative = p < end && *p == '-';
+    p += negative;
+    if (p == end || (*p == '0' && (negative || end - p > 1)) || end - p > 19)
+        return false;
+    uint64_t v = 0;
+    for (; p < end; p++) {
+        if (*p < '0' || *p > '9')
+            return false;
+        v = v * 10 + (uint64_t)(*p - '0'); /* nineteen digits do not overflow 64 bits */
+    }
+    if (v > (uint64_t)INT64_MAX + negative)
+        return false;
+    *value = negative ? (int64_t)(0 - v) : (int64_t)v;
+    return true;
+}
+
+/* Reads "<type>number\r\n" at in[at], of which the type byte is known: the number goes to *value, the place behind
+ * the line to *after. RESP_BAD: not a number; RESP_ARGS: the line is too long. */
+static enum resp_status header(const char *in, size_t n, size_t at, int64_t *value, size_t *after) {
+    /* nearly all are one to three digits */
+    const char *p = in + at + 1, *end = in + n;
+    if (end - p >= 5) {
+        unsigned a = (unsigned)(p[0] - '0'), b = (unsigned)(p[1] - '0');
+        if (a - 1 < 9 && p[1] == '\r') {
+            *value = a;
+            *after = at + 4;
+            return RESP_OK;
+        }
+        if (a - 1 < 9 && b < 10 && p[2] == '\r') {
+            *value = a * 10 + b;
+            *after = at + 5;
+            return RESP_OK;
+        }
+    }
+    size_t room = n - at - 1;
+    const char *cr = memchr(p, '\r', room < LINE_MAX_BYTES ? room : LINE_MAX_BYTES);
+    if (cr == NULL)
+        return room >= LINE_MAX_BYTES ? RESP_ARGS : RESP_MORE;
+    if (cr + 1 == end)
+        return RESP_MORE;
+    *after = (size_t)(cr + 2 - in);
+    return resp_integer_of((struct slice){p, (size_t)(cr - p)}, value) ? RESP_OK : RESP_BAD;
+}
+
+static enum resp_status bad(struct resp_request *r, const char *error) {
+    r->error = error;
+    return RESP_BAD;
+}
+
+/* The count of arguments at in[0], which is '*'. */
+static enum resp_status count_header(const char *in, size_t n, int64_t *count, size_t *after,
+                                     struct resp_request *r) {
+    enum resp_status status = header(in, n, 0, count, after);
+    if (status == RESP_ARGS)
+        return bad(r, ERROR_COUNT_LINE);
+    if (status == RESP_BAD || (status == RESP_OK && *count > ARGS_MAX))
+        return bad(r, ERROR_COUNT);
+    return status;
+}
+
+/* The length of a bulk string at in[at]. */
+static enum resp_status bulk_header(const char *in, size_t n, size_t at, int64_t *length, size_t *after,
+                                    struct resp_request *r) {
+    if (at == n)
+        return RESP_MORE;
+    if (in[at] != '$') {
+        /* Redis looks for the end of the line first, so an unfinished line is not wrong yet */
+        size_t room = n - at;
+        const char *cr = memchr(in + at, '\r', room < LINE_MAX_BYTES ? room : LINE_MAX_BYTES);
+        if (cr == NULL)
+            return room >= LINE_MAX_BYTES ? bad(r, ERROR_BULK_LINE) : RESP_MORE;
+        r->got = in[at];
+        return bad(r, ERROR_TYPE);
+    }
+    enum resp_status status = header(in, n, at, length, after);
+    if (status == RESP_ARGS)
+        return bad(r, ERROR_BULK_LINE);
+    if (status == RESP_BAD || (status == RESP_OK && (*length < 0 || *length > BULK_MAX)))
+        return bad(r, ERROR_BULK);
+    return status;
+}
+
+/* ---- inline requests ---- */
+
+static bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Unescapes one character behind a backslash at p; writes it to *to and returns how many bytes it took. */
+static size_t unescape(const char *p, const char *end, char *to) {
+    if (end - p >= 3 && p[0] == 'x' && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) {
+        *to = (char)(hex_digit(p[1]) * 16 + hex_digit(p[2]));
+        return 3;
+    }
+    static const char from[] = "nrtba", into[] = "\n\r\t\b\a";
+    const char *known = *p ? strchr(from, *p) : NULL;
+    *to = known ? into[known - from] : *p;
+    return 1;
+}
+
+/* Reads one argument at *p, unescaping it in place. False: its quotes are not closed, or glued to what follows. */
+static bool inline_argument(char **p, char *end, struct slice *argument) {
+    char *from = *p, *to = *p, *start = *p, quote = 0;
+    for (;; from++) {
+        if (from == end) {
+            if (quote)
+                return false;
+            break;
+        }
+        if (quote == 0 && is_space(*from))
+            break;
+        if (quote == 0 && (*from == '"' || *from == '\'')) {
+            quote = *from;
+        } else if (quote && *from == quote) {
+            if (from + 1 < end && !is_space(from[1]))
+                return false;
+            from++;
+            break;
+        } else if (quote == '"' && *from == '\\' && from + 1 < end) {
+            char c;
+            from += unescape(from + 1, end, &c);
+            *to++ = c;
+        } else if (quote == '\'' && *from == '\\' && from + 1 < end && from[1] == '\'') {
+            *to++ = *++from;
+        } else {
+            *to++ = *from;
+        }
+    }
+    *argument = (struct slice){start, (size_t)(to - start)};
+    *p = from;
+    return true;
+}
+
+/* Where the line at in[0] ends: its length without the line end goes to *length, with it to *used. */
+static enum resp_status inline_line(const char *in, size_t n, size_t *length, size_t *used,
+                                    struct resp_request *r) {
+    const char *lf = memchr(in, '\n', n < LINE_MAX_BYTES ? n : LINE_MAX_BYTES);
+    if (lf == NULL)
+        return n >= LINE_MAX_BYTES ? bad(r, ERROR_INLINE_LINE) : RESP_MORE;
+    *used = (size_t)(lf - in) + 1;
+    *length = lf > in && lf[-1] == '\r' ? *used - 2 : *used - 1;
+    return RESP_OK;
+}
+
+static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int argv_max,
+                                     struct resp_request *r) {
+    size_t length;
+    enum resp_status status = inline_line(in, n, &length, &r->used, r);
+    if (status != RESP_OK)
+        return status;
+    char *p = in, *end = in + strnlen(in, length); /* as in Redis, a NUL ends the line */
+    int words = 0; /* counted first: what is unescaped cannot be parsed a second time */
+    for (const char *c = in; c < end; c++)
+        words += !is_space(*c) && (c == in || is_space(c[-1]));
+    if (words > argv_max) {
+        r->argc = words;
+        return RESP_ARGS;
+    }
+    for (;;) {
+        while (p < end && is_space(*p))
+            p++;
+        if (p == end)
+            return RESP_OK;
+        if (!inline_argument(&p, end, &argv[r->argc]))
+            return bad(r, ERROR_QUOTES);
+        r->argc++;
+    }
+}
+
+/* ---- requests ---- */
+
+enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, struct slice *argv, int argv_max,
+                            struct resp_request *r) {
+    r->argc = 0;
+    if (n == 0)
+        return RESP_MORE;
+    if (in[0] != '*')
+        return parse_inline(in, n, argv, argv_max, r);
+    int64_t count, length;
+    size_t at;
+    enum resp_status status = count_header(in, n, &count, &at, r);
+    if (status != RESP_OK)
+        return status;
+    if (count > argv_max) {
+        r->argc = (int)count;
+        return RESP_ARGS;
+    }
+    for (int i = 0; i < count; i++) {
+        status = bulk_header(in, n, at, &length, &at, r);
+        if (status != RESP_OK)
+            return status;
+        size_t size = (size_t)length;
+        bool oversized = size > max_bulk;
+        argv[i] = (struct slice){oversized ? NULL : in + at, size};
+        if (oversized && stripped)
+            continue;
+        if (n - at < size + 2)
+            return RESP_MORE;
+        at += size + 2;
+    }
+    r->argc = count > 0 ? (int)count : 0;
+    r->used = at;
+    return RESP_OK;
+}
+
+/* Drops what has arrived of an oversized argument, of which `skip` bytes are outstanding, at in[pos]. */
+static void drop(struct resp_scan *s, char *in, size_t *n) {
+    size_t there = *n - s->pos, dropped = there < s->skip ? there : (size_t)s->skip;
+    memmove(in + s->pos, in + s->pos + dropped, there - dropped);
+    *n -= dropped;
+    s->skip -= dropped;
+}
+
+enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_bulk, struct resp_request *r) {
+    if (*n == 0)
+        return RESP_MORE;
+    if (in[0] != '*') {
+        size_t length, used;
+        return inline_line(in, *n, &length, &used, r);
+    }
+    if (s->args_left < 0) {
+        int64_t count;
+        enum resp_status status = count_header(in, *n, &count, &s->pos, r);
+        if (status != RESP_OK)
+            return status;
+        s->args_left = count > 0 ? count : 0;
+    }
+    for (;;) {
+        if (s->skip)
+            drop(s, in, n);
+        if (s->skip || s->pos > *n)
+            return RESP_MORE;
+        if (s->args_left == 0)
+            return RESP_OK;
+        int64_t length;
+        enum resp_status status = bulk_header(in, *n, s->pos, &length, &s->pos, r);
+        if (status != RESP_OK)
+            return status;
+        s->args_left--;
+        if ((size_t)length > max_bulk)
+            s->skip = (uint64_t)length + 2;
+        else
+            s->pos += (size_t)length + 2;
+    }
+}
+
+/* ---- replies ---- */
+
+/* Writes the digits of v so that they end before `end`; returns where they begin. */
+static char *digits(char *end, uint64_t v) {
+    do
+        *--end = (char)('0' + v % 10);
+    while ((v /= 10) != 0);
+    return end;
+}
+
+static void number_line(struct buf *out, char type, int64_t value) {
+    char line[24], *end = line + sizeof line, *p;
+    end[-1] = '\n';
+    end[-2] = '\r';
+    p = digits(end - 2, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    if (value < 0)
+        *--p = '-';
+    *--p = type;
+    buf_put(out, p, (size_t)(end - p));
+}
+
+void resp_simple(struct buf *out, struct slice text) {
+    buf_put(out, "+", 1);
+    buf_put_slice(out, text);
+    buf_put(out, "\r\n", 2);
+}
+
+void resp_error(struct buf *out, struct slice text) {
+    buf_put(out, "-", 1);
+    size_t start = out->len;
+    buf_put_slice(out, text);
+    for (char *p = out->p + start; p < out->p + out->len; p++)
+        if (*p == '\r' || *p == '\n')
+            *p = ' ';
+    buf_put(out, "\r\n", 2);
+}
+
+void resp_integer(struct buf *out, int64_t value) {
+    number_line(out, ':', value);
+}
+
+void resp_bulk(struct buf *out, struct slice bytes) {
+    if (buf_left(out) < resp_bulk_bytes(bytes.n)) {
+        out->full = true;
+        return;
+    }
+    char *p = out->p + out->len;
+    *p++ = '$';
+    if (bytes.n < 10) {
+        *p++ = (char)('0' + bytes.n);
+    } else if (bytes.n < 100) {
+        *p++ = (char)('0' + bytes.n / 10);
+        *p++ = (char)('0' + bytes.n % 10);
+    } else {
+        char text[20], *end = text + sizeof text, *first = digits(end, bytes.n);
+        memcpy(p, first, (size_t)(end - first));
+        p += end - first;
+    }
+    *p++ = '\r';
+    *p++ = '\n';
+    if (bytes.n)
+        memcpy(p, bytes.p, bytes.n);
+    p += bytes.n;
+    *p++ = '\r';
+    *p++ = '\n';
+    out->len = (size_t)(p - out->p);
+}
+
+void resp_bulk_integer(struct buf *out, int64_t value) {
+    char text[24];
+    int n = snprintf(text, sizeof text, "%lld", (long long)value);
+    resp_bulk(out, (struct slice){text, (size_t)n});
+}
+
+void resp_null(struct buf *out, int resp) {
+    buf_put_slice(out, resp == 2 ? SLICE("$-1\r\n") : SLICE("_\r\n"));
+}
+
+void resp_array(struct buf *out, size_t items) {
+    number_line(out, '*', (int64_t)items);
+}
+
+void resp_map(struct buf *out, size_t pairs, int resp) {
+    number_line(out, resp == 2 ? '*' : '%', (int64_t)(resp == 2 ? 2 * pairs : pairs));
+}
+
+void resp_set(struct buf *out, size_t items, int resp) {
+    number_line(out, resp == 2 ? '*' : '~', (int64_t)items);
+}
+
+void resp_text(struct buf *out, struct slice text, int resp) {
+    if (resp == 2) {
+        resp_bulk(out, text);
+        return;
+    }
+    number_line(out, '=', (int64_t)text.n + 4);
+    buf_put_slice(out, SLICE("txt:"));
+    buf_put_slice(out, text);
+    buf_put_slice(out, SLICE("\r\n"));
+}

@@ -1,0 +1,77 @@
+/* resp.h -- RESP bytes to requests, and values to RESP bytes.
+ *
+ * Follows https://redis.io/docs/latest/develop/reference/protocol-spec/ (RESP2 and RESP3), and Redis 7.2 where the
+ * specification leaves a choice: what counts as a broken request, and how the error line reads. */
+#ifndef SPONSON_RESP_H
+#define SPONSON_RESP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "slice.h"
+
+/* ---- requests ---- */
+
+enum resp_status {
+    RESP_OK,   /* a request is complete; one of no arguments (an empty line, "*0") is to be skipped */
+    RESP_MORE, /* so far it is right, but its end is missing */
+    RESP_BAD,  /* the protocol is broken: `error` says how, and nothing after it can be understood */
+    RESP_ARGS  /* it has more arguments than argv has room for: `argc` says how many */
+};
+
+struct resp_request {
+    int argc;
+    size_t used;        /* bytes of the request, its end included */
+    const char *error;  /* static text behind "Protocol error: " */
+    char got;           /* with error "expected '$', got": the byte that was there */
+};
+
+/* Parses the request that begins at in[0]. Its arguments go to argv as slices of `in`; one longer than max_bulk has
+ * no bytes (p is NULL) but its length, and counts as read. With `stripped` such an argument's bytes are not in `in`.
+ * An inline request's quoted arguments are unescaped in place, so it can be parsed only once. */
+enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, struct slice *argv, int argv_max,
+                            struct resp_request *r);
+
+/* Looks for the end of a request that arrives in pieces, going on where the last call stopped: so a byte at a time
+ * costs no more than all at once. Begin with RESP_SCAN_START. */
+struct resp_scan {
+    size_t pos;        /* looked at so far; may lie beyond the bytes that are there: so many are needed at least */
+    int64_t args_left; /* -1: the header is not read yet */
+    uint64_t skip;     /* bytes of an oversized argument that are still to come and be dropped */
+};
+
+#define RESP_SCAN_START ((struct resp_scan){0, -1, 0})
+
+/* `in` holds the request from its first byte, *n bytes of it. An argument longer than max_bulk is taken out of `in`
+ * as it arrives, and *n becomes less. RESP_OK: resp_parse(stripped) will find all of it. RESP_MORE, RESP_BAD as
+ * there; the error stands in *r. */
+enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_bulk, struct resp_request *r);
+
+/* A decimal integer with nothing before, between or after: as Redis reads lengths and values. */
+bool resp_integer_of(struct slice text, int64_t *value);
+
+/* ---- replies; `resp` is the protocol version of the client, 2 or 3 ---- */
+
+void resp_simple(struct buf *out, struct slice text);
+/* "-" text; the text begins with its code, such as ERR. Line ends in it become spaces. */
+void resp_error(struct buf *out, struct slice text);
+void resp_integer(struct buf *out, int64_t value);
+void resp_bulk(struct buf *out, struct slice bytes);
+void resp_bulk_integer(struct buf *out, int64_t value);
+void resp_null(struct buf *out, int resp);
+void resp_array(struct buf *out, size_t items);
+/* Followed by `pairs` keys and values; an array of twice as many in RESP2. */
+void resp_map(struct buf *out, size_t pairs, int resp);
+/* Followed by `items` items; an array in RESP2. */
+void resp_set(struct buf *out, size_t items, int resp);
+/* Text for people: a verbatim string in RESP3, a bulk string in RESP2. */
+void resp_text(struct buf *out, struct slice text, int resp);
+
+/* Bytes that a bulk string of n bytes takes at most. */
+static inline size_t resp_bulk_bytes(size_t n) {
+    return n + 32;
+}
+
+#endif

@@ -1,0 +1,623 @@
+/* server.c -- main(): options, shards, workers, listeners; accept; wait for a signal; everything down in reverse.
+ *
+ * Owns    the process: its options, log, descriptors and threads. Everything else is told what it needs.
+ *
+ * Threads main accepts and gives each socket to the worker with the fewest connections, which costs the workers
+ *         nothing: the socket simply appears in the worker's epoll. Only main() exits.
+ *
+ * Refused A client over maxclients gets its error line, and is kept for a moment so that a reset does not take the
+ *         line back: the last REFUSED_MAX of them, each REFUSED_MS at most.
+ *
+ * Failure no descriptors left: the listeners rest for RETRY_MS, so that accept() is not asked over and over. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "command.h"
+#include "config.h"
+#include "host.h"
+#include "log.h"
+#include "shard.h"
+#include "worker.h"
+
+#define LISTENERS_MAX 16
+#define ACCEPTS_PER_TURN 64
+#define REFUSED_MAX 16
+#define REFUSED_MS 1000
+#define RETRY_MS 100
+#define PING_MS 2000
+
+extern char **environ;
+
+struct refused {
+    int fd; /* -1: none */
+    int64_t until_ms;
+};
+
+struct server {
+    struct config config;
+    struct log log;
+    struct shards shards;
+    struct registry registry;
+    struct pool_budget client_memory;
+    struct command_server command;
+    struct metrics metrics; /* of the accepting thread */
+    struct worker **workers;
+    int worker_count;
+    int listeners[LISTENERS_MAX];
+    int listener_count;
+    int epoll, signals, shutdown_request;
+    struct refused refused[REFUSED_MAX];
+    int refused_next;
+    int64_t rest_until_ms; /* listeners are not asked before; 0: they are */
+};
+
+/* Says one sentence and how to get help; for main() to return. */
+static int fail(const char *text) {
+    fprintf(stderr, "sponson: %s\n", text);
+    return 1;
+}
+
+/* ---- addresses ---- */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un un;
+    struct sockaddr_storage storage;
+};
+
+/* Turns a numeric address, or Redis's "*" and "::*" for all, into *a. Returns its size, 0 when it is none. */
+static socklen_t address_parse(const char *text, int port, union address *a) {
+    memset(a, 0, sizeof *a);
+    if (strcmp(text, "*") == 0)
+        text = "0.0.0.0";
+    if (strcmp(text, "::*") == 0)
+        text = "::";
+    if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
+        a->v4.sin_family = AF_INET;
+        a->v4.sin_port = htons((uint16_t)port);
+        return sizeof a->v4;
+    }
+    if (inet_pton(AF_INET6, text, &a->v6.sin6_addr) == 1) {
+        a->v6.sin6_family = AF_INET6;
+        a->v6.sin6_port = htons((uint16_t)port);
+        return sizeof a->v6;
+    }
+    return 0;
+}
+
+static socklen_t address_unix(const char *path, union address *a) {
+    memset(a, 0, sizeof *a);
+    if (strlen(path) >= sizeof a->un.sun_path)
+        return 0;
+    a->un.sun_family = AF_UNIX;
+    memcpy(a->un.sun_path, path, strlen(path));
+    return sizeof a->un;
+}
+
+static bool is_loopback(const union address *a) {
+    if (a->any.sa_family == AF_INET)
+        return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
+    return a->any.sa_family != AF_INET6 || IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
+}
+
+/* ---- the probe: sponson --ping ---- */
+
+/* Waits until fd is ready for `events` or the time is over. */
+static bool wait_for(int fd, short events, int64_t until_ms) {
+    struct pollfd p = {fd, events, 0};
+    int64_t left = until_ms - worker_now_ms();
+    return left > 0 && poll(&p, 1, (int)left) == 1;
+}
+
+/* Asks the server at *a; returns the exit code, with the reason on stderr. */
+static int ping_address(const union address *a, socklen_t size, const char *where) {
+    int64_t until_ms = worker_now_ms() + PING_MS;
+    char reply[256], text[CONFIG_TEXT_MAX + 128];
+    size_t have = 0;
+    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int error = 0;
+    socklen_t error_size = sizeof error;
+    if (fd < 0 || (connect(fd, &a->any, size) != 0 && errno != EINPROGRESS)) {
+        error = errno;
+    } else if (!wait_for(fd, POLLOUT, until_ms)) {
+        error = ETIMEDOUT;
+    } else {
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size);
+    }
+    if (error) {
+        snprintf(text, sizeof text, "no server at %s: %s", where, strerror(error));
+        return fail(text);
+    }
+    if (send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6)
+        while (have < sizeof reply - 1 && memchr(reply, '\n', have) == NULL && wait_for(fd, POLLIN, until_ms)) {
+            ssize_t n = recv(fd, reply + have, sizeof reply - 1 - have, 0);
+            if (n <= 0)
+                break;
+            have += (size_t)n;
+        }
+    close(fd);
+    reply[have] = '\0';
+    reply[strcspn(reply, "\r\n")] = '\0';
+    if (reply[0] == '+' || reply[0] == '-') /* NOAUTH, or too many clients: it lives, and it answers */
+        return 0;
+    if (have == 0)
+        snprintf(text, sizeof text, "the server at %s did not answer PING within %d s", where, PING_MS / 1000);
+    else
+        snprintf(text, sizeof text, "what listens at %s is no RESP server: it answered \"%.60s\"", where, reply);
+    return fail(text);
+}
+
+static int ping(const struct config *c) {
+    union address a;
+    char first[CONFIG_TEXT_MAX], where[CONFIG_TEXT_MAX + 32];
+    if (c->unixsocket[0]) {
+        socklen_t size = address_unix(c->unixsocket, &a);
+        return size ? ping_address(&a, size, c->unixsocket) : fail("unixsocket: the path is too long");
+    }
+    snprintf(first, sizeof first, "%s", c->bind + strspn(c->bind, " -"));
+    first[strcspn(first, " ")] = '\0';
+    socklen_t size = address_parse(first, c->port, &a);
+    if (size == sizeof a.v4 && a.v4.sin_addr.s_addr == htonl(INADDR_ANY))
+        a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (size == sizeof a.v6 && IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr))
+        a.v6.sin6_addr = in6addr_loopback;
+    if (size == 0)
+        return fail("bind: the first address is not a numeric one");
+    snprintf(where, sizeof where, "%s port %d", first, c->port);
+    return ping_address(&a, size, where);
+}
+
+/* ---- listening ---- */
+
+static bool listen_on(struct server *s, const union address *a, socklen_t size) {
+    int one = 1, fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    s->listeners[s->listener_count++] = fd; /* closed with the others, whatever comes */
+    if (a->any.sa_family != AF_UNIX) { /* accepted sockets inherit all of these */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        if (s->config.tcp_keepalive_s) {
+            int idle = s->config.tcp_keepalive_s, interval = idle / 3 ? idle / 3 : 1, count = 3;
+            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+            setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+            setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+            setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+        }
+    }
+    if (a->any.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    return bind(fd, &a->any, size) == 0 && listen(fd, s->config.tcp_backlog) == 0;
+}
+
+/* Listens on every address of bind. False: said why. */
+static bool listen_tcp(struct server *s, bool *beyond_loopback) {
+    char list[CONFIG_TEXT_MAX], *rest, text[CONFIG_TEXT_MAX + 128];
+    snprintf(list, sizeof list, "%s", s->config.bind);
+    for (char *word = strtok_r(list, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        bool optional = *word == '-';
+        word += optional;
+        union address a;
+        socklen_t size = address_parse(word, s->config.port, &a);
+        if (size == 0) {
+            snprintf(text, sizeof text, "bind: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all",
+                     word);
+            return fail(text), false;
+        }
+        if (s->listener_count == LISTENERS_MAX) {
+            snprintf(text, sizeof text, "bind: more than %d addresses", LISTENERS_MAX);
+            return fail(text), false;
+        }
+        bool absent = false;
+        if (!listen_on(s, &a, size)) {
+            absent = optional && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT || errno == ENOPROTOOPT);
+            if (!absent) {
+                snprintf(text, sizeof text, "cannot listen on %s port %d: %s", word, s->config.port, strerror(errno));
+                return fail(text), false;
+            }
+            if (errno != EAFNOSUPPORT)
+                close(s->listeners[--s->listener_count]);
+        }
+        *beyond_loopback |= !absent && !is_loopback(&a);
+    }
+    if (s->listener_count > 0)
+        return true;
+    return fail("bind: none of the addresses is there"), false;
+}
+
+/* Whether somebody answers on the unix socket at *a; if not, what lies there is a leftover. */
+static bool unix_in_use(const union address *a, socklen_t size) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool in_use = fd >= 0 && (connect(fd, &a->any, size) == 0 || errno == EAGAIN);
+    if (fd >= 0)
+        close(fd);
+    return in_use;
+}
+
+static bool listen_unix(struct server *s) {
+    const char *path = s->config.unixsocket;
+    char text[CONFIG_TEXT_MAX + 128];
+    union address a;
+    struct stat st;
+    socklen_t size = address_unix(path, &a);
+    if (size == 0) {
+        snprintf(text, sizeof text, "unixsocket: \"%s\" is too long; at most %zu bytes are allowed", path,
+                 sizeof a.un.sun_path - 1);
+        return fail(text), false;
+    }
+    if (lstat(path, &st) == 0) {
+        if (!S_ISSOCK(st.st_mode) || unix_in_use(&a, size)) {
+            snprintf(text, sizeof text, "cannot listen on %s: %s", path,
+                     S_ISSOCK(st.st_mode) ? strerror(EADDRINUSE) : "it exists and is no socket");
+            return fail(text), false;
+        }
+        unlink(path);
+    }
+    if (listen_on(s, &a, size) &&
+        (s->config.unixsocketperm == 0 || chmod(path, (mode_t)s->config.unixsocketperm) == 0))
+        return true;
+    snprintf(text, sizeof text, "cannot listen on %s: %s", path, strerror(errno));
+    return fail(text), false;
+}
+
+/* ---- accepting ---- */
+
+static void close_refused(struct refused *r) {
+    char rest[4096];
+    while (recv(r->fd, rest, sizeof rest, MSG_DONTWAIT) == (ssize_t)sizeof rest)
+        ; /* what it sent, unread, would turn the close into a reset; a few requests at most */
+    close(r->fd);
+    r->fd = -1;
+}
+
+static void close_old_refused(struct server *s, int64_t now_ms) {
+    for (int i = 0; i < REFUSED_MAX; i++)
+        if (s->refused[i].fd >= 0 && now_ms > s->refused[i].until_ms)
+            close_refused(&s->refused[i]);
+}
+
+/* Tells a client that there are too many. */
+static void refuse(struct server *s, int fd, int64_t now_ms) {
+    static const char line[] = "-ERR max number of clients reached\r\n";
+    struct refused *r = &s->refused[s->refused_next++ % REFUSED_MAX];
+    if (r->fd >= 0)
+        close_refused(r);
+    ssize_t n = send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)n;
+    shutdown(fd, SHUT_WR);
+    *r = (struct refused){fd, now_ms + REFUSED_MS};
+    metrics_add(&s->metrics.rejected_connections, 1);
+}
+
+static struct worker *least_loaded(const struct server *s) {
+    struct worker *least = s->workers[0];
+    for (int i = 1; i < s->worker_count; i++)
+        if (worker_connections(s->workers[i]) < worker_connections(least))
+            least = s->workers[i];
+    return least;
+}
+
+static void watch_listeners(const struct server *s, uint32_t events) {
+    for (int i = 0; i < s->listener_count; i++) {
+        struct epoll_event event = {.events = events, .data.fd = s->listeners[i]};
+        epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->listeners[i], &event);
+    }
+}
+
+/* Accepts what waits at one listener, up to a bound. */
+static void accept_some(struct server *s, int listener, int64_t now_ms) {
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        union address peer;
+        socklen_t size = sizeof peer;
+        memset(&peer, 0, sizeof peer);
+        int fd = accept4(listener, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+            log_line(&s->log, LOG_LEVEL_WARNING, "cannot accept a connection: %s; trying again in %d ms",
+                     strerror(errno), RETRY_MS);
+            watch_listeners(s, 0);
+            s->rest_until_ms = now_ms + RETRY_MS;
+            return;
+        }
+        if (fd < 0 && errno != ECONNABORTED && errno != EINTR)
+            return; /* none left; the network's own errors are not ours */
+        if (fd < 0)
+            continue;
+        metrics_add(&s->metrics.total_connections_received, 1);
+        if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms))
+            refuse(s, fd, now_ms);
+    }
+}
+
+static int accept_timeout_ms(const struct server *s) {
+    if (s->rest_until_ms)
+        return RETRY_MS;
+    for (int i = 0; i < REFUSED_MAX; i++)
+        if (s->refused[i].fd >= 0)
+            return REFUSED_MS;
+    return -1;
+}
+
+/* Accepts until a signal or SHUTDOWN asks for the end; returns what asked. */
+static const char *serve(struct server *s) {
+    for (;;) {
+        struct epoll_event events[LISTENERS_MAX + 2];
+        int n = epoll_wait(s->epoll, events, LISTENERS_MAX + 2, accept_timeout_ms(s));
+        int64_t now_ms = worker_now_ms();
+        for (int i = 0; i < n; i++) {
+            int fd = events[i].data.fd;
+            if (fd == s->signals) {
+                struct signalfd_siginfo info;
+                if (read(fd, &info, sizeof info) == sizeof info)
+                    return info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT";
+            } else if (fd == s->shutdown_request) {
+                return "SHUTDOWN";
+            } else {
+                accept_some(s, fd, now_ms);
+            }
+        }
+        close_old_refused(s, now_ms);
+        if (s->rest_until_ms && (now_ms >= s->rest_until_ms || s->rest_until_ms - now_ms > RETRY_MS)) {
+            s->rest_until_ms = 0;
+            watch_listeners(s, EPOLLIN);
+        }
+    }
+}
+
+/* ---- start and end ---- */
+
+/* Raises the limit of descriptors to what maxclients needs, or lowers maxclients to what there is. */
+static bool fit_descriptors(struct server *s) {
+    struct rlimit limit;
+    rlim_t need = (rlim_t)s->config.maxclients + SPARE_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
+        return true;
+    struct rlimit raised = {need, limit.rlim_max < need ? need : limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+        return true;
+    raised = (struct rlimit){limit.rlim_max < need ? limit.rlim_max : need, limit.rlim_max};
+    rlim_t have = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+    if (have >= need)
+        return true;
+    if (have <= SPARE_DESCRIPTORS) {
+        char text[160];
+        snprintf(text, sizeof text, "the limit of %llu open files leaves none for clients; allow at least %d (ulimit -n)",
+                 (unsigned long long)have, SPARE_DESCRIPTORS + 1);
+        return fail(text), false;
+    }
+    log_line(&s->log, LOG_LEVEL_WARNING,
+             "maxclients lowered from %d to %llu: the limit of open files is %llu; raise it with ulimit -n %llu",
+             s->config.maxclients, (unsigned long long)(have - SPARE_DESCRIPTORS), (unsigned long long)have,
+             (unsigned long long)need);
+    s->config.maxclients = (int)(have - SPARE_DESCRIPTORS);
+    return true;
+}
+
+static void log_notes(const struct server *s) {
+    char notes[sizeof s->config.notes], *rest;
+    memcpy(notes, s->config.notes, sizeof notes);
+    for (char *line = strtok_r(notes, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        log_line(&s->log, LOG_LEVEL_WARNING, "%s", line);
+}
+
+static void log_start(const struct server *s, bool beyond_loopback) {
+    const struct config *c = &s->config;
+    char where[2 * CONFIG_TEXT_MAX + 64] = "";
+    if (c->port)
+        snprintf(where, sizeof where, "%s port %d", c->bind, c->port);
+    if (c->unixsocket[0]) {
+        size_t n = strlen(where);
+        snprintf(where + n, sizeof where - n, "%s%s", n ? " and " : "", c->unixsocket);
+    }
+    log_line(&s->log, LOG_LEVEL_NOTICE,
+             "sponson " SPONSON_VERSION " ready on %s: maxmemory %llu MB (%s), %d shards of %llu entries at most, keys "
+             "to %llu bytes, values to %llu bytes%s, client-memory %llu MB, maxclients %d, threads %d",
+             where, (unsigned long long)(c->maxmemory_bytes >> 20), c->maxmemory_source, SHARDS,
+             (unsigned long long)c->shard_capacity, (unsigned long long)c->max_key_size_bytes,
+             (unsigned long long)c->max_value_size_bytes, c->value_size_note,
+             (unsigned long long)(c->client_memory_bytes >> 20), c->maxclients, c->threads);
+    if (beyond_loopback && c->requirepass[0] == '\0')
+        log_line(&s->log, LOG_LEVEL_WARNING,
+                 "anybody who can reach this address can read and change the cache: set requirepass, or bind 127.0.0.1");
+}
+
+static void request_shutdown(void *context) {
+    struct server *s = context;
+    uint64_t one = 1;
+    ssize_t n = write(s->shutdown_request, &one, sizeof one);
+    (void)n;
+}
+
+static bool make_run_id(char id[41]) {
+    unsigned char random[20];
+    if (getrandom(random, sizeof random, 0) != sizeof random)
+        return false;
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(id + 2 * i, 3, "%02x", random[i]);
+    return true;
+}
+
+static bool watch(const struct server *s, int fd) {
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool open_main_loop(struct server *s) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread starts: all inherit it */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    s->epoll = epoll_create1(EPOLL_CLOEXEC);
+    s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    s->shutdown_request = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return s->epoll >= 0 && s->signals >= 0 && s->shutdown_request >= 0 && watch(s, s->signals) &&
+           watch(s, s->shutdown_request);
+}
+
+/* Makes the workers, which do not run yet. */
+static bool make_workers(struct server *s) {
+    int n = s->config.threads;
+    s->workers = calloc((size_t)n, sizeof *s->workers);
+    s->command.metrics = calloc((size_t)n + 1, sizeof *s->command.metrics);
+    if (s->workers == NULL || s->command.metrics == NULL)
+        return false;
+    for (int i = 0; i < n; i++) {
+        struct worker_options o = {&s->command, &s->log, i, n};
+        s->workers[i] = worker_new(&o);
+        if (s->workers[i] == NULL)
+            return false;
+        s->worker_count++;
+        s->command.metrics[i] = worker_metrics(s->workers[i]);
+    }
+    s->command.metrics[n] = &s->metrics;
+    s->command.metrics_count = n + 1;
+    return true;
+}
+
+/* The second signal does not wait. */
+static void exit_at_once(int signal_number) {
+    (void)signal_number;
+    _exit(1);
+}
+
+static void stop_workers(struct server *s, int running) {
+    struct sigaction action = {.sa_handler = exit_at_once};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    for (int i = 0; i < running; i++)
+        worker_stop(s->workers[i], (int64_t)s->config.shutdown_timeout_s * 1000);
+    for (int i = 0; i < running; i++)
+        worker_join(s->workers[i]);
+}
+
+static void close_listeners(struct server *s) {
+    for (int i = 0; i < s->listener_count; i++)
+        close(s->listeners[i]);
+    if (s->listener_count && s->config.unixsocket[0])
+        unlink(s->config.unixsocket);
+    s->listener_count = 0;
+    for (int i = 0; i < REFUSED_MAX; i++)
+        if (s->refused[i].fd >= 0)
+            close_refused(&s->refused[i]);
+}
+
+/* With listeners, shards and workers made: serves until the end. Returns the exit code. */
+static int run(struct server *s, bool beyond_loopback) {
+    int running = 0;
+    while (running < s->worker_count && worker_start(s->workers[running]))
+        running++;
+    bool watched = true;
+    for (int i = 0; i < s->listener_count; i++)
+        watched &= watch(s, s->listeners[i]);
+    bool ready = running == s->worker_count && watched;
+    if (ready) {
+        log_start(s, beyond_loopback);
+        const char *why = serve(s);
+        log_line(&s->log, LOG_LEVEL_NOTICE, "%s: answering what has arrived, then closing %u connections", why,
+                 atomic_load(&s->registry.count));
+    } else {
+        fail("cannot start: the system gives no more threads or descriptors");
+    }
+    close_listeners(s);
+    stop_workers(s, running);
+    if (ready)
+        log_line(&s->log, LOG_LEVEL_NOTICE, "bye");
+    return ready ? 0 : 1;
+}
+
+/* Makes what serving needs, in an order that the end reverses. */
+static int start(struct server *s) {
+    char text[256];
+    bool beyond_loopback = false;
+    int code = 1;
+    for (int i = 0; i < REFUSED_MAX; i++)
+        s->refused[i].fd = -1;
+    if (!fit_descriptors(s) || !open_main_loop(s))
+        return 1;
+    if ((s->config.port && !listen_tcp(s, &beyond_loopback)) || (s->config.unixsocket[0] && !listen_unix(s)))
+        goto listeners;
+    if (!shards_init(&s->shards, s->config.maxmemory_bytes, (uint32_t)s->config.shard_capacity, s->config.threads)) {
+        snprintf(text, sizeof text, "cannot reserve address space for maxmemory %llu: %s",
+                 (unsigned long long)s->config.maxmemory_bytes, strerror(errno));
+        fail(text);
+        goto listeners;
+    }
+    if (!registry_init(&s->registry, (uint32_t)s->config.maxclients, worker_record_bytes())) {
+        fail("out of memory for the table of clients; lower maxclients");
+        goto shards;
+    }
+    s->client_memory.limit_bytes = s->config.client_memory_bytes;
+    s->command.shards = &s->shards;
+    s->command.registry = &s->registry;
+    s->command.config = &s->config;
+    s->command.client_memory = &s->client_memory;
+    s->command.started_ms = worker_now_ms();
+    s->command.shutdown = request_shutdown;
+    s->command.shutdown_context = s;
+    command_init(&s->command);
+    if (!make_run_id(s->command.run_id) || !make_workers(s)) {
+        snprintf(text, sizeof text, "cannot make %d workers: %s", s->config.threads, strerror(errno));
+        fail(text);
+    } else {
+        code = run(s, beyond_loopback);
+    }
+    for (int i = s->worker_count - 1; i >= 0; i--)
+        worker_free(s->workers[i]);
+    free(s->command.metrics);
+    free(s->workers);
+    registry_release(&s->registry);
+shards:
+    shards_release(&s->shards);
+listeners:
+    close_listeners(s);
+    close(s->shutdown_request);
+    close(s->signals);
+    close(s->epoll);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    static struct server server; /* some KB; nothing else is told of it but by pointer */
+    struct host host;
+    char error[CONFIG_TEXT_MAX + 512];
+    config_init(&server.config);
+    enum config_result result = config_load(&server.config, argc, argv, environ, error, sizeof error);
+    if (result == CONFIG_EXIT)
+        return 0;
+    if (result == CONFIG_BAD)
+        return fail(error);
+    if (result == CONFIG_PING)
+        return ping(&server.config);
+    host_read(&host, "");
+    if (!config_resolve(&server.config, &host, error, sizeof error))
+        return fail(error);
+    server.log = (struct log){STDERR_FILENO, (enum log_level)server.config.loglevel};
+    log_notes(&server);
+    return start(&server);
+}

@@ -1,0 +1,141 @@
+/* shard.c -- 64 shards: which one a key belongs to, its lock, and what is done to all of them.
+ *
+ * Owns    the address space of all shards: one reservation, one lru.c to each equal part. Nothing is touched before
+ *         it is used, so resident memory follows what is stored.
+ *
+ *   hash    | shard 6 | tag 8 | ... | bucket 32 |        split in hash.h
+ *   cursor  | 0       | shard 6 | position in lru_scan() 32 |
+ *
+ * True    at most one lock is held by a thread, or several that were taken in the order of the index.
+ *         A lock is held for less than a turn; the holder makes no system call but one: giving pages back
+ *         (64 of them at most, some 15 us), so that nobody stores there meanwhile.
+ *
+ * Threads any. With one thread only, the locks are left out: an exchange costs a tenth of a pipelined request.
+ *         A waiting thread spins shortly, then lets others run: the holder may be the one that has no CPU. */
+#include "shard.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#define SPINS 1000              /* a few us: longer than all commands but those on the largest values */
+#define UPKEEP_STEPS 128        /* entries looked at in one piece of upkeep: some 20 us */
+#define UPKEEP_TRIM (256u << 10) /* bytes given back in one piece of upkeep: some 15 us */
+
+void shard_wait(struct shard *shard) {
+    for (int spins = 0;; spins++) {
+        if (atomic_load_explicit(&shard->locked, memory_order_relaxed) == 0 &&
+            atomic_exchange_explicit(&shard->locked, 1, memory_order_acquire) == 0)
+            return;
+        if (spins >= SPINS)
+            sched_yield();
+    }
+}
+
+static bool fill_random(void *p, size_t n) {
+    for (char *at = p; n > 0;) {
+        ssize_t got = getrandom(at, n < 256 ? n : 256, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return false;
+        at += got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads) {
+    memset(s, 0, sizeof *s);
+    uint64_t budget = maxmemory_bytes / SHARDS;
+    size_t each = lru_reserve_bytes(budget, capacity);
+    s->shared = threads > 1;
+    s->memory_bytes = each * SHARDS;
+    if (!fill_random(&s->seed, sizeof s->seed))
+        return false;
+    s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (s->memory == MAP_FAILED)
+        return false;
+    madvise(s->memory, s->memory_bytes, MADV_NOHUGEPAGE); /* a large page would be resident for its first byte */
+    s->shard = aligned_alloc(64, SHARDS * sizeof *s->shard);
+    if (s->shard == NULL) {
+        munmap(s->memory, s->memory_bytes);
+        return false;
+    }
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        struct lru_options o = {(char *)s->memory + i * each, budget, capacity, &s->seed};
+        atomic_init(&s->shard[i].locked, 0);
+        lru_init(&s->shard[i].lru, &o);
+    }
+    return true;
+}
+
+void shards_release(struct shards *s) {
+    munmap(s->memory, s->memory_bytes);
+    free(s->shard);
+}
+
+void shards_lock_many(struct shards *s, uint64_t set) {
+    for (; set; set &= set - 1)
+        shard_lock_index(s, (uint32_t)__builtin_ctzll(set));
+}
+
+void shards_unlock_many(struct shards *s, uint64_t set) {
+    for (; set; set &= set - 1)
+        shard_unlock_index(s, (uint32_t)__builtin_ctzll(set));
+}
+
+void shards_total(struct shards *s, struct shards_totals *totals) {
+    memset(totals, 0, sizeof *totals);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        const struct lru *l = shard_lock_index(s, i);
+        totals->entries += l->count;
+        totals->with_deadline += l->with_deadline;
+        totals->used_bytes += lru_used_bytes(l);
+        totals->budget_bytes += l->budget_bytes;
+        totals->hits += l->hits;
+        totals->misses += l->misses;
+        totals->evicted += l->evicted;
+        totals->expired += l->expired;
+        shard_unlock_index(s, i);
+    }
+}
+
+void shards_clear(struct shards *s) {
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        lru_clear(shard_lock_index(s, i));
+        shard_unlock_index(s, i);
+    }
+}
+
+bool shards_cursor_valid(uint64_t cursor) {
+    return cursor >> 32 < SHARDS;
+}
+
+uint64_t shards_scan(struct shards *s, uint64_t cursor, int64_t now_ms,
+                     void (*emit)(void *context, const struct entry *e), void *context) {
+    uint32_t i = (uint32_t)(cursor >> 32);
+    assert(i < SHARDS);
+    uint32_t position = lru_scan(shard_lock_index(s, i), (uint32_t)cursor, now_ms, emit, context);
+    shard_unlock_index(s, i);
+    if (position)
+        return (uint64_t)i << 32 | position;
+    return i + 1 == SHARDS ? 0 : (uint64_t)(i + 1) << 32;
+}
+
+bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
+    struct lru *l = shard_lock_index(s, i);
+    bool more = lru_sweep(l, now_ms, UPKEEP_STEPS);
+    void *memory;
+    size_t bytes;
+    if (lru_trim(l, UPKEEP_TRIM, &memory, &bytes)) {
+        madvise(memory, bytes, MADV_DONTNEED);
+        more = true;
+    }
+    shard_unlock_index(s, i);
+    return more;
+}

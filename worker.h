@@ -1,0 +1,52 @@
+/* worker.h -- one event loop per thread, and the connections that belong to it. */
+#ifndef SPONSON_WORKER_H
+#define SPONSON_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "command.h"
+#include "log.h"
+
+struct worker;
+
+struct worker_options {
+    struct command_server *server;
+    const struct log *log;
+    int index; /* of this worker, ... */
+    int count; /* ... of so many */
+};
+
+/* The wall clock in ms. */
+int64_t worker_now_ms(void);
+
+/* Bytes of a connection, for registry_init(). */
+size_t worker_record_bytes(void);
+
+/* A worker that does not run yet, or NULL; errno tells why. */
+struct worker *worker_new(const struct worker_options *options);
+
+/* Its counters, for command_server. */
+struct metrics *worker_metrics(struct worker *w);
+
+bool worker_start(struct worker *w);
+
+/* Gives the worker a connected, non-blocking socket of a client at `peer`. False: there is no room; fd is still the
+ * caller's. From any one thread. */
+bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, int64_t now_ms);
+
+/* How many connections it has now. */
+unsigned worker_connections(const struct worker *w);
+
+/* Asks it to answer what has arrived, flush, close all connections and end; what is not done after timeout_ms is
+ * dropped. Returns at once. */
+void worker_stop(struct worker *w, int64_t timeout_ms);
+
+/* Waits for its end. */
+void worker_join(struct worker *w);
+
+void worker_free(struct worker *w);
+
+#endif
