@@ -1574,8 +1574,8 @@ void command_fetch(const struct command_context *c, struct request *r) {
 }
 
 void command_fetch_links(const struct command_context *c, const struct request *r) {
-    if (r->ref)
-        lru_prefetch_links(shard_unlocked(c->server->shards, r->hash), r->ref);
+    if (has_hash(r))
+        lru_prefetch_links(shard_unlocked(c->server->shards, r->hash), r->hash, r->ref);
 }
 
 size_t command_reply_room(const struct config *config) {

@@ -141,8 +141,8 @@ void lru_remove(struct lru *l, uint64_t hash, struct entry *e);
 void lru_prefetch_bucket(const struct lru *l, uint64_t hash);
 /* Returns a ref that may be the key's entry, 0 when there seems to be none, and fetches it. */
 uint32_t lru_prefetch_entry(const struct lru *l, uint64_t hash);
-/* Fetches what a hit on that entry would write: its neighbours on the list. */
-void lru_prefetch_links(const struct lru *l, uint32_t ref);
+/* Fetches what a hit on that entry would write, its neighbours on the list; or goes on looking for it when ref is 0. */
+void lru_prefetch_links(const struct lru *l, uint64_t hash, uint32_t ref);
 
 /* ---- all keys ---- */
 
