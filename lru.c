@@ -39,7 +39,8 @@
 #include <assert.h>
 
 #define SLOTS 12
-#define BUCKETS_FIRST 64u      /* a page of them: the index never is smaller */
+#define BUCKETS_FIRST 4u       /* the index never is smaller: SCAN of an empty cache is short */
+#define PAGE_BUCKETS (PAGE / (uint32_t)sizeof(struct bucket))
 #define LOAD_SPLIT 96u         /* entries per ten buckets above which a bucket is split: 0.8 of the slots */
 #define LOAD_JOIN 48u          /* and below which two are joined: half of it, so that no insert undoes a removal */
 #define YOUNG_SHARE 16u        /* one of so many entries is young */
@@ -283,7 +284,7 @@ static uint32_t overflow_take(struct lru *l) {
     uint32_t i = l->overflow_free;
     if (i)
         l->overflow_free = l->overflow[i].next;
-    else if (l->overflow_top < l->overflow_high * (PAGE / sizeof(struct bucket)))
+    else if (l->overflow_top < l->overflow_high * PAGE_BUCKETS)
         i = l->overflow_top++;
     else
         return 0;
@@ -298,7 +299,7 @@ static void overflow_give(struct lru *l, uint32_t i) {
 
 /* How many overflow_take() would still give, as far as two. */
 static int overflow_left(const struct lru *l) {
-    uint32_t fresh = l->overflow_high * (uint32_t)(PAGE / sizeof(struct bucket)) - l->overflow_top;
+    uint32_t fresh = l->overflow_high * PAGE_BUCKETS - l->overflow_top;
     if (l->overflow_free)
         return fresh > 0 || l->overflow[l->overflow_free].next ? 2 : 1;
     return fresh > 1 ? 2 : (int)fresh;
@@ -464,11 +465,11 @@ static void take_page(struct lru *l, uint32_t *high) {
 static void index_grow(struct lru *l) {
     uint32_t n = buckets(l);
     if ((uint64_t)(l->count + 1) * 10 > (uint64_t)n * LOAD_SPLIT && n < l->buckets_max) {
-        if (n == l->buckets_high * (PAGE / sizeof(struct bucket)))
+        if (n == l->buckets_high * PAGE_BUCKETS)
             take_page(l, &l->buckets_high);
         split(l);
     }
-    if (overflow_left(l) < 2 && l->overflow_high * (PAGE / sizeof(struct bucket)) < l->overflow_max)
+    if (overflow_left(l) < 2 && l->overflow_high * PAGE_BUCKETS < l->overflow_max)
         take_page(l, &l->overflow_high);
 }
 
@@ -491,12 +492,11 @@ static uint32_t make_room(struct lru *l, uint32_t units) {
 /* ---- life ---- */
 
 static uint32_t buckets_for(uint32_t capacity) {
-    uint64_t n = (uint64_t)capacity * 10 / LOAD_SPLIT + BUCKETS_FIRST;
-    return (uint32_t)((n + BUCKETS_FIRST - 1) / BUCKETS_FIRST * BUCKETS_FIRST);
+    return (uint32_t)((uint64_t)capacity * 10 / LOAD_SPLIT / PAGE_BUCKETS + 1) * PAGE_BUCKETS;
 }
 
 static uint32_t overflow_for(uint32_t capacity) {
-    return buckets_for(capacity) / 2 / BUCKETS_FIRST * BUCKETS_FIRST + BUCKETS_FIRST;
+    return (buckets_for(capacity) / PAGE_BUCKETS / 2 + 1) * PAGE_BUCKETS;
 }
 
 static size_t map_bytes(uint64_t budget_bytes) {
@@ -512,7 +512,7 @@ uint64_t lru_value_max(uint64_t budget_bytes) {
     return budget_bytes / 2 < META_VALUE ? budget_bytes / 2 : META_VALUE;
 }
 
-/* No entries; the index is one page of buckets. */
+/* No entries, and as few buckets as can be. */
 static void empty(struct lru *l) {
     memset(l->buckets, 0, BUCKETS_FIRST * sizeof(struct bucket));
     l->mask = BUCKETS_FIRST - 1;
@@ -853,8 +853,8 @@ void lru_check(const struct lru *l) {
     assert(young == l->young && (young == 0 || boundary == l->boundary) && young <= l->count / YOUNG_SHARE);
     assert(check_index(l) == l->count && check_wheel(l) == l->with_deadline);
     assert(heap_check(&l->heap) == units);
-    assert(buckets(l) <= l->buckets_high * (PAGE / sizeof(struct bucket)) && buckets(l) <= l->buckets_max);
-    assert(l->overflow_top <= l->overflow_high * (PAGE / sizeof(struct bucket)));
+    assert(buckets(l) <= l->buckets_high * PAGE_BUCKETS && buckets(l) <= l->buckets_max);
+    assert(l->overflow_top <= l->overflow_high * PAGE_BUCKETS);
     uint64_t arena = (uint64_t)pages_of((uint64_t)l->heap.top * HEAP_UNIT) * PAGE;
     assert((uint64_t)index_pages(l) * PAGE + arena <= l->budget_bytes);
 }

@@ -14,7 +14,6 @@
  *         A waiting thread spins shortly, then lets others run: the holder may be the one that has no CPU. */
 #include "shard.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -118,13 +117,16 @@ bool shards_cursor_valid(uint64_t cursor) {
 
 uint64_t shards_scan(struct shards *s, uint64_t cursor, int64_t now_ms,
                      void (*emit)(void *context, const struct entry *e), void *context) {
-    uint32_t i = (uint32_t)(cursor >> 32);
-    assert(i < SHARDS);
-    uint32_t position = lru_scan(shard_lock_index(s, i), (uint32_t)cursor, now_ms, emit, context);
-    shard_unlock_index(s, i);
-    if (position)
-        return (uint64_t)i << 32 | position;
-    return i + 1 == SHARDS ? 0 : (uint64_t)(i + 1) << 32;
+    uint32_t i = (uint32_t)(cursor >> 32), position = (uint32_t)cursor, count;
+    do {
+        struct lru *l = shard_lock_index(s, i);
+        count = l->count; /* an empty shard is passed over */
+        position = count ? lru_scan(l, position, now_ms, emit, context) : 0;
+        shard_unlock_index(s, i);
+        if (position)
+            return (uint64_t)i << 32 | position;
+    } while (++i < SHARDS && count == 0);
+    return i == SHARDS ? 0 : (uint64_t)i << 32;
 }
 
 bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {

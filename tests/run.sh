@@ -1,0 +1,73 @@
+#!/bin/bash
+# run.sh -- runs groups of tests, shows their TAP lines, and closes with "N passed, N failed".
+#
+#   run.sh unit integration layers loadtest -- TEST_PROGRAM...
+#
+# SERVER is the binary under test. A program that ends badly without having said "not ok" counts as a failure.
+set -u
+
+passed=0
+failed=0
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+
+run() { # run NAME COMMAND...: runs one program that writes TAP
+    local name=$1 code bad
+    shift
+    echo "# $name"
+    "$@" 2>&1 | tee "$report"
+    code=${PIPESTATUS[0]}
+    bad=$(grep -c '^not ok ' "$report")
+    passed=$((passed + $(grep -c '^ok ' "$report")))
+    failed=$((failed + bad))
+    if [ "$code" != 0 ] && [ "$bad" = 0 ]; then
+        echo "not ok - $name ended with $code"
+        failed=$((failed + 1))
+    fi
+}
+
+check() { # check NAME COMMAND...: one command that succeeds or fails
+    local name=$1
+    shift
+    echo "# $name"
+    if "$@" 2>&1; then
+        echo "ok - $name"
+        passed=$((passed + 1))
+    else
+        echo "not ok - $name"
+        failed=$((failed + 1))
+    fi
+}
+
+groups=()
+while [ "$#" -gt 0 ] && [ "$1" != -- ]; do
+    groups+=("$1")
+    shift
+done
+shift
+
+for group in "${groups[@]}"; do
+    case $group in
+    unit)
+        for program in "$@"; do
+            run "$(basename "$program")" "$program"
+        done
+        ;;
+    integration) run integration /usr/bin/python3 tests/integration/run.py ;;
+    layers) check "every include points downward" make -s check-layers ;;
+    loadtest)
+        check "the load test's own checker catches wrong replies" \
+            env -C loadtest /usr/bin/python3 -m unittest -q test_locustfile
+        check "200 Locust users for 15 s: over 10,000 requests, no failure" \
+            env USERS=200 SPAWN_RATE=200 RUN_TIME=15s WAIT=0.05-0.15 MIN_REQUESTS=10000 REPORT="$(mktemp -d)/report" \
+            loadtest/run.sh
+        ;;
+    *)
+        echo "run.sh: unknown group $group" >&2
+        exit 2
+        ;;
+    esac
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
