@@ -56,7 +56,8 @@ struct command_context {
 struct request {
     struct slice *argv; /* argc >= 1 of them; p is NULL where an argument was too long to be kept */
     int argc;
-    bool resumed; /* it answered COMMAND_AGAIN before */
+    bool resumed;         /* it answered COMMAND_AGAIN before */
+    bool sizes_are_right; /* no argument is longer than command_argument_safe(): saves looking at each */
     uint32_t ref; /* between the steps */
     const struct command *command;
     uint64_t hash; /* of the first key */
@@ -86,6 +87,9 @@ size_t command_reply_room(const struct config *config);
 
 /* The longest argument that a request may bring; the parser keeps no bytes of a longer one. */
 size_t command_argument_max(const struct config *config);
+
+/* An argument of at most so many bytes is within every limit. */
+size_t command_argument_safe(const struct config *config);
 
 /* Returns to the pool what a suspended command of this client holds. */
 void command_forget(struct command_context *c, struct client *client);

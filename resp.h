@@ -23,6 +23,7 @@ enum resp_status {
 
 struct resp_request {
     int argc;
+    size_t longest;     /* bytes of the longest argument */
     size_t used;        /* bytes of the request, its end included */
     const char *error;  /* static text behind "Protocol error: " */
     char got;           /* with error "expected '$', got": the byte that was there */

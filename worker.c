@@ -122,7 +122,7 @@ struct worker {
     int index, count;
     int epoll;
     int wake; /* an eventfd: worker_stop() was called */
-    size_t argument_max, reply_room;
+    size_t argument_max, argument_safe, reply_room;
     pthread_t thread;
 
     /* own thread only */
@@ -654,7 +654,8 @@ static bool parse_next(struct worker *w, struct part *p) {
         return !p->stop;
     }
     if (status == RESP_OK && r.argc) {
-        struct request request = {.argv = w->argv + w->argv_used, .argc = r.argc};
+        struct request request = {.argv = w->argv + w->argv_used, .argc = r.argc,
+                                  .sizes_are_right = r.longest <= w->argument_safe};
         w->batch[w->batch_count++] = (struct batched){request, p, p->parsed, p->parsed + r.used};
         w->argv_used += r.argc;
         p->parsed += r.used;
@@ -1007,6 +1008,7 @@ struct worker *worker_new(const struct worker_options *o) {
     w->count = o->count;
     w->upkeep_next = (uint32_t)o->index % SHARDS;
     w->argument_max = command_argument_max(o->server->config);
+    w->argument_safe = command_argument_safe(o->server->config);
     w->reply_room = command_reply_room(o->server->config);
     w->queue_end = &w->queue;
     pool_init(&w->pool, o->server->client_memory);
