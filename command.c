@@ -32,6 +32,8 @@
 #define CLIENTS_PER_TURN 64         /* of CLIENT LIST: a system call each */
 #define SCAN_BUCKETS_MAX 512        /* of one SCAN, whatever its COUNT asks for */
 #define SCAN_BYTES_MAX (256u << 10) /* of one SCAN: it stops at the bucket that passes it */
+#define CONFIG_PATTERNS_MAX 64      /* of one CONFIG GET, ... */
+#define CONFIG_PATTERN_BYTES 128    /* ... each: no name is half as long, and matching takes patterns x names x bytes */
 #define COLLECT_FIRST (64u << 10)   /* first size of a collected reply */
 #define COLLECT_HEADER 32           /* room before it for its header */
 #define KEYS_AHEAD 16               /* keys whose memory is fetched at once: as many lines as a core waits for */
@@ -1007,6 +1009,14 @@ static enum command_result cmd_client_list(struct call *c) {
 
 /* ---- server ---- */
 
+/* Whether a list of names in argv is short enough to be answered at once. */
+static bool names_fit(struct call *c) {
+    if (c->argc <= KEYS_PER_TURN)
+        return true;
+    error_format(c, "ERR at most %d names at once", KEYS_PER_TURN);
+    return false;
+}
+
 /* TIME */
 static enum command_result cmd_time(struct call *c) {
     struct timespec t;
@@ -1043,10 +1053,11 @@ static enum command_result cmd_shutdown(struct call *c) {
 /* CONFIG GET pattern [pattern ...] */
 static enum command_result cmd_config_get(struct call *c) {
     const struct config *config = c->context->server->config;
-    const struct slice *unused;
+    if (c->argc - 2 > CONFIG_PATTERNS_MAX)
+        return error_format(c, "ERR at most %d patterns at once", CONFIG_PATTERNS_MAX);
     for (int i = 2; i < c->argc; i++)
-        if (!pattern_of(c, i, &unused))
-            return COMMAND_DONE;
+        if (c->argv[i].n > CONFIG_PATTERN_BYTES)
+            return error_format(c, "ERR pattern exceeds %d bytes", CONFIG_PATTERN_BYTES);
     char value[CONFIG_TEXT_MAX + 64];
     for (int counting = 1, found = 0; counting >= 0; counting--) {
         for (int o = 0; o < config_count(); o++) {
@@ -1186,6 +1197,8 @@ static enum command_result cmd_info(struct call *c) {
         {"persistence", info_persistence}, {"stats", info_stats},     {"replication", info_replication},
         {"cpu", info_cpu},                 {"cluster", info_cluster}, {"keyspace", info_keyspace},
     };
+    if (!names_fit(c))
+        return COMMAND_DONE;
     char text[16384];
     struct buf b = {text, 0, sizeof text, false};
     for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
@@ -1426,14 +1439,6 @@ static enum command_result cmd_command_list(struct call *c) {
         if (!is_subcommand(&commands[i]))
             resp_bulk(c->out, slice_of(commands[i].name));
     return COMMAND_DONE;
-}
-
-/* Whether a list of argv[2..] is short enough to be answered at once. */
-static bool names_fit(struct call *c) {
-    if (c->argc <= KEYS_PER_TURN)
-        return true;
-    error_format(c, "ERR at most %d names at once", KEYS_PER_TURN - 2);
-    return false;
 }
 
 /* COMMAND INFO [command-name ...] */

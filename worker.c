@@ -73,6 +73,7 @@ struct waiting {
     struct slice *argv; /* of the request at in_from, which is suspended; or of one with very many arguments */
     size_t argv_cap;
     int argc;
+    bool started; /* it answered COMMAND_AGAIN */
     size_t request_bytes;
 
     char *out; /* [out_from, out_to) is what the socket did not take */
@@ -281,6 +282,7 @@ static void drop_argv(struct worker *w, struct waiting *q) {
     q->argv = NULL;
     q->argv_cap = 0;
     q->argc = 0;
+    q->started = false;
 }
 
 static void drop_input(struct worker *w, struct waiting *q) {
@@ -459,8 +461,10 @@ static void open_segment(struct worker *w, struct part *p) {
 static void suspend(struct worker *w, struct part *p, const struct request *r, size_t bytes) {
     struct waiting *q = p->c->waiting;
     p->stop = p->again = true;
-    if (q && q->argv)
+    if (q && q->argv) {
+        q->started = true;
         return;
+    }
     const char *before = p->in + p->done;
     if (!save_input(w, p))
         return;
@@ -474,6 +478,7 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
     for (int i = 0; i < r->argc; i++)
         q->argv[i] = (struct slice){after + (r->argv[i].p - before), r->argv[i].n};
     q->argc = r->argc;
+    q->started = true;
     q->request_bytes = bytes;
 }
 
@@ -548,6 +553,7 @@ static void run_batch(struct worker *w) {
         command_fetch_links(c, &w->batch[i].request);
     for (int i = 0; i < n; i++) {
         struct batched *b = &w->batch[i];
+        assert(b->part->stop || b->from == b->part->done);
         if (!b->part->stop)
             execute(w, b->part, &b->request, b->to - b->from);
     }
@@ -573,9 +579,9 @@ static void refuse(struct worker *w, struct part *p, const struct resp_request *
 }
 
 /* Executes the one request whose arguments stand in waiting->argv. */
-static void execute_kept(struct worker *w, struct part *p, bool resumed) {
+static void execute_kept(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
-    struct request r = {.argv = q->argv, .argc = q->argc, .resumed = resumed};
+    struct request r = {.argv = q->argv, .argc = q->argc, .resumed = q->started};
     w->context.now_ms = worker_now_ms();
     command_prepare(&w->context, &r);
     if (!execute(w, p, &r, q->request_bytes))
@@ -606,7 +612,7 @@ static void execute_large(struct worker *w, struct part *p, int argc, bool strip
     q->argc = r.argc;
     q->request_bytes = r.used;
     metrics_add(&w->metrics.total_commands_processed, 1);
-    execute_kept(w, p, false);
+    execute_kept(w, p);
 }
 
 /* What is left of a part is not a whole request: from now on its end is looked for as bytes arrive. */
@@ -696,7 +702,7 @@ static bool parse_next(struct worker *w, struct part *p) {
 
 static void execute_part(struct worker *w, struct part *p) {
     if (p->c->waiting && p->c->waiting->argv)
-        execute_kept(w, p, true);
+        execute_kept(w, p);
     while (!p->stop && parse_next(w, p))
         ;
 }
