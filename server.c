@@ -11,6 +11,7 @@
  * Failure no descriptors left: the listeners rest for RETRY_MS, so that accept() is not asked over and over. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -128,6 +129,28 @@ static bool wait_for(int fd, short events, int64_t until_ms) {
     return left > 0 && poll(&p, 1, (int)left) == 1;
 }
 
+/* In a container the health check cannot repeat the server's arguments: where process 1 is this program, a probe that
+ * was given none of its own takes those, with "--ping" behind them. Returns their number, 0 when it does not apply. */
+static int arguments_of_process_1(int argc, char **argv, char *text, size_t size, char **arguments, int most) {
+    if (argc != 2 || strcmp(argv[1], "--ping") != 0)
+        return 0;
+    int fd = open("/proc/1/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0 || (size_t)n == size - 1)
+        return 0;
+    text[n] = '\0';
+    const char *slash = strrchr(text, '/');
+    if (strcmp(slash ? slash + 1 : text, "sponson") != 0)
+        return 0;
+    int count = 0;
+    for (char *p = text; p < text + n && count < most - 1; p += strlen(p) + 1)
+        arguments[count++] = p;
+    arguments[count++] = argv[1];
+    return count;
+}
+
 /* Asks the server at *a; returns the exit code, with the reason on stderr. */
 static int ping_address(const union address *a, socklen_t size, const char *where) {
     int64_t until_ms = worker_now_ms() + PING_MS;
@@ -182,7 +205,9 @@ static int ping(const struct config *c) {
         a.v6.sin6_addr = in6addr_loopback;
     if (size == 0)
         return fail("bind: the first address is not a numeric one");
-    snprintf(where, sizeof where, "%s port %d", first, c->port);
+    char asked[INET6_ADDRSTRLEN];
+    const void *ip = size == sizeof a.v4 ? (const void *)&a.v4.sin_addr : (const void *)&a.v6.sin6_addr;
+    snprintf(where, sizeof where, "%s port %d", inet_ntop(a.any.sa_family, ip, asked, sizeof asked), c->port);
     return ping_address(&a, size, where);
 }
 
@@ -387,7 +412,8 @@ static const char *serve(struct server *s) {
 /* Raises the limit of descriptors to what maxclients needs, or lowers maxclients to what there is. */
 static bool fit_descriptors(struct server *s) {
     struct rlimit limit;
-    rlim_t need = (rlim_t)s->config.maxclients + SPARE_DESCRIPTORS;
+    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads; /* a worker has an epoll and an eventfd */
+    rlim_t need = (rlim_t)s->config.maxclients + spare;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
         return true;
     struct rlimit raised = {need, limit.rlim_max < need ? need : limit.rlim_max};
@@ -397,17 +423,17 @@ static bool fit_descriptors(struct server *s) {
     rlim_t have = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
     if (have >= need)
         return true;
-    if (have <= SPARE_DESCRIPTORS) {
+    if (have <= spare) {
         char text[160];
-        snprintf(text, sizeof text, "the limit of %llu open files leaves none for clients; allow at least %d (ulimit -n)",
-                 (unsigned long long)have, SPARE_DESCRIPTORS + 1);
+        snprintf(text, sizeof text, "the limit of %llu open files leaves none for clients; allow %llu (ulimit -n)",
+                 (unsigned long long)have, (unsigned long long)need);
         return fail(text), false;
     }
     log_line(&s->log, LOG_LEVEL_WARNING,
              "maxclients lowered from %d to %llu: the limit of open files is %llu; raise it with ulimit -n %llu",
-             s->config.maxclients, (unsigned long long)(have - SPARE_DESCRIPTORS), (unsigned long long)have,
+             s->config.maxclients, (unsigned long long)(have - spare), (unsigned long long)have,
              (unsigned long long)need);
-    s->config.maxclients = (int)(have - SPARE_DESCRIPTORS);
+    s->config.maxclients = (int)(have - spare);
     return true;
 }
 
@@ -606,6 +632,12 @@ int main(int argc, char **argv) {
     static struct server server; /* some KB; nothing else is told of it but by pointer */
     struct host host;
     char error[CONFIG_TEXT_MAX + 512];
+    char text[4096], *arguments[256];
+    int count = arguments_of_process_1(argc, argv, text, sizeof text, arguments, 256);
+    if (count) {
+        argc = count;
+        argv = arguments;
+    }
     config_init(&server.config);
     enum config_result result = config_load(&server.config, argc, argv, environ, error, sizeof error);
     if (result == CONFIG_EXIT)
