@@ -804,8 +804,10 @@ static enum command_result cmd_echo(struct call *c) {
 /* SELECT index */
 static enum command_result cmd_select(struct call *c) {
     int64_t index;
-    if (!resp_integer_of(c->argv[1], &index) || index < INT_MIN || index > INT_MAX)
+    if (!resp_integer_of(c->argv[1], &index))
         return not_an_integer(c);
+    if (index < INT_MIN || index > INT_MAX)
+        return error_format(c, "ERR value is out of range, value must between %d and %d", INT_MIN, INT_MAX);
     return index == 0 ? ok(c) : error(c, SLICE("ERR DB index is out of range"));
 }
 
@@ -868,13 +870,13 @@ static bool is_plain(struct slice text) {
 }
 
 /* Sets one of the client's texts; `what` names it in the error. False: that was answered. */
-static bool set_client_text(struct call *c, char **field, struct slice text, const char *what) {
+static bool set_client_text(struct call *c, char **field, struct slice text, struct slice what) {
     if (!is_plain(text)) {
-        error_format(c, "ERR %s cannot contain spaces, newlines or special characters.", what);
+        error_format(c, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)what.n, what.p);
         return false;
     }
     if (text.n >= CLIENT_NAME_MAX) {
-        error_format(c, "ERR %s cannot be longer than %d bytes.", what, CLIENT_NAME_MAX - 1);
+        error_format(c, "ERR %.*s cannot be longer than %d bytes.", (int)what.n, what.p, CLIENT_NAME_MAX - 1);
         return false;
     }
     if (client_set_text(c->context->server->registry, field, text))
@@ -933,7 +935,7 @@ static enum command_result cmd_hello(struct call *c) {
         return error(c, SLICE("NOAUTH HELLO must be called with the client already authenticated, otherwise the "
                               "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
                               "select the RESP protocol version at the same time"));
-    if (name && !set_client_text(c, &c->client->name, *name, "Client names"))
+    if (name && !set_client_text(c, &c->client->name, *name, SLICE("Client names")))
         return COMMAND_DONE;
     if (version)
         atomic_store_explicit(&c->client->resp, (uint8_t)version, memory_order_relaxed);
@@ -948,7 +950,7 @@ static enum command_result cmd_client_id(struct call *c) {
 
 /* CLIENT SETNAME connection-name */
 static enum command_result cmd_client_setname(struct call *c) {
-    return set_client_text(c, &c->client->name, c->argv[2], "Client names") ? ok(c) : COMMAND_DONE;
+    return set_client_text(c, &c->client->name, c->argv[2], SLICE("Client names")) ? ok(c) : COMMAND_DONE;
 }
 
 /* CLIENT GETNAME */
@@ -965,9 +967,9 @@ static enum command_result cmd_client_getname(struct call *c) {
 static enum command_result cmd_client_setinfo(struct call *c) {
     bool set;
     if (is_word(c->argv[2], SLICE("lib-name"))) {
-        set = set_client_text(c, &c->client->lib_name, c->argv[3], "lib-name");
+        set = set_client_text(c, &c->client->lib_name, c->argv[3], c->argv[2]);
     } else if (is_word(c->argv[2], SLICE("lib-ver"))) {
-        set = set_client_text(c, &c->client->lib_version, c->argv[3], "lib-ver");
+        set = set_client_text(c, &c->client->lib_version, c->argv[3], c->argv[2]);
     } else {
         int n = c->argv[2].n < 128 ? (int)c->argv[2].n : 128;
         return error_format(c, "ERR Unrecognized option '%.*s'", n, c->argv[2].p);
@@ -979,6 +981,8 @@ static const char *display_name(uint32_t row);
 
 /* CLIENT LIST */
 static enum command_result cmd_client_list(struct call *c) {
+    if (c->argc > 2)
+        return syntax_error(c);
     struct suspended *s = &c->client->suspended;
     size_t before = s->reply.len;
     if (!collect_room(c, COLLECT_FIRST / 2))
@@ -1070,7 +1074,8 @@ static enum command_result cmd_config_get(struct call *c) {
             found++;
             if (counting)
                 continue;
-            resp_bulk(c->out, name);
+            /* as Redis: a name that is no pattern comes back as it was written */
+            resp_bulk(c->out, is_word(c->argv[i], name) ? c->argv[i] : name);
             resp_bulk(c->out, (struct slice){value, config_value(config, o, value, sizeof value)});
         }
         if (counting)
@@ -1240,7 +1245,7 @@ static const struct command commands[] = {
      "Returns helpful text about the different subcommands."},
     {"client|id", 2, NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_id, "CLIENT ID", "connection", "5.0.0",
      "Returns the unique client ID of the connection."},
-    {"client|list", 2, ADMIN | NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_list, "CLIENT LIST", "connection",
+    {"client|list", -2, ADMIN | NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_list, "CLIENT LIST", "connection",
      "2.4.0", "Lists open connections."},
     {"client|setinfo", 4, NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_setinfo,
      "CLIENT SETINFO LIB-NAME libname | LIB-VER libver", "connection", "7.2.0",

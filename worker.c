@@ -423,6 +423,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
         return;
     }
     q->out_from += (size_t)sent;
+    atomic_store_explicit(&c->client.active_ms, w->context.now_ms, memory_order_relaxed);
     show_waiting(c);
     if (q->out_from < q->out_to)
         return;
