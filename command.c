@@ -909,7 +909,7 @@ static void hello_reply(struct call *c) {
 /* HELLO [protover [AUTH username password] [SETNAME clientname]] */
 static enum command_result cmd_hello(struct call *c) {
     int64_t version = 0;
-    const struct slice *name = NULL;
+    const struct slice *name = NULL, *user = NULL;
     if (c->argc > 1) {
         if (!resp_integer_of(c->argv[1], &version))
             return error(c, SLICE("ERR Protocol version is not an integer or out of range"));
@@ -919,8 +919,7 @@ static enum command_result cmd_hello(struct call *c) {
     for (int i = 2; i < c->argc; i++) {
         int more = c->argc - 1 - i;
         if (is_word(c->argv[i], SLICE("auth")) && more >= 2) {
-            if (!authenticate(c, c->argv[i + 1], c->argv[i + 2]))
-                return COMMAND_DONE;
+            user = &c->argv[i + 1];
             i += 2;
         } else if (is_word(c->argv[i], SLICE("setname")) && more >= 1) {
             name = &c->argv[++i];
@@ -931,6 +930,8 @@ static enum command_result cmd_hello(struct call *c) {
             return error_format(c, "ERR Syntax error in HELLO option '%.*s'", n, c->argv[i].p);
         }
     }
+    if (user && !authenticate(c, user[0], user[1]))
+        return COMMAND_DONE;
     if (password_set(c) && !c->client->authenticated)
         return error(c, SLICE("NOAUTH HELLO must be called with the client already authenticated, otherwise the "
                               "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "

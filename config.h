@@ -51,10 +51,10 @@ struct config {
     int loglevel; /* enum log_level */
 
     /* worked out by config_resolve() */
-    char maxmemory_source[128]; /* for the start-up line: "maxmemory", "cgroup limit of 512 MB", "machine of 24 GB" */
-    char value_size_note[128];  /* "" or why max-value-size is less than 1 MB */
+    char maxmemory_source[128]; /* for the start-up line: "maxmemory", "cgroup limit of 512 MB" */
+    char value_size_note[128];  /* "" or " (why max-value-size is less than 1 MB)" */
 
-    /* what was ignored, for the log: lines apart by '\n' */
+    /* what was ignored or is doubtful, for the log: lines, each with its '\n' */
     char notes[4096];
 };
 

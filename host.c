@@ -1,9 +1,9 @@
 /* host.c -- what this process may use of the machine: memory and CPUs, control groups counted.
  *
- *   /proc/self/cgroup            read below /sys/fs/cgroup                 up to, and with, the mount's top
- *   4:memory:/pod/app            memory/pod/app/memory.limit_in_bytes      memory/pod/..., memory/...
- *   5:cpu,cpuacct:/pod/app       cpu/pod/app/cpu.cfs_quota_us, ..._period_us
- *   0::/pod/app                  pod/app/memory.max and cpu.max, also below unified/ (v1 and v2 at once)
+ *   /proc/self/cgroup            directories below /sys/fs/cgroup, each with its ancestors up to the mount's
+ * top 4:memory:/pod/app            memory/pod/app 5:cpu,cpuacct:/pod/app       cpu/pod/app, cpuacct/pod/app,
+ * cpu,cpuacct/pod/app: a joint mount has links or not 0::/pod/app                  pod/app, unified/pod/app
+ * (v2 alone; v1 and v2 at once)
  *
  * A group is held to the limits of all its ancestors, so the least of them counts. In a container the path
  * may be the host's and not exist below the mount; the mount's top then is the container's own group.
@@ -11,102 +11,58 @@
  * Owns    nothing.   Threads any.   Failure: what cannot be read counts as no limit. */
 #include "host.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NO_LIMIT_FROM                                                                                        \
-    (1ull << 60) /* bytes: "no limit" of v1 is 2^63 less a page, and no machine is so large */
-#define AFFINITY_CPUS_MAX                                                                                    \
-    (1 << 20) /* the kernel refuses masks smaller than its own; beyond this we give up */
+    (1ull << 60)        /* bytes: "no limit" of v1 is 2^63 less a page, and no machine is so large */
+#define AFFINITY_SETS 8 /* of 1024 CPUs: the kernel has no more than 8192 */
 
-/* Reads the first line of a file. */
-static bool read_line(const char *path, char *line, size_t size) {
+/* The number at the start of the file's first line, or behind the first space of it; 0 for none and for
+ * "max", near 2^64 for a negative one. */
+static uint64_t read_number(const char *directory, const char *name, char behind) {
+    char path[PATH_MAX + 64], line[256];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
     FILE *file = fopen(path, "re");
     if (!file)
-        return false;
-    bool ok = fgets(line, (int)size, file) != NULL;
+        return 0;
+    const char *number = fgets(line, sizeof line, file);
     fclose(file);
-    return ok;
-}
-
-/* The number at the start of a text; 0 for "max", -1 and everything else that is no number. */
-static uint64_t leading_number(const char *text) {
-    if (*text < '0' || *text > '9')
-        return 0;
-    errno = 0;
-    unsigned long long n = strtoull(text, NULL, 10);
-    return errno ? 0 : n;
-}
-
-/* The number in directory/name; 0 when there is none. */
-static uint64_t file_number(const char *directory, const char *name) {
-    char path[PATH_MAX], line[64];
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, name) >= sizeof path)
-        return 0;
-    return read_line(path, line, sizeof line) ? leading_number(line) : 0;
+    if (number && behind)
+        number = strchr(number, behind);
+    return number ? strtoull(number, NULL, 10) : 0;
 }
 
 static void limit_memory(struct host *h, uint64_t bytes) {
-    if (bytes == 0 || bytes >= NO_LIMIT_FROM)
-        return;
-    if (h->cgroup_memory_bytes == 0 || bytes < h->cgroup_memory_bytes)
+    if (bytes > 0 && bytes < NO_LIMIT_FROM && (h->cgroup_memory_bytes == 0 || bytes < h->cgroup_memory_bytes))
         h->cgroup_memory_bytes = bytes;
 }
 
 static void limit_cpus(struct host *h, uint64_t quota_us, uint64_t period_us) {
-    if (quota_us == 0 || period_us == 0)
-        return;
-    uint64_t cpus = quota_us / period_us + (quota_us % period_us != 0);
-    if (cpus <= INT_MAX && (h->cgroup_cpus == 0 || (int)cpus < h->cgroup_cpus))
+    uint64_t cpus = period_us ? quota_us / period_us + (quota_us % period_us != 0) : 0;
+    if (cpus > 0 && cpus <= INT_MAX && (h->cgroup_cpus == 0 || (int)cpus < h->cgroup_cpus))
         h->cgroup_cpus = (int)cpus;
 }
 
-static void limit_memory_v1(struct host *h, const char *directory) {
-    limit_memory(h, file_number(directory, "memory.limit_in_bytes"));
-}
-
-static void limit_cpus_v1(struct host *h, const char *directory) {
-    limit_cpus(h, file_number(directory, "cpu.cfs_quota_us"), file_number(directory, "cpu.cfs_period_us"));
-}
-
-static void limit_v2(struct host *h, const char *directory) {
-    limit_memory(h, file_number(directory, "memory.max"));
-    char path[PATH_MAX], line[64];
-    if ((size_t)snprintf(path, sizeof path, "%s/cpu.max", directory) >= sizeof path)
-        return;
-    if (!read_line(path, line, sizeof line))
-        return;
-    const char *period = strchr(line, ' ');
-    if (period)
-        limit_cpus(h, leading_number(line), leading_number(period + 1));
-}
-
-/* A group of this process, as a line of /proc/self/cgroup names it. */
-struct group {
-    const char *root;        /* put before every path */
-    const char *controllers; /* "memory", "cpu,cpuacct"; "" for v2 */
-    const char *path;        /* from the mount's top, beginning with '/' */
-};
-
-/* Applies `limit` to the group's directory below `mount` and to each of its ancestors up to the mount's top.
- */
-static void walk(struct host *h, const struct group *g, const char *mount,
-                 void (*limit)(struct host *, const char *directory)) {
+/* Applies the limits, of v1 or v2, of the group's directory below the mount and of all its ancestors. */
+static void read_mount(struct host *h, const char *root, const char *mount, const char *group) {
     char directory[PATH_MAX];
-    int top = snprintf(directory, sizeof directory, "%s/sys/fs/cgroup/%s", g->root, mount);
-    if (top < 0 || (size_t)top >= sizeof directory)
-        return;
+    size_t top = (size_t)snprintf(directory, sizeof directory, "%s/sys/fs/cgroup/%s", root, mount);
     /* A group outside of our cgroup namespace shows as "/../x"; only the top is ours to read then. A path too
      * long to open is left at the top as well. */
-    if (!strstr(g->path, "/..") && strlen(g->path) < sizeof directory - (size_t)top)
-        strcpy(directory + top, g->path);
+    if (top >= sizeof directory)
+        return;
+    if (!strstr(group, "/..") && strlen(group) < sizeof directory - top)
+        strcpy(directory + top, group);
     for (;;) {
-        limit(h, directory);
+        limit_memory(h, read_number(directory, "memory.limit_in_bytes", '\0'));
+        limit_memory(h, read_number(directory, "memory.max", '\0'));
+        limit_cpus(h, read_number(directory, "cpu.cfs_quota_us", '\0'),
+                   read_number(directory, "cpu.cfs_period_us", '\0'));
+        limit_cpus(h, read_number(directory, "cpu.max", '\0'), read_number(directory, "cpu.max", ' '));
         char *last = strrchr(directory + top, '/');
         if (!last)
             return;
@@ -114,87 +70,39 @@ static void walk(struct host *h, const struct group *g, const char *mount,
     }
 }
 
-/* True when `name` is one of the controllers, which stand apart by commas. */
-static bool has_controller(const char *controllers, const char *name) {
-    size_t n = strlen(name);
-    for (const char *p = controllers; *p; p += strcspn(p, ","), p += *p == ',')
-        if (strcspn(p, ",") == n && memcmp(p, name, n) == 0)
-            return true;
-    return false;
-}
-
-static void read_group(struct host *h, const struct group *g) {
-    if (*g->controllers == '\0') {
-        walk(h, g, "", limit_v2);
-        walk(h, g, "unified", limit_v2);
+/* `line` is "number:controllers:path"; the path may hold colons. */
+static void read_group(struct host *h, const char *root, char *line) {
+    char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL, *rest;
+    if (!group || group[1] != '/')
         return;
-    }
-    /* A hierarchy of several controllers is mounted under their joint name, mostly with a link for each. */
-    if (has_controller(g->controllers, "memory")) {
-        walk(h, g, "memory", limit_memory_v1);
-        walk(h, g, g->controllers, limit_memory_v1);
-    }
-    if (has_controller(g->controllers, "cpu")) {
-        walk(h, g, "cpu", limit_cpus_v1);
-        walk(h, g, g->controllers, limit_cpus_v1);
-    }
-}
-
-/* Reads every group of this process. A line is "number:controllers:path"; the path may hold colons. */
-static void read_groups(struct host *h, const char *root) {
-    char path[PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/proc/self/cgroup", root) >= sizeof path)
-        return;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return;
-    char *line = NULL;
-    size_t size = 0;
-    while (getline(&line, &size, file) > 0) {
-        line[strcspn(line, "\n")] = '\0';
-        char *controllers = strchr(line, ':');
-        char *group_path = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!group_path || group_path[1] != '/')
-            continue;
-        *group_path = '\0';
-        read_group(h, &(struct group){root, controllers + 1, group_path + 1});
-    }
-    free(line);
-    fclose(file);
-}
-
-static uint64_t machine_memory(const char *root) {
-    char path[PATH_MAX], line[256];
-    if ((size_t)snprintf(path, sizeof path, "%s/proc/meminfo", root) >= sizeof path)
-        return 0;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return 0;
-    unsigned long long kilobytes = 0;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "MemTotal: %19llu kB", &kilobytes) == 1)
-            break;
-    fclose(file);
-    return kilobytes < NO_LIMIT_FROM / 1024 ? kilobytes * 1024 : 0;
-}
-
-static int affinity_cpus(void) {
-    for (int cpus = 1024; cpus <= AFFINITY_CPUS_MAX; cpus *= 2) {
-        cpu_set_t *set = CPU_ALLOC((size_t)cpus);
-        if (!set)
-            return 1;
-        size_t size = CPU_ALLOC_SIZE((size_t)cpus);
-        int count = sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
-        CPU_FREE(set);
-        if (count > 0)
-            return count;
-    }
-    return 1;
+    *group++ = '\0';
+    read_mount(h, root, ++controllers, group); /* all of them; "" for v2 */
+    if (*controllers == '\0')
+        read_mount(h, root, "unified", group);
+    for (char *one = strtok_r(controllers, ",", &rest); one; one = strtok_r(NULL, ",", &rest))
+        read_mount(h, root, one, group);
 }
 
 void host_read(struct host *h, const char *root) {
-    *h = (struct host){.memory_bytes = machine_memory(root), .cpus = affinity_cpus()};
-    read_groups(h, root);
+    char path[PATH_MAX];
+    cpu_set_t affinity[AFFINITY_SETS];
+    *h = (struct host){.cpus = 1};
+    if (sched_getaffinity(0, sizeof affinity, affinity) == 0)
+        h->cpus = CPU_COUNT_S(sizeof affinity, affinity);
+    snprintf(path, sizeof path, "%s/proc", root);
+    uint64_t kilobytes = read_number(path, "meminfo", ' '); /* the first line is MemTotal */
+    h->memory_bytes = kilobytes < NO_LIMIT_FROM / 1024 ? kilobytes * 1024 : 0;
+    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+    FILE *file = fopen(path, "re");
+    char *line = NULL;
+    size_t size = 0;
+    while (file && getline(&line, &size, file) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        read_group(h, root, line);
+    }
+    free(line);
+    if (file)
+        fclose(file);
 }
 
 int host_usable_cpus(const struct host *h) {
