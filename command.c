@@ -1461,7 +1461,7 @@ static enum command_result cmd_command_info(struct call *c) {
         if (command)
             put_command_info(c, command);
         else
-            buf_put_slice(c->out, c->resp == 2 ? SLICE("*-1\r\n") : SLICE("_\r\n"));
+            null(c);
     }
     return COMMAND_DONE;
 }

@@ -836,6 +836,8 @@ static void test_setinfo(void) {
            "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n");
     EXPECT(f, "CLIENT SETINFO lib-ver \"a\\n\"",
            "-ERR lib-ver cannot contain spaces, newlines or special characters.\r\n");
+    EXPECT(f, "CLIENT SETINFO Lib-Name \"a b\"", /* as it was written */
+           "-ERR Lib-Name cannot contain spaces, newlines or special characters.\r\n");
     EXPECT(f, "CLIENT SETINFO LIB-NAME", ARITY("client|setinfo"));
     CHECK_TEXT(f->client->lib_name, "redis-py");
     EXPECT(f, "CLIENT SETINFO LIB-NAME \"\"", OK);
@@ -1787,7 +1789,7 @@ static void test_config_get(void) {
     static const struct step steps[] = {
         {"CONFIG GET maxmemory-policy", "*2\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n",
          "%1\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n"},
-        {"config get MAX-KEY-size nothing", "*2\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n",
+        {"config get MAX-KEY-size nothing", "*2\r\n$12\r\nMAX-KEY-size\r\n$4\r\n1024\r\n",
          "%1\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n"},
         {"CONFIG GET max-key-siz[e] max-key-*", "*2\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n",
          "%1\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n"}, /* once, though two patterns match */

@@ -45,7 +45,8 @@ static struct fixture *fixture_new(uint64_t budget, uint32_t capacity, uint64_t 
     for (size_t i = 0; i < HASH_WORDS + 2; i++)
         f->seed.word[i] = rnd();
     f->reserved = lru_reserve_bytes(budget, capacity);
-    f->memory = mmap(NULL, f->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    f->memory =
+        mmap(NULL, f->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct lru_options o = {f->memory, budget, capacity, &f->seed};
     lru_init(&f->lru, &o);
     lru_check(&f->lru);
@@ -104,8 +105,8 @@ static bool remove_key(struct fixture *f, uint32_t i, int64_t now_ms) {
     return e != NULL;
 }
 
-/* Every key of the model that the shard still has holds its bytes; one that it lost is forgotten. Returns how many
- * are there. */
+/* Every key of the model that the shard still has holds its bytes; one that it lost is forgotten. Returns how
+ * many are there. */
 static uint32_t reconcile(struct fixture *f, int64_t now_ms) {
     uint32_t there = 0;
     for (uint32_t i = 0; i < KEYS; i++) {
@@ -157,8 +158,8 @@ static void test_exact_order_small(void) {
     }
 }
 
-/* With more entries, hits on the newest sixteenth may leave the order as it is. The bound that this keeps: an entry
- * is evicted before at most capacity/16 others that were used longer ago. */
+/* With more entries, hits on the newest sixteenth may leave the order as it is. The bound that this keeps: an
+ * entry is evicted before at most capacity/16 others that were used longer ago. */
 static void test_order_bound(void) {
     for (uint64_t seed = 1; seed <= 40; seed++) {
         uint32_t capacity = 16 + (uint32_t)(seed * 37 % 600), keys = capacity + capacity / 2;
@@ -316,8 +317,13 @@ static void test_binary_and_empty_keys(void) {
     struct fixture *f = fixture_new(1 << 20, 1000, 9);
     static char longest[KEY_SIZE_MAX];
     memset(longest, 0x7F, sizeof longest);
-    struct slice keys[] = {SLICE(""), SLICE("\0"), SLICE("\0\0"), SLICE("a\r\nb"), SLICE("\xFF\x00\xFF"),
-                           {longest, sizeof longest}, {longest, sizeof longest - 1}};
+    struct slice keys[] = {SLICE(""),
+                           SLICE("\0"),
+                           SLICE("\0\0"),
+                           SLICE("a\r\nb"),
+                           SLICE("\xFF\x00\xFF"),
+                           {longest, sizeof longest},
+                           {longest, sizeof longest - 1}};
     size_t n = sizeof keys / sizeof *keys;
     for (size_t i = 0; i < n; i++)
         CHECK(lru_set(&f->lru, hash_key(&f->seed, keys[i]), keys[i], keys[n - 1 - i], 0));
@@ -347,8 +353,8 @@ static void test_deadline_on_access(void) {
     fixture_free(f);
 }
 
-/* Entries with deadlines near and far, a clock that runs, jumps and is set back: nobody lives on two ticks after its
- * time, nobody goes before it. */
+/* Entries with deadlines near and far, a clock that runs, jumps and is set back: nobody lives on two ticks
+ * after its time, nobody goes before it. */
 static void test_sweep(void) {
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct fixture *f = fixture_new(2 << 20, 100000, seed);
@@ -363,7 +369,9 @@ static void test_sweep(void) {
             }
             lru_check(&f->lru);
             uint32_t how = below(12);
-            int64_t step = how < 8 ? (int64_t)below(3000) : how < 11 ? (int64_t)1 << below(37) : -(int64_t)below(10000000);
+            int64_t step = how < 8    ? (int64_t)below(3000)
+                           : how < 11 ? (int64_t)1 << below(37)
+                                      : -(int64_t)below(10000000);
             now_ms += step;
             while (lru_sweep(&f->lru, now_ms, 1 + (int)below(50)))
                 ;

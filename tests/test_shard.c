@@ -211,7 +211,8 @@ static void test_upkeep(void) {
     upkeep_all(&s, now_ms);
     for (int round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < 40000; i++)
-            REQUIRE(set(&s, i, (struct slice){value, sizeof value}, round == 0 ? now_ms + 1000 + i % 500 : 0));
+            REQUIRE(
+                set(&s, i, (struct slice){value, sizeof value}, round == 0 ? now_ms + 1000 + i % 500 : 0));
         size_t full = resident(&s);
         CHECK(full > 40000000);
         upkeep_all(&s, now_ms);
@@ -228,7 +229,8 @@ static void test_upkeep(void) {
             shards_clear(&s);
             upkeep_all(&s, now_ms);
         }
-        CHECK(resident(&s) < empty + (8 << 20)); /* a shard keeps up to 64 KB of arena and some of its index */
+        CHECK(resident(&s) <
+              empty + (8 << 20)); /* a shard keeps up to 64 KB of arena and some of its index */
         check_all(&s);
     }
     shards_release(&s);
