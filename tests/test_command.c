@@ -1790,8 +1790,8 @@ static void test_config_get(void) {
         {"CONFIG GET maxmemory-policy", "*2\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n",
          "%1\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n"},
         {"config get MAX-KEY-size nothing", "*2\r\n$12\r\nMAX-KEY-size\r\n$4\r\n1024\r\n",
-         "%1\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n"},
-        {"CONFIG GET max-key-siz[e] max-key-*", "*2\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n",
+         "%1\r\n$12\r\nMAX-KEY-size\r\n$4\r\n1024\r\n"},
+        {"CONFIG GET max-key-siz[e] max-key-*", "*2\r\n$12\r\nMAX-KEY-size\r\n$4\r\n1024\r\n",
          "%1\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n"}, /* once, though two patterns match */
         {"CONFIG GET nothing", "*0\r\n", "%0\r\n"},
     };
