@@ -1263,7 +1263,7 @@ static const struct command commands[] = {
      "Returns helpful text about the different subcommands."},
     {"command|info", -2, LOADING | STALE, 0, 0, 0, cmd_command_info, "COMMAND INFO [command-name ...]", "server",
      "2.8.13", "Returns information about one, multiple or all commands."},
-    {"command|list", 2, LOADING | STALE, 0, 0, 0, cmd_command_list, "COMMAND LIST", "server", "7.0.0",
+    {"command|list", -2, LOADING | STALE, 0, 0, 0, cmd_command_list, "COMMAND LIST", "server", "7.0.0",
      "Returns a list of command names."},
     {"config", -2, ADMIN | NOSCRIPT | LOADING | STALE, 0, 0, 0, NULL, "CONFIG GET | HELP", "server", "2.0.0",
      "A container for server configuration commands."},
@@ -1442,6 +1442,8 @@ static enum command_result cmd_command_count(struct call *c) {
 
 /* COMMAND LIST */
 static enum command_result cmd_command_list(struct call *c) {
+    if (c->argc > 2)
+        return syntax_error(c);
     resp_array(c->out, count_commands());
     for (size_t i = 0; i < COMMANDS; i++)
         if (!is_subcommand(&commands[i]))

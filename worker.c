@@ -82,7 +82,6 @@ struct waiting {
 
 struct conn {
     struct client client; /* first: the registry knows only this */
-    struct worker *worker;
     struct waiting *waiting; /* NULL: nothing waits */
     struct conn *next;       /* QUEUED or CLOSED */
     uint32_t listed;         /* its place in worker->list */
@@ -173,21 +172,16 @@ size_t worker_record_bytes(void) {
 
 /* ---- connections ---- */
 
-static bool list_add(struct worker *w, struct conn *c) {
-    pthread_mutex_lock(&w->list_lock);
-    if (w->list_count == w->list_cap) {
-        uint32_t cap = w->list_cap ? 2 * w->list_cap : 64;
-        struct conn **list = realloc(w->list, cap * sizeof *list);
-        if (list == NULL) {
-            pthread_mutex_unlock(&w->list_lock);
-            return false;
-        }
-        w->list = list;
-        w->list_cap = cap;
-    }
-    c->listed = w->list_count;
-    w->list[w->list_count++] = c;
-    pthread_mutex_unlock(&w->list_lock);
+/* Makes room for one more in `list`, whose lock the caller holds. */
+static bool list_grow(struct worker *w) {
+    if (w->list_count < w->list_cap)
+        return true;
+    uint32_t cap = w->list_cap ? 2 * w->list_cap : 64;
+    struct conn **list = realloc(w->list, cap * sizeof *list);
+    if (list == NULL)
+        return false;
+    w->list = list;
+    w->list_cap = cap;
     return true;
 }
 
@@ -204,20 +198,19 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     if (client == NULL)
         return false;
     struct conn *c = (struct conn *)client;
-    c->worker = w;
-    c->state = READING;
-    if (!list_add(w, c)) {
-        client_free(w->server->registry, client);
-        return false;
-    }
-    atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
-        return true; /* from here on it is the worker's */
-    atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
-    list_remove(w, c);
-    client_free(w->server->registry, client);
-    return false;
+    c->state = READING;
+    pthread_mutex_lock(&w->list_lock); /* until the epoll has it too, the worker may not time it out */
+    bool added = list_grow(w) && epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+    if (added) {
+        c->listed = w->list_count;
+        w->list[w->list_count++] = c;
+        atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&w->list_lock);
+    if (!added)
+        client_free(w->server->registry, client);
+    return added;
 }
 
 unsigned worker_connections(const struct worker *w) {
@@ -935,7 +928,7 @@ static void drain(struct worker *w) {
     pthread_mutex_lock(&w->list_lock);
     uint32_t n = w->list_count;
     struct conn **all = malloc(n * sizeof *all + 1);
-    if (all)
+    if (all && n)
         memcpy(all, w->list, n * sizeof *all);
     pthread_mutex_unlock(&w->list_lock);
     for (uint32_t i = 0; all && i < n; i++) {

@@ -1791,7 +1791,7 @@ static void test_config_get(void) {
          "%1\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n"},
         {"config get MAX-KEY-size nothing", "*2\r\n$12\r\nMAX-KEY-size\r\n$4\r\n1024\r\n",
          "%1\r\n$12\r\nMAX-KEY-size\r\n$4\r\n1024\r\n"},
-        {"CONFIG GET max-key-siz[e] max-key-*", "*2\r\n$12\r\nMAX-KEY-size\r\n$4\r\n1024\r\n",
+        {"CONFIG GET max-key-siz[e] max-key-*", "*2\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n",
          "%1\r\n$12\r\nmax-key-size\r\n$4\r\n1024\r\n"}, /* once, though two patterns match */
         {"CONFIG GET nothing", "*0\r\n", "%0\r\n"},
     };

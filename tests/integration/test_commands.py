@@ -721,7 +721,7 @@ def command_table():
             equal(len(ours), 10, name)
             if name not in ("quit",):  # 7.2 counts one less than 7.0
                 equal((name, ours[1], ours[3:6]), (name, theirs[1], theirs[3:6]), "arity and keys")
-        equal(c.answer(request("COMMAND INFO nothing")), b"*1\r\n*-1\r\n")
+        equal(c.answer(request("COMMAND INFO nothing")), b"*1\r\n$-1\r\n")
         redis.close()
         c.ask("HELLO 3")
         equal(c.answer(request("COMMAND INFO nothing")), b"*1\r\n_\r\n")
