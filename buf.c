@@ -69,6 +69,7 @@ void pool_release(struct pool *pool) {
 
 char *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
     int class = class_of(bytes);
+    *cap = 0;
     if (class == POOL_CLASSES)
         return NULL;
     size_t size = (size_t)1 << class;

@@ -1410,7 +1410,7 @@ static void put_command_info(struct call *c, const struct command *command) {
     resp_integer(c->out, command->last_key);
     resp_integer(c->out, command->key_step);
     for (int empty = 0; empty < 4; empty++) /* ACL categories, tips, key specifications, subcommands */
-        resp_set(c->out, 0, empty == 0 ? c->resp : 2);
+        resp_set(c->out, 0, c->resp);
 }
 
 static void put_command_docs(struct call *c, const struct command *command) {
@@ -1444,10 +1444,9 @@ static enum command_result cmd_command_count(struct call *c) {
 static enum command_result cmd_command_list(struct call *c) {
     if (c->argc > 2)
         return syntax_error(c);
-    resp_array(c->out, count_commands());
+    resp_array(c->out, COMMANDS);
     for (size_t i = 0; i < COMMANDS; i++)
-        if (!is_subcommand(&commands[i]))
-            resp_bulk(c->out, slice_of(commands[i].name));
+        resp_bulk(c->out, slice_of(commands[i].name));
     return COMMAND_DONE;
 }
 

@@ -784,6 +784,11 @@ static const struct step unknown_steps[] = {
      "-ERR unknown command 'x', with args beginning with: '12345678901234567890123456789012345678901234567890"
      "123456789012345678901234567890123456789012345678901234567890123456789012345678' \r\n",
      NULL},
+    {"x 12345678901234567890123456789012345678901234567890123456789012345678901234567890"
+     "123456789012345678901234567890123456789012345 a",
+     "-ERR unknown command 'x', with args beginning with: '1234567890123456789012345678901234567890"
+     "1234567890123456789012345678901234567890123456789012345678901234567890123456789012345' \r\n",
+     NULL}, /* 128 bytes exactly: no more */
     {"y2345678901234567890123456789012345678901234567890123456789012345678901234567890"
      "123456789012345678901234567890123456789012345678901",
      "-ERR unknown command 'y234567890123456789012345678901234567890123456789012345678"
@@ -1631,6 +1636,12 @@ static void test_names_are_exact(void) {
                 CHECK((found(f, (struct slice){name, n}) != NULL) == (row_of((struct slice){name, n}) >= 0));
             }
     }
+    for (uint32_t row = 0; command_name(row);
+         row++) { /* twice the name has the same first and last letters */
+        char name[128];
+        int n = snprintf(name, sizeof name, "%s%s", command_name(row), command_name(row));
+        CHECK(found(f, (struct slice){name, (size_t)n}) == NULL);
+    }
     CHECK(found(f, SLICE("")) == NULL && found(f, (struct slice){NULL, 5}) == NULL);
     static char longest[70000];
     memset(longest, 'g', sizeof longest);
@@ -1688,9 +1699,9 @@ static void test_command_command(void) {
          "*2\r\n*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*0\r\n*0\r\n*0\r\n*"
          "0\r\n"
          "*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*0\r\n*0\r\n*0\r\n*0\r\n",
-         "*2\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~0\r\n*0\r\n*0\r\n*"
+         "*2\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~0\r\n~0\r\n~0\r\n~"
          "0\r\n"
-         "*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~0\r\n*0\r\n*0\r\n*0\r\n"},
+         "*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~0\r\n~0\r\n~0\r\n~0\r\n"},
         {"COMMAND INFO nope", "*1\r\n" NIL, "*1\r\n" NIL3},
         {"COMMAND DOCS nope", "*0\r\n", "%0\r\n"},
         {"COMMAND DOCS Get nope",
