@@ -32,8 +32,11 @@ $(BINARY): $(BUILD)/server.o $(ARCHIVE)
 $(ARCHIVE): $(MODULES:%=$(BUILD)/%.o)
 	rm -f $@ && ar rcs $@ $^
 
-$(BUILD)/%.o: %.c Makefile
-	@mkdir -p $(BUILD)
+# Another compiler or other flags make everything anew.
+FLAGS := $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+$(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(FLAGS)' > $(BUILD)/flags)
+
+$(BUILD)/%.o: %.c Makefile $(BUILD)/flags
 	$(CC) $(ALL_CFLAGS) -MMD -c -o $@ $<
 
 $(BUILD)/test_%: tests/test_%.c $(ARCHIVE) tests/tap.h
@@ -76,7 +79,7 @@ container:
 loadtest: $(BINARY)
 	SERVER=./$(BINARY) loadtest/run.sh
 
-# The seeds' load: ten thousand users, a hundred more each second, for three minutes.
+# Ten thousand users, a hundred more each second, for three minutes.
 loadtest-full: $(BINARY)
 	SERVER=./$(BINARY) USERS=10000 SPAWN_RATE=100 RUN_TIME=180s WORKERS=$${WORKERS:-2} loadtest/run.sh
 

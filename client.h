@@ -14,7 +14,7 @@
 
 #include "buf.h"
 
-enum client_limits { CLIENT_NAME_MAX = 256 };
+enum client_limits { CLIENT_NAME_MAX = 256, CLIENT_LIBRARY_MAX = 64 }; /* bytes: ten thousand clients have them */
 
 /* What a command that was suspended goes on with. */
 struct suspended {

@@ -34,6 +34,8 @@
 #define SCAN_BYTES_MAX (256u << 10) /* of one SCAN: it stops at the bucket that passes it */
 #define CONFIG_PATTERNS_MAX 64      /* of one CONFIG GET, ... */
 #define CONFIG_PATTERN_BYTES 128    /* ... each: no name is half as long, and matching takes patterns x names x bytes */
+#define PATTERN_BYTES_MAX 1024      /* of KEYS and SCAN; or max-key-size, where that is less */
+#define MATCH_STEPS_MAX 500000      /* of KEYS and SCAN: a pattern of many stars takes a thousand a key */
 #define COLLECT_FIRST (64u << 10)   /* first size of a collected reply */
 #define COLLECT_HEADER 32           /* room before it for its header */
 #define KEYS_AHEAD 16               /* keys whose memory is fetched at once: as many lines as a core waits for */
@@ -674,11 +676,12 @@ struct walk {
     struct buf *out;
     const struct slice *pattern; /* NULL: every key */
     int64_t found;
+    size_t steps; /* of matching */
 };
 
 static void walk_emit(void *context, const struct entry *e) {
     struct walk *w = context;
-    if (w->pattern && !glob_match(*w->pattern, entry_key(e), false))
+    if (w->pattern && !glob_match_steps(*w->pattern, entry_key(e), false, &w->steps))
         return;
     resp_bulk(w->out, entry_key(e));
     w->found++;
@@ -688,10 +691,11 @@ static void walk_emit(void *context, const struct entry *e) {
  * answered: matching takes time with the product of both lengths. */
 static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
     uint64_t max = c->context->server->config->max_key_size_bytes;
+    max = max < PATTERN_BYTES_MAX ? max : PATTERN_BYTES_MAX;
     *pattern = slice_equal(c->argv[i], SLICE("*")) ? NULL : &c->argv[i];
     if (c->argv[i].n <= max)
         return true;
-    error_format(c, "ERR pattern exceeds max-key-size (%" PRIu64 " bytes)", max);
+    error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max);
     return false;
 }
 
@@ -721,7 +725,7 @@ static enum command_result cmd_scan(struct call *c) {
     }
     /* the items are written first, then moved up to the header that says how many they are */
     struct buf *out = c->out, items = {out->p + out->len + 64, 0, buf_left(out) - 64, false};
-    struct walk w = {&items, pattern, 0};
+    struct walk w = {&items, pattern, 0, 0};
     uint64_t at = (uint64_t)cursor;
     int buckets = 0;
     do {
@@ -729,7 +733,7 @@ static enum command_result cmd_scan(struct call *c) {
         if (!strings)
             items.len = (size_t)(w.found = 0);
     } while (at && w.found < count && ++buckets < SCAN_BUCKETS_MAX && buckets / 10 < count &&
-             items.len < SCAN_BYTES_MAX);
+             items.len < SCAN_BYTES_MAX && w.steps < MATCH_STEPS_MAX);
     resp_array(out, 2);
     resp_bulk_integer(out, (int64_t)at);
     resp_array(out, (size_t)w.found);
@@ -744,12 +748,14 @@ static enum command_result cmd_keys(struct call *c) {
     const struct slice *pattern;
     if (!pattern_of(c, 1, &pattern))
         return COMMAND_DONE;
-    for (int buckets = 0; buckets < BUCKETS_PER_TURN; buckets++) {
+    size_t steps = 0;
+    for (int buckets = 0; buckets < BUCKETS_PER_TURN && steps < MATCH_STEPS_MAX; buckets++) {
         if (!collect_room(c, COLLECT_FIRST / 2))
             return collect_failed(c, "KEYS", "use SCAN");
-        struct walk w = {&s->reply, pattern, 0};
+        struct walk w = {&s->reply, pattern, 0, 0};
         size_t before = s->reply.len;
         uint64_t next = shards_scan(c->shards, s->cursor, c->now_ms, walk_emit, &w);
+        steps += w.steps;
         if (s->reply.full) { /* a bucket of long keys: once more, with more room */
             s->reply.len = before;
             if (!collect_room(c, s->reply.cap))
@@ -870,13 +876,13 @@ static bool is_plain(struct slice text) {
 }
 
 /* Sets one of the client's texts; `what` names it in the error. False: that was answered. */
-static bool set_client_text(struct call *c, char **field, struct slice text, struct slice what) {
+static bool set_client_text(struct call *c, char **field, struct slice text, struct slice what, size_t most) {
     if (!is_plain(text)) {
         error_format(c, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)what.n, what.p);
         return false;
     }
-    if (text.n >= CLIENT_NAME_MAX) {
-        error_format(c, "ERR %.*s cannot be longer than %d bytes.", (int)what.n, what.p, CLIENT_NAME_MAX - 1);
+    if (text.n > most) {
+        error_format(c, "ERR %.*s cannot be longer than %zu bytes.", (int)what.n, what.p, most);
         return false;
     }
     if (client_set_text(c->context->server->registry, field, text))
@@ -936,7 +942,7 @@ static enum command_result cmd_hello(struct call *c) {
         return error(c, SLICE("NOAUTH HELLO must be called with the client already authenticated, otherwise the "
                               "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
                               "select the RESP protocol version at the same time"));
-    if (name && !set_client_text(c, &c->client->name, *name, SLICE("Client names")))
+    if (name && !set_client_text(c, &c->client->name, *name, SLICE("Client names"), CLIENT_NAME_MAX - 1))
         return COMMAND_DONE;
     if (version)
         atomic_store_explicit(&c->client->resp, (uint8_t)version, memory_order_relaxed);
@@ -951,7 +957,7 @@ static enum command_result cmd_client_id(struct call *c) {
 
 /* CLIENT SETNAME connection-name */
 static enum command_result cmd_client_setname(struct call *c) {
-    return set_client_text(c, &c->client->name, c->argv[2], SLICE("Client names")) ? ok(c) : COMMAND_DONE;
+    return set_client_text(c, &c->client->name, c->argv[2], SLICE("Client names"), CLIENT_NAME_MAX - 1) ? ok(c) : COMMAND_DONE;
 }
 
 /* CLIENT GETNAME */
@@ -968,9 +974,9 @@ static enum command_result cmd_client_getname(struct call *c) {
 static enum command_result cmd_client_setinfo(struct call *c) {
     bool set;
     if (is_word(c->argv[2], SLICE("lib-name"))) {
-        set = set_client_text(c, &c->client->lib_name, c->argv[3], c->argv[2]);
+        set = set_client_text(c, &c->client->lib_name, c->argv[3], c->argv[2], CLIENT_LIBRARY_MAX);
     } else if (is_word(c->argv[2], SLICE("lib-ver"))) {
-        set = set_client_text(c, &c->client->lib_version, c->argv[3], c->argv[2]);
+        set = set_client_text(c, &c->client->lib_version, c->argv[3], c->argv[2], CLIENT_LIBRARY_MAX);
     } else {
         int n = c->argv[2].n < 128 ? (int)c->argv[2].n : 128;
         return error_format(c, "ERR Unrecognized option '%.*s'", n, c->argv[2].p);
@@ -1502,7 +1508,7 @@ static enum command_result cmd_help(struct call *c) {
     for (size_t i = 0; i < COMMANDS; i++)
         lines += is_child(&commands[i], c->argv[0]) ? 2 : 0;
     resp_array(c->out, lines);
-    char title[64];
+    char title[96];
     size_t n = strcspn(c->request->command->name, "|");
     snprintf(title, sizeof title, "%.*s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", (int)n,
              c->request->command->name);

@@ -487,7 +487,7 @@ static bool load_flags(const struct load *l, char **words, int count, bool *ping
 
 static void print_help(void) {
     printf("usage: sponson [/path/to/sponson.conf] [--option value ...]\n"
-           "       sponson --ping [the server's own file and options]\n"
+           "       sponson [the server's own file and options] --ping\n"
            "       sponson --help | --version\n\n"
            "The file is a redis.conf; an option may also be a variable (SPONSON_MAXMEMORY=256mb) or a flag.\n"
            "Flags win over the environment, that over the file. 1k is 1000 bytes, 1kb 1024; so m, g, t.\n"

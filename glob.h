@@ -35,11 +35,13 @@ static inline bool glob_set(const char *p, const char *end, char c, bool nocase,
 }
 
 /* Whether `text` matches `pattern`: * ? [abc] [^a-z] and \ before a character that is to be itself. Time is bounded
- * by the product of both lengths: of several stars only the last one is ever tried again. */
-static inline bool glob_match(struct slice pattern, struct slice text, bool nocase) {
+ * by the product of both lengths: of several stars only the last one is ever tried again. What it took is added to
+ * *steps, about a nanosecond each, so that who matches many texts can stop in time. */
+static inline bool glob_match_steps(struct slice pattern, struct slice text, bool nocase, size_t *steps) {
     const char *p = pattern.p, *pend = p + pattern.n, *t = text.p, *tend = t + text.n;
     const char *star = NULL, *star_text = NULL;
     for (;;) {
+        ++*steps;
         if (p < pend && *p == '*') {
             star = ++p;
             star_text = t;
@@ -59,6 +61,7 @@ static inline bool glob_match(struct slice pattern, struct slice text, bool noca
                 next = p + 1;
             } else if (*p == '[') {
                 matched = glob_set(p + 1, pend, c, nocase, &next);
+                *steps += (size_t)(next - p);
             } else {
                 if (*p == '\\' && pend - p >= 2)
                     p++;
@@ -76,6 +79,11 @@ static inline bool glob_match(struct slice pattern, struct slice text, bool noca
             return false;
         }
     }
+}
+
+static inline bool glob_match(struct slice pattern, struct slice text, bool nocase) {
+    size_t steps = 0;
+    return glob_match_steps(pattern, text, nocase, &steps);
 }
 
 #endif

@@ -274,9 +274,11 @@ enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_
     }
     if (s->args_left < 0) {
         int64_t count;
-        enum resp_status status = count_header(in, *n, &count, &s->pos, r);
+        size_t after;
+        enum resp_status status = count_header(in, *n, &count, &after, r);
         if (status != RESP_OK)
             return status;
+        s->pos = after;
         s->args_left = count > 0 ? count : 0;
     }
     for (;;) {
@@ -287,9 +289,11 @@ enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_
         if (s->args_left == 0)
             return RESP_OK;
         int64_t length;
-        enum resp_status status = bulk_header(in, *n, s->pos, &length, &s->pos, r);
+        size_t after;
+        enum resp_status status = bulk_header(in, *n, s->pos, &length, &after, r);
         if (status != RESP_OK)
-            return status;
+            return status; /* the place stays: asked again, the answer is the same */
+        s->pos = after;
         s->args_left--;
         if ((size_t)length > max_bulk)
             s->skip = (uint64_t)length + 2;

@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -37,7 +38,8 @@
 #include "shard.h"
 #include "worker.h"
 
-#define LISTENERS_MAX 16
+#define TCP_LISTENERS_MAX 16
+#define LISTENERS_MAX (TCP_LISTENERS_MAX + 1) /* and the unix socket */
 #define ACCEPTS_PER_TURN 64
 #define REFUSED_MAX 16
 #define REFUSED_MS 1000
@@ -63,6 +65,7 @@ struct server {
     int worker_count;
     int listeners[LISTENERS_MAX];
     int listener_count;
+    bool unix_bound; /* the unix socket's path is ours to remove */
     int epoll, signals, shutdown_request;
     struct refused refused[REFUSED_MAX];
     int refused_next;
@@ -231,7 +234,10 @@ static bool listen_on(struct server *s, const union address *a, socklen_t size) 
     }
     if (a->any.sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-    return bind(fd, &a->any, size) == 0 && listen(fd, s->config.tcp_backlog) == 0;
+    if (bind(fd, &a->any, size) != 0)
+        return false;
+    s->unix_bound |= a->any.sa_family == AF_UNIX;
+    return listen(fd, s->config.tcp_backlog) == 0;
 }
 
 /* Listens on every address of bind. False: said why. */
@@ -248,8 +254,8 @@ static bool listen_tcp(struct server *s, bool *beyond_loopback) {
                      word);
             return fail(text), false;
         }
-        if (s->listener_count == LISTENERS_MAX) {
-            snprintf(text, sizeof text, "bind: more than %d addresses", LISTENERS_MAX);
+        if (s->listener_count == TCP_LISTENERS_MAX) {
+            snprintf(text, sizeof text, "bind: more than %d addresses", TCP_LISTENERS_MAX);
             return fail(text), false;
         }
         bool absent = false;
@@ -308,8 +314,9 @@ static bool listen_unix(struct server *s) {
 
 static void close_refused(struct refused *r) {
     char rest[4096];
-    while (recv(r->fd, rest, sizeof rest, MSG_DONTWAIT) == (ssize_t)sizeof rest)
-        ; /* what it sent, unread, would turn the close into a reset; a few requests at most */
+    int reads = 16; /* what it sent, unread, would turn the close into a reset */
+    while (reads-- > 0 && recv(r->fd, rest, sizeof rest, MSG_DONTWAIT) == (ssize_t)sizeof rest)
+        ;
     close(r->fd);
     r->fd = -1;
 }
@@ -521,13 +528,18 @@ static bool make_workers(struct server *s) {
     return true;
 }
 
+static volatile sig_atomic_t signals_to_ignore; /* before one ends the process: a handler is given nothing else */
+
 /* The second signal does not wait. */
 static void exit_at_once(int signal_number) {
     (void)signal_number;
-    _exit(1);
+    if (signals_to_ignore == 0)
+        _exit(1);
+    signals_to_ignore = 0;
 }
 
-static void stop_workers(struct server *s, int running) {
+static void stop_workers(struct server *s, int running, bool by_signal) {
+    signals_to_ignore = by_signal ? 0 : 1;
     struct sigaction action = {.sa_handler = exit_at_once};
     sigset_t set;
     sigemptyset(&set);
@@ -545,8 +557,9 @@ static void stop_workers(struct server *s, int running) {
 static void close_listeners(struct server *s) {
     for (int i = 0; i < s->listener_count; i++)
         close(s->listeners[i]);
-    if (s->listener_count && s->config.unixsocket[0])
+    if (s->unix_bound)
         unlink(s->config.unixsocket);
+    s->unix_bound = false;
     s->listener_count = 0;
     for (int i = 0; i < REFUSED_MAX; i++)
         if (s->refused[i].fd >= 0)
@@ -561,17 +574,18 @@ static int run(struct server *s, bool beyond_loopback) {
     bool watched = true;
     for (int i = 0; i < s->listener_count; i++)
         watched &= watch(s, s->listeners[i]);
-    bool ready = running == s->worker_count && watched;
+    bool ready = running == s->worker_count && watched, by_signal = true;
     if (ready) {
         log_start(s, beyond_loopback);
         const char *why = serve(s);
+        by_signal = strcmp(why, "SHUTDOWN") != 0;
         log_line(&s->log, LOG_LEVEL_NOTICE, "%s: answering what has arrived, then closing %u connections", why,
                  atomic_load(&s->registry.count));
     } else {
         fail("cannot start: the system gives no more threads or descriptors");
     }
     close_listeners(s);
-    stop_workers(s, running);
+    stop_workers(s, running, by_signal);
     if (ready)
         log_line(&s->log, LOG_LEVEL_NOTICE, "bye");
     return ready ? 0 : 1;

@@ -49,10 +49,13 @@
 #define ARGV_SLICES 1024         /* of all requests of a batch; one that has more gets its own */
 #define GROW_MIN (4u << 10)      /* room made for the rest of a request: as much again as came, ... */
 #define GROW_MAX (256u << 10)    /* ... within these bounds, so that a promise of megabytes costs nothing */
+#define TURN_MS 4                /* a turn that has lasted so long gives everybody one more batch, and ends */
+#define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
 #define OUTPUT_KEPT (256u << 10) /* of the shared output that stays resident */
 #define TICK_MS 100              /* upkeep and time-outs are looked at so often */
 #define UPKEEP_PIECES 2          /* bounded pieces of upkeep a turn: some 40 us */
 #define LINGER_MS 2000           /* a closed connection's last words may take so long to be read, ... */
+#define LINGER_LAST_MS 200       /* the same, when the server itself ends */
 #define LINGER_BYTES (16u << 20) /* ... and so much is read and dropped meanwhile */
 
 enum state {
@@ -68,6 +71,7 @@ struct waiting {
     char *in; /* received, not executed: [in_from, in_to) */
     size_t in_cap, in_from, in_to;
     bool scanning; /* the request at in_from is not whole; `scan` looks for its end */
+    bool broken;   /* it breaks the protocol, which is still to be said */
     struct resp_scan scan;
 
     struct slice *argv; /* of the request at in_from, which is suspended; or of one with very many arguments */
@@ -127,6 +131,7 @@ struct worker {
 
     /* own thread only */
     struct command_context context;
+    int64_t turn_ms; /* when this turn began */
     struct pool pool;
     struct metrics metrics; /* read by others */
     char *input;
@@ -200,6 +205,7 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     struct conn *c = (struct conn *)client;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     c->state = READING;
+    log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu connected", (unsigned long long)client->id);
     pthread_mutex_lock(&w->list_lock); /* until the epoll has it too, the worker may not time it out */
     bool added = list_grow(w) && epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
     if (added) {
@@ -282,7 +288,7 @@ static void drop_input(struct worker *w, struct waiting *q) {
     pool_put(&w->pool, q->in, q->in_cap);
     q->in = NULL;
     q->in_cap = q->in_from = q->in_to = 0;
-    q->scanning = false;
+    q->scanning = q->broken = false;
 }
 
 /* Gives back what is empty. */
@@ -308,6 +314,13 @@ static void free_waiting(struct worker *w, struct conn *c) {
     pool_put(&w->pool, q->out, q->out_cap);
     pool_put(&w->pool, (char *)q, sizeof *q);
     c->waiting = NULL;
+}
+
+static void close_for_output(struct worker *w, struct conn *c, size_t bytes) {
+    metrics_add(&w->metrics.client_output_buffer_limit_disconnections, 1);
+    log_line(w->log, LOG_LEVEL_WARNING, "client id=%llu closed: %zu bytes wait for it (client-output-buffer-limit %llu)",
+             (unsigned long long)c->client.id, bytes, (unsigned long long)w->server->config->client_output_bytes);
+    conn_close(w, c);
 }
 
 static void close_for_memory(struct worker *w, struct conn *c, _Atomic uint64_t *counter) {
@@ -365,21 +378,37 @@ static void output_done(struct worker *w, struct conn *c) {
         conn_linger(w, c);
 }
 
-/* Keeps [p, p + n), which the socket did not take, and waits for it. */
-static void wait_for_room(struct worker *w, struct conn *c, const char *p, size_t n) {
+/* Waits until the socket takes [from, to) of a block of the pool, which from now on is the connection's. */
+static void wait_with_block(struct worker *w, struct conn *c, char *block, size_t cap, size_t from, size_t to) {
     struct waiting *q = waiting_of(w, c);
-    if (q)
-        q->out = pool_get(&w->pool, n, &q->out_cap);
-    if (q == NULL || q->out == NULL) {
+    if (q == NULL) {
+        pool_put(&w->pool, block, cap);
         close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
         return;
     }
-    memcpy(q->out, p, n);
-    q->out_from = 0;
-    q->out_to = n;
+    q->out = block;
+    q->out_cap = cap;
+    q->out_from = from;
+    q->out_to = to;
     c->state = SENDING;
     conn_watch(w, c, EPOLLOUT);
     show_waiting(c);
+}
+
+/* Keeps [p, p + n), which the socket did not take, and waits for it. */
+static void wait_for_room(struct worker *w, struct conn *c, const char *p, size_t n) {
+    size_t cap;
+    if (n > w->server->config->client_output_bytes) {
+        close_for_output(w, c, n);
+        return;
+    }
+    char *block = pool_get(&w->pool, n, &cap);
+    if (block == NULL) {
+        close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
+        return;
+    }
+    memcpy(block, p, n);
+    wait_with_block(w, c, block, cap, 0, n);
 }
 
 static void send_segment(struct worker *w, struct conn *c, const char *p, size_t n) {
@@ -424,7 +453,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
     q->out = NULL;
     q->out_cap = q->out_from = q->out_to = 0;
     c->state = READING;
-    bool more = q->argv || (q->in && !q->scanning);
+    bool more = q->argv || (q->in && (!q->scanning || q->broken));
     settle_waiting(w, c);
     conn_watch(w, c, EPOLLIN);
     if (c->state == CLOSED)
@@ -476,28 +505,32 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
     q->request_bytes = bytes;
 }
 
-/* Sends what stands in `output`, then what the command collected. */
+/* Sends what stands in `output`, then what the command collected: its block is taken over, not copied. */
 static void send_collected(struct worker *w, struct part *p) {
     struct conn *c = p->c;
     struct suspended *s = &c->client.suspended;
+    struct waiting *q;
     flush_output(w);
-    if (c->state == SENDING) { /* behind what already waits */
-        struct waiting *q = c->waiting;
-        size_t waits = q->out_to - q->out_from, n = s->reply.len - s->start;
+    ssize_t sent = c->state == READING ? send_some(w, c, s->reply.p + s->start, s->reply.len - s->start) : 0;
+    if (sent < 0) {
+        conn_close(w, c);
+    } else if (c->state == SENDING) { /* behind what already waits */
+        q = c->waiting;
+        size_t n = s->reply.len - s->start;
         char *joined = pool_grow(&w->pool, q->out, &q->out_cap, q->out_to, q->out_to + n);
         if (joined) {
             memcpy(joined + q->out_to, s->reply.p + s->start, n);
             q->out = joined;
-            q->out_to = q->out_from + waits + n;
+            q->out_to += n;
         } else {
             close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
         }
-    } else {
-        send_segment(w, c, s->reply.p + s->start, s->reply.len - s->start);
+    } else if (c->state == READING && (size_t)sent < s->reply.len - s->start) {
+        wait_with_block(w, c, s->reply.p, s->reply.cap, s->start + (size_t)sent, s->reply.len);
+        s->reply.p = NULL;
     }
     command_forget(&w->context, &c->client);
-    if (c->state != READING)
-        p->stop = true;
+    p->stop = p->again = true; /* it had its share of this turn */
 }
 
 /* Executes one request, whose bytes are part->in[done .. done + bytes). True: it is done with; false: it is still to
@@ -533,12 +566,19 @@ static bool execute(struct worker *w, struct part *p, const struct request *r, s
     return true;
 }
 
+/* Whether this turn has lasted its time: what requests cost cannot be told from their bytes. */
+static bool is_late(const struct worker *w) {
+    int64_t lasted_ms = w->context.now_ms - w->turn_ms;
+    return lasted_ms >= TURN_MS || lasted_ms < 0;
+}
+
 static void run_batch(struct worker *w) {
     struct command_context *c = &w->context;
     int n = w->batch_count;
     if (n == 0)
         return;
     c->now_ms = worker_now_ms();
+    bool late = is_late(w);
     for (int i = 0; i < n; i++)
         command_prepare(c, &w->batch[i].request);
     for (int i = 0; i < n; i++)
@@ -551,6 +591,8 @@ static void run_batch(struct worker *w) {
         if (!b->part->stop)
             execute(w, b->part, &b->request, b->to - b->from);
     }
+    for (int i = 0; late && i < n; i++)
+        w->batch[i].part->stop = w->batch[i].part->again = true;
     metrics_add(&w->metrics.total_commands_processed, (uint64_t)n);
     w->batch_count = 0;
     w->argv_used = 0;
@@ -559,8 +601,11 @@ static void run_batch(struct worker *w) {
 /* The protocol is broken: says how, and closes. */
 static void refuse(struct worker *w, struct part *p, const struct resp_request *r) {
     open_segment(w, p);
-    if (p->stop)
+    if (p->stop) {
+        if (p->c->waiting)
+            p->c->waiting->broken = true;
         return;
+    }
     char text[128];
     struct buf line = {text, 0, sizeof text, false};
     buf_printf(&line, "ERR Protocol error: %s", r->error);
@@ -782,7 +827,7 @@ static ssize_t read_conn(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
     if (q == NULL || q->in == NULL) {
         char *in = w->input + w->input_used;
-        ssize_t n = receive(w, c, in, RECEIVE_MAX);
+        ssize_t n = receive(w, c, in, is_late(w) ? RECEIVE_LATE : RECEIVE_MAX);
         if (n > 0) {
             w->input_used += (size_t)n;
             add_part(w, c, in, (size_t)n, true);
@@ -853,6 +898,7 @@ static void free_conn(struct worker *w, struct conn *c) {
     command_forget(&w->context, &c->client);
     free_waiting(w, c);
     list_remove(w, c);
+    log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu closed", (unsigned long long)c->client.id);
     close(c->client.fd);
     client_free(w->server->registry, &c->client);
     atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
@@ -933,7 +979,8 @@ static void drain(struct worker *w) {
     pthread_mutex_unlock(&w->list_lock);
     for (uint32_t i = 0; all && i < n; i++) {
         struct conn *c = all[i];
-        if (c->state == LINGERING || (c->state == READING && read_conn(w, c) <= 0))
+        bool over = c->state == LINGERING && w->context.now_ms > c->linger_until_ms - LINGER_MS + LINGER_LAST_MS;
+        if (over || (c->state == READING && read_conn(w, c) <= 0))
             conn_close(w, c);
     }
     free(all);
@@ -968,7 +1015,7 @@ static void *run(void *argument) {
     struct epoll_event events[EVENTS_MAX];
     while (!should_end(w)) {
         int n = epoll_wait(w->epoll, events, EVENTS_MAX, wait_ms(w));
-        w->context.now_ms = worker_now_ms();
+        w->context.now_ms = w->turn_ms = worker_now_ms();
         struct conn *queued = w->queue;
         w->queue = NULL;
         w->queue_end = &w->queue;

@@ -22,7 +22,7 @@ stop_limit_ms=2000
 hardened=(--read-only --cap-drop ALL --security-opt no-new-privileges)
 cpus=$(nproc)
 [ "$cpus" -le 2 ] || cpus=2 # Docker refuses more than the machine has
-seed_flags=(--cpus "$cpus" --memory 2g --ulimit nofile=20000:20000)
+beside_flags=(--cpus "$cpus" --memory 2g --ulimit nofile=20000:20000)
 
 work='' daemon_pid='' namespace='' veth=''
 test_count=0 failures=0
@@ -329,41 +329,41 @@ test_metadata() {
         equal "--version" "$(docker run --rm "${hardened[@]}" --network none "$image" --version)" "sponson $version"
 }
 
-# ---- as the seed runs it: "seed", with --network host ----
+# ---- beside an application: "beside", with --network host ----
 
-test_start_seed() {
+test_start_beside() {
     choose_port
-    seed_port=$port
-    start seed --network host "${seed_flags[@]}" -- --port "$seed_port" || return 1
-    docker logs seed 2>&1
-    equal maxclients "$(start_line_number seed maxclients)" 10000 &&
-        equal threads "$(start_line_number seed threads)" "$cpus" &&
-        at_most "maxmemory in MB" "$(start_line_number seed maxmemory)" 1536
+    beside_port=$port
+    start beside --network host "${beside_flags[@]}" -- --port "$beside_port" || return 1
+    docker logs beside 2>&1
+    equal maxclients "$(start_line_number beside maxclients)" 10000 &&
+        equal threads "$(start_line_number beside threads)" "$cpus" &&
+        at_most "maxmemory in MB" "$(start_line_number beside maxmemory)" 1536
 }
 
 test_warning_once() {
-    equal "number of warnings about the password" "$(docker logs seed 2>&1 | grep -c requirepass)" 1
+    equal "number of warnings about the password" "$(docker logs beside 2>&1 | grep -c requirepass)" 1
 }
 
 test_unprivileged() {
-    equal uid "$(field_of_process seed Uid)" 65532 &&
-        equal gid "$(field_of_process seed Gid)" 65532 &&
-        equal capabilities "$(field_of_process seed CapEff)" 0000000000000000 &&
-        equal NoNewPrivs "$(field_of_process seed NoNewPrivs)" 1
+    equal uid "$(field_of_process beside Uid)" 65532 &&
+        equal gid "$(field_of_process beside Gid)" 65532 &&
+        equal capabilities "$(field_of_process beside CapEff)" 0000000000000000 &&
+        equal NoNewPrivs "$(field_of_process beside NoNewPrivs)" 1
 }
 
 test_outside() {
-    equal PUT "$(in_namespace redis-cli -h "$net.1" -p "$seed_port" PUT greeting hello)" OK &&
-        equal GET "$(in_namespace redis-cli -h "$net.1" -p "$seed_port" GET greeting)" hello &&
-        in_namespace redis-cli -h "$net.1" -p "$seed_port" CLIENT LIST | grep -F "addr=$net.2:"
+    equal PUT "$(in_namespace redis-cli -h "$net.1" -p "$beside_port" PUT greeting hello)" OK &&
+        equal GET "$(in_namespace redis-cli -h "$net.1" -p "$beside_port" GET greeting)" hello &&
+        in_namespace redis-cli -h "$net.1" -p "$beside_port" CLIENT LIST | grep -F "addr=$net.2:"
 }
 
 test_loopback() {
-    equal GET "$(redis-cli -p "$seed_port" GET greeting)" hello
+    equal GET "$(redis-cli -p "$beside_port" GET greeting)" hello
 }
 
 test_loopback_v6() {
-    equal GET "$(redis-cli -h ::1 -p "$seed_port" GET greeting)" hello
+    equal GET "$(redis-cli -h ::1 -p "$beside_port" GET greeting)" hello
 }
 
 test_healthy() {
@@ -375,15 +375,15 @@ test_healthy() {
     echo "healthy $((SECONDS - from)) s after the wait began"
 }
 
-test_healthy_seed() {
-    test_healthy seed
+test_healthy_beside() {
+    test_healthy beside
 }
 
 test_probe_fails() {
     local output code free
     choose_port
     free=$port
-    output=$(docker exec seed /sponson --ping --port "$free" 2>&1)
+    output=$(docker exec beside /sponson --ping --port "$free" 2>&1)
     code=$?
     echo "$output"
     equal "exit code" "$code" 1 && grep -q "port $free" <<<"$output"
@@ -391,21 +391,21 @@ test_probe_fails() {
 
 test_port_in_use() {
     local output code
-    output=$(docker run --rm --network host "${hardened[@]}" "$image" --port "$seed_port" 2>&1)
+    output=$(docker run --rm --network host "${hardened[@]}" "$image" --port "$beside_port" 2>&1)
     code=$?
     echo "$output"
-    equal "exit code" "$code" 1 && grep -q "cannot listen on .*port $seed_port" <<<"$output"
+    equal "exit code" "$code" 1 && grep -q "cannot listen on .*port $beside_port" <<<"$output"
 }
 
 test_stop_with_idle_client() {
     local client line code
-    exec {client}<>"/dev/tcp/127.0.0.1/$seed_port" || return 1
+    exec {client}<>"/dev/tcp/127.0.0.1/$beside_port" || return 1
     printf 'PING\r\n' >&"$client"
-    read -r -t 5 -u "$client" line && equal "answer to PING" "$line" $'+PONG\r' && stop_in_time seed || return 1
+    read -r -t 5 -u "$client" line && equal "answer to PING" "$line" $'+PONG\r' && stop_in_time beside || return 1
     read -r -t 5 -u "$client" line
     code=$? # 1: end of stream; above 128: time over
     exec {client}>&-
-    docker logs --tail 2 seed 2>&1
+    docker logs --tail 2 beside 2>&1
     equal "the client's read after the stop" "$code" 1
 }
 
@@ -516,7 +516,7 @@ main() {
     tap_test "the image holds the binary and nothing else" test_content
     tap_test "the image says user, port, probe, signal and labels" test_metadata
     tap_test "starts with --cpus $cpus --memory 2g --ulimit nofile=20000:20000, read-only, without capabilities" \
-        test_start_seed
+        test_start_beside
     tap_test "warns once that there is no password" test_warning_once
     tap_test "runs as 65532:65532 without privileges" test_unprivileged
     tap_test "redis-cli PUT and GET from an address that is not loopback" test_outside
@@ -524,7 +524,7 @@ main() {
     if [ -n "$(ip -6 address show dev lo 2>/dev/null)" ]; then
         tap_test "answers on loopback over IPv6" test_loopback_v6
     fi
-    tap_test "becomes healthy" test_healthy_seed
+    tap_test "becomes healthy" test_healthy_beside
     tap_test "the probe exits 1 with the reason where nobody listens" test_probe_fails
     tap_test "a port in use: exit 1 with the reason" test_port_in_use
     tap_test "docker stop returns at once with exit code 0 though a client is idle" test_stop_with_idle_client

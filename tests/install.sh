@@ -18,7 +18,7 @@ need redis-server command -v redis-server
 need redis-tools command -v redis-cli
 need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
 need python3-locust /usr/bin/python3 -c 'import locust'
-need procps command -v ps
+[ -z "${CI:-}" ] || need clang command -v clang
 
 [ -n "$missing" ] || exit 0
 line="apt-get install -y --no-install-recommends$missing"
@@ -29,4 +29,4 @@ fi
 echo "The tests need:$missing. Installing: $line"
 [ "$(id -u)" = 0 ] || sudo=sudo
 ${sudo:-} apt-get update -qq
-DEBIAN_FRONTEND=noninteractive ${sudo:-} $line >/dev/null
+${sudo:-} env DEBIAN_FRONTEND=noninteractive $line >/dev/null

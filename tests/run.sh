@@ -18,6 +18,10 @@ run() { # run NAME COMMAND...: runs one program that writes TAP
     "$@" 2>&1 | tee "$report"
     code=${PIPESTATUS[0]}
     bad=$(grep -c '^not ok ' "$report")
+    if [ "$(grep -c -E '^(not )?ok ' "$report")" != "$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' "$report")" ]; then
+        echo "not ok - $name did not run all the tests that it announced"
+        bad=$((bad + 1))
+    fi
     passed=$((passed + $(grep -c '^ok ' "$report")))
     failed=$((failed + bad))
     if [ "$code" != 0 ] && [ "$bad" = 0 ]; then
@@ -59,7 +63,7 @@ for group in "${groups[@]}"; do
         check "the load test's own checker catches wrong replies" \
             env -C loadtest /usr/bin/python3 -m unittest -q test_locustfile
         check "200 Locust users for 15 s: over 10,000 requests, no failure" \
-            env USERS=200 SPAWN_RATE=200 RUN_TIME=15s WAIT=0.05-0.15 MIN_REQUESTS=10000 REPORT="$(mktemp -d)/report" \
+            env USERS=200 SPAWN_RATE=200 RUN_TIME=15s WAIT=0.05-0.15 MIN_REQUESTS=10000 REPORT=build/report KEYS=10000 \
             loadtest/run.sh
         ;;
     *)

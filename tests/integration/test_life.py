@@ -237,6 +237,57 @@ def unix_socket():
 
 
 @test
+def failed_start_removes_nothing():
+    """A start that fails leaves the path of --unixsocket alone, be it a file or another server's socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "f")
+        with open(path, "w") as f:
+            f.write("precious")
+        code, _, err = run_server("--port", str(free_port()), "--unixsocket", path)
+        equal((code, open(path).read()), (1, "precious"), err)
+        path = os.path.join(folder, "s")
+        with Server("--unixsocket", path) as server:
+            for port in server.port, free_port():  # the same configuration twice; and another port
+                code, _, err = run_server("--port", str(port), "--unixsocket", path)
+                equal(code, 1, err)
+                with Connection(path) as c:
+                    equal(c.ask("PING"), PONG)
+
+
+@test
+def many_addresses():
+    """Sixteen addresses and a unix socket are listened on; a seventeenth address is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, port = os.path.join(folder, "s"), str(free_port())
+        addresses = ["127.0.0.%d" % i for i in range(1, 18)]
+        process = Process([SERVER, "--port", port, "--unixsocket", path, "--bind", *addresses[:16]])
+        try:
+            until(lambda: " ready on " in process.stderr(), 10, process.stderr)
+            with Connection(path) as c, Connection((addresses[15], int(port))) as tcp:
+                equal((c.ask("PING"), tcp.ask("PING")), (PONG, PONG))
+            process.signal(signal.SIGTERM)
+            process.ended(0)
+        finally:
+            process.kill()
+        code, _, err = run_server("--port", port, "--bind", *addresses)
+        equal(code, 1)
+        check("bind: more than 16 addresses" in err, err)
+
+
+@test
+def shutdown_then_signal():
+    """After SHUTDOWN the first signal is the first: the end stays an orderly one."""
+    with Server("--maxmemory", "512mb", "--shutdown-timeout", "2") as server:
+        reader = blocked_reader(server)
+        with server.connect() as c:
+            c.send(request("SHUTDOWN NOSAVE"))
+            until(lambda: "SHUTDOWN: answering" in server.stderr(), 10, server.stderr)
+        server.signal(signal.SIGTERM)
+        server.ended(0)
+        reader.close()
+
+
+@test
 def unix_socket_only():
     """--port 0 listens on the unix socket alone."""
     with tempfile.TemporaryDirectory() as folder:

@@ -553,3 +553,58 @@ def everybody_at_once():
             c.ask("KEYS key:1*")
         check(not trouble, "\n".join(trouble[:5]))
         equal(c.info()["connected_clients"], "1")
+
+
+@test(seconds=60)
+def costly_patterns():
+    """A pattern that takes long with every key stops its own walk, not the other clients; what it finds is right."""
+    with Server("--threads", "1") as server, server.connect() as c, server.connect() as walker:
+        fill(c, ((b"a" * 990 + b"%08d" % i, b"v") for i in range(5000)))
+        pattern = "*" + "a" * 500 + "b"
+        cursor, found = walker.ask("SCAN", "0", "MATCH", pattern, "COUNT", "99999999")
+        check(cursor != b"0" and found == [], "one call goes through all keys, at some 0.5 ms each")
+        with Pinger(server):  # in time, or it fails
+            equal(walker.ask("KEYS", pattern), [])
+        equal(len(walker.ask("KEYS", "*" + "a" * 500 + "0*")), 5000)
+
+
+@test(seconds=60)
+def costly_pipelines():
+    """A pipeline of requests that cost much more than their bytes gives way to other clients in between."""
+    with Server("--threads", "1", "--maxmemory", "512mb") as server, server.connect() as c:
+        equal(c.ask("SET", "big", b"v" * 900000), OK)
+        c.send(request("APPEND big a") * 4000)
+        with Pinger(server):
+            for i in range(4000):
+                equal(c.read(), 900001 + i)
+        equal(c.ask("STRLEN big"), 904000)
+
+
+@test
+def broken_behind_a_full_socket():
+    """A protocol error behind replies that the socket does not take is said once they are read."""
+    with Server("--maxmemory", "64mb") as server, server.connect() as c, server.connect() as other:
+        equal(c.ask("SET", "k", b"v" * 60000), OK)
+        c.send(request("GET k") * 1500 + b"*2000\r\n$1\r\na\r\n:\r\n")
+        until(lambda: int(other.info()["mem_clients_normal"]) > 0, 10, "its socket is full")
+        for _ in range(1500):
+            equal(len(c.read()), 60000)
+        equal(c.line(), b"-ERR Protocol error: expected '$', got ':'")
+        equal(c.rest(), b"")
+
+
+@test
+def output_limit():
+    """Who lets more wait than client-output-buffer-limit is closed; a collected reply up to the limit arrives whole."""
+    with Server("--maxmemory", "256mb", "--client-output-buffer-limit", "normal 64kb 0 0") as server:
+        with server.connect() as other, server.connect() as c:
+            equal(other.ask("SET", "k", b"v" * 500000), OK)
+            c.send(request("GET k") * 100)
+            until(lambda: other.info()["client_output_buffer_limit_disconnections"] == "1", 10, "it is closed")
+            equal(other.ask("PING"), PONG)
+    with Server("--maxmemory", "64mb", "--client-memory", "16mb") as server, server.connect() as c:
+        names = [b"%07d" % i + b"k" * 1000 for i in range(7500)]
+        fill(c, ((name, b"") for name in names))
+        with server.connect() as small:
+            small.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            equal(sorted(small.ask("KEYS *")), names)
