@@ -79,7 +79,7 @@ def many_slow_readers():
         slow = []
         for _ in range(100):
             c = socket.socket()
-            c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
             c.connect(server.address)
             c.sendall(request("GET big") * 20)
             slow.append(c)
@@ -606,5 +606,5 @@ def output_limit():
         names = [b"%07d" % i + b"k" * 1000 for i in range(7500)]
         fill(c, ((name, b"") for name in names))
         with server.connect() as small:
-            small.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            small.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
             equal(sorted(small.ask("KEYS *")), names)
