@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define CLASS_MIN 8                /* 256 bytes: a request that was cut in half is seldom longer */
-#define CLASS_PAGE 12              /* from here on blocks come from mmap */
-#define KEEP_BYTES (4u << 20)      /* a worker's: enough that eight 512 KB values in flight touch no new page */
+#define CLASS_MIN 8           /* 256 bytes: a request that was cut in half is seldom longer */
+#define CLASS_PAGE 12         /* from here on blocks come from mmap */
+#define KEEP_BYTES (4u << 20) /* a worker's: enough that eight 512 KB values in flight touch no new page */
 
 void buf_printf(struct buf *b, const char *format, ...) {
     va_list args;
@@ -28,55 +28,55 @@ void buf_printf(struct buf *b, const char *format, ...) {
 }
 
 static int class_of(size_t bytes) {
-    int class = CLASS_MIN;
-    while (class < POOL_CLASSES && ((size_t)1 << class) < bytes)
-        class++;
-    return class;
+    int size_class = CLASS_MIN;
+    while (size_class < POOL_CLASSES && ((size_t)1 << size_class) < bytes)
+        size_class++;
+    return size_class;
 }
 
-static void *system_get(int class) {
-    if (class < CLASS_PAGE)
-        return malloc((size_t)1 << class);
-    void *p = mmap(NULL, (size_t)1 << class, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+static void *system_get(int size_class) {
+    if (size_class < CLASS_PAGE)
+        return malloc((size_t)1 << size_class);
+    void *p = mmap(NULL, (size_t)1 << size_class, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
-static void system_put(void *p, int class) {
-    if (class < CLASS_PAGE)
+static void system_put(void *p, int size_class) {
+    if (size_class < CLASS_PAGE)
         free(p);
     else
-        munmap(p, (size_t)1 << class);
+        munmap(p, (size_t)1 << size_class);
 }
 
 void pool_init(struct pool *pool, struct pool_budget *budget) {
     *pool = (struct pool){.budget = budget};
 }
 
-static void *kept_pop(struct pool *pool, int class) {
-    void *p = pool->kept[class];
+static void *kept_pop(struct pool *pool, int size_class) {
+    void *p = pool->kept[size_class];
     if (p) {
-        memcpy(&pool->kept[class], p, sizeof p);
-        pool->kept_bytes -= (size_t)1 << class;
+        memcpy(&pool->kept[size_class], p, sizeof p);
+        pool->kept_bytes -= (size_t)1 << size_class;
     }
     return p;
 }
 
 void pool_release(struct pool *pool) {
-    for (int class = 0; class < POOL_CLASSES; class ++)
-        for (void *p; (p = kept_pop(pool, class)) != NULL;)
-            system_put(p, class);
+    for (int size_class = 0; size_class < POOL_CLASSES; size_class++)
+        for (void *p; (p = kept_pop(pool, size_class)) != NULL;)
+            system_put(p, size_class);
 }
 
 char *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
-    int class = class_of(bytes);
+    int size_class = class_of(bytes);
     *cap = 0;
-    if (class == POOL_CLASSES)
+    if (size_class == POOL_CLASSES)
         return NULL;
-    size_t size = (size_t)1 << class;
+    size_t size = (size_t)1 << size_class;
     size_t used = atomic_fetch_add_explicit(&pool->budget->used_bytes, size, memory_order_relaxed) + size;
     char *p = NULL;
-    if (used <= pool->budget->limit_bytes && (p = kept_pop(pool, class)) == NULL)
-        p = system_get(class);
+    if (used <= pool->budget->limit_bytes && (p = kept_pop(pool, size_class)) == NULL)
+        p = system_get(size_class);
     if (p == NULL)
         atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
     *cap = p ? size : 0;
@@ -97,21 +97,21 @@ char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t byt
 void pool_put(struct pool *pool, char *p, size_t cap) {
     if (p == NULL)
         return;
-    int class = class_of(cap);
-    size_t size = (size_t)1 << class;
+    int size_class = class_of(cap);
+    size_t size = (size_t)1 << size_class;
     atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
     if (pool->kept_bytes + size > KEEP_BYTES) {
-        system_put(p, class);
+        system_put(p, size_class);
         return;
     }
-    memcpy(p, &pool->kept[class], sizeof(void *));
-    pool->kept[class] = p;
+    memcpy(p, &pool->kept[size_class], sizeof(void *));
+    pool->kept[size_class] = p;
     pool->kept_bytes += size;
 }
 
 void pool_trim(struct pool *pool) {
     size_t target = pool->kept_bytes / 2;
-    for (int class = POOL_CLASSES - 1; class >= CLASS_MIN; class --)
-        while (pool->kept_bytes > target && pool->kept[class])
-            system_put(kept_pop(pool, class), class);
+    for (int size_class = POOL_CLASSES - 1; size_class >= CLASS_MIN; size_class--)
+        while (pool->kept_bytes > target && pool->kept[size_class])
+            system_put(kept_pop(pool, size_class), size_class);
 }

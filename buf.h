@@ -53,8 +53,8 @@ enum pool_classes { POOL_CLASSES = 40 };
 
 struct pool {
     struct pool_budget *budget;
-    size_t kept_bytes;         /* free blocks held for the next pool_get() */
-    void *kept[POOL_CLASSES];  /* by the logarithm of their size; each holds the address of the next */
+    size_t kept_bytes;        /* free blocks held for the next pool_get() */
+    void *kept[POOL_CLASSES]; /* by the logarithm of their size; each holds the address of the next */
 };
 
 void pool_init(struct pool *pool, struct pool_budget *budget);

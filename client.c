@@ -146,8 +146,8 @@ void client_describe(const struct client *c, int64_t now_ms, const char *command
                "argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s cmd=%s user=default "
                "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
                c->fd, c->name ? c->name : "", (long long)(now_ms - c->created_ms) / 1000,
-               (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, c->address.family == AF_UNIX ? "U" : "N", input,
-               output, output, (size_t)input + output, output ? "w" : "r", command,
+               (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, c->address.family == AF_UNIX ? "U" : "N", input, output,
+               output, (size_t)input + output, output ? "w" : "r", command,
                atomic_load_explicit(&c->resp, memory_order_relaxed), c->lib_name ? c->lib_name : "",
                c->lib_version ? c->lib_version : "");
 }

@@ -44,11 +44,11 @@ struct client {
     struct suspended suspended;
 
     /* written by the owner, read by anyone */
-    _Atomic uint8_t resp;              /* protocol version: 2 or 3 */
-    _Atomic int64_t active_ms;         /* last time that a request came */
-    _Atomic uint32_t last_command;     /* its row in the command table */
-    _Atomic uint32_t input_bytes;      /* held for it: a request that is not whole, or waits */
-    _Atomic uint32_t output_bytes;     /* held for it: replies that its socket did not take */
+    _Atomic uint8_t resp;          /* protocol version: 2 or 3 */
+    _Atomic int64_t active_ms;     /* last time that a request came */
+    _Atomic uint32_t last_command; /* its row in the command table */
+    _Atomic uint32_t input_bytes;  /* held for it: a request that is not whole, or waits */
+    _Atomic uint32_t output_bytes; /* held for it: replies that its socket did not take */
 
     /* under the registry's lock */
     char *name; /* NULL: none; so are the next two */

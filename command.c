@@ -86,8 +86,7 @@ static enum command_result error(struct call *c, struct slice text) {
     return COMMAND_DONE;
 }
 
-__attribute__((format(printf, 2, 3))) static enum command_result error_format(struct call *c, const char *format,
-                                                                             ...) {
+__attribute__((format(printf, 2, 3))) static enum command_result error_format(struct call *c, const char *format, ...) {
     char text[1024];
     va_list args;
     va_start(args, format);
@@ -226,8 +225,9 @@ static bool collect_room(struct call *c, size_t bytes) {
 
 static enum command_result collect_failed(struct call *c, const char *command, const char *instead) {
     command_forget(c->context, c->client);
-    return error_format(c, "ERR the reply of %s exceeds client-output-buffer-limit (%" PRIu64 " bytes) or client-memory; %s",
-                        command, c->context->server->config->client_output_bytes, instead);
+    return error_format(
+        c, "ERR the reply of %s exceeds client-output-buffer-limit (%" PRIu64 " bytes) or client-memory; %s", command,
+        c->context->server->config->client_output_bytes, instead);
 }
 
 /* Puts the header before what was collected. */
@@ -269,7 +269,16 @@ static bool deadline_of(struct call *c, struct slice text, int64_t unit_ms, bool
     return true;
 }
 
-enum set_flags { SET_NX = 1, SET_XX = 2, SET_GET = 4, SET_KEEPTTL = 8, SET_EX = 16, SET_PX = 32, SET_EXAT = 64, SET_PXAT = 128 };
+enum set_flags {
+    SET_NX = 1,
+    SET_XX = 2,
+    SET_GET = 4,
+    SET_KEEPTTL = 8,
+    SET_EX = 16,
+    SET_PX = 32,
+    SET_EXAT = 64,
+    SET_PXAT = 128
+};
 
 /* Reads the options of SET. `*time` is the argument of a time to live, 0: none. False: they contradict each other or
  * are unknown. */
@@ -523,7 +532,8 @@ static void exists_one(struct call *c, struct lru *l, uint64_t hash, struct slic
 }
 
 /* Counts the keys of argv[1..] for which `each` said so, in pieces. */
-static enum command_result count_keys(struct call *c, void (*each)(struct call *, struct lru *, uint64_t, struct slice)) {
+static enum command_result count_keys(struct call *c,
+                                      void (*each)(struct call *, struct lru *, uint64_t, struct slice)) {
     int from, to;
     bool last = keys_of_turn(c, &from, &to);
     for_keys(c, from, to, 1, each);
@@ -957,7 +967,8 @@ static enum command_result cmd_client_id(struct call *c) {
 
 /* CLIENT SETNAME connection-name */
 static enum command_result cmd_client_setname(struct call *c) {
-    return set_client_text(c, &c->client->name, c->argv[2], SLICE("Client names"), CLIENT_NAME_MAX - 1) ? ok(c) : COMMAND_DONE;
+    return set_client_text(c, &c->client->name, c->argv[2], SLICE("Client names"), CLIENT_NAME_MAX - 1) ? ok(c)
+                                                                                                        : COMMAND_DONE;
 }
 
 /* CLIENT GETNAME */
@@ -996,8 +1007,8 @@ static enum command_result cmd_client_list(struct call *c) {
         return collect_failed(c, "CLIENT LIST", "close some connections");
     if (before == 0)
         before = s->reply.len;
-    int64_t next = registry_list(c->context->server->registry, s->next, CLIENTS_PER_TURN, c->now_ms, display_name,
-                                 &s->reply);
+    int64_t next =
+        registry_list(c->context->server->registry, s->next, CLIENTS_PER_TURN, c->now_ms, display_name, &s->reply);
     if (s->reply.full) { /* lines of long names: once more, with more room */
         s->reply.len = before;
         if (!collect_room(c, s->reply.cap))
@@ -1197,8 +1208,7 @@ static void info_keyspace(struct call *c, struct buf *b) {
     shards_total(c->shards, &totals);
     buf_printf(b, "# Keyspace\r\n");
     if (totals.entries)
-        buf_printf(b, "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", totals.entries,
-                   totals.with_deadline);
+        buf_printf(b, "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", totals.entries, totals.with_deadline);
 }
 
 /* INFO [section [section ...]] */
@@ -1207,9 +1217,11 @@ static enum command_result cmd_info(struct call *c) {
         const char *name;
         void (*print)(struct call *c, struct buf *b);
     } sections[] = {
-        {"server", info_server},           {"clients", info_clients}, {"memory", info_memory},
-        {"persistence", info_persistence}, {"stats", info_stats},     {"replication", info_replication},
-        {"cpu", info_cpu},                 {"cluster", info_cluster}, {"keyspace", info_keyspace},
+        {"server", info_server},     {"clients", info_clients},
+        {"memory", info_memory},     {"persistence", info_persistence},
+        {"stats", info_stats},       {"replication", info_replication},
+        {"cpu", info_cpu},           {"cluster", info_cluster},
+        {"keyspace", info_keyspace},
     };
     if (!names_fit(c))
         return COMMAND_DONE;
@@ -1318,9 +1330,8 @@ static const struct command commands[] = {
      "Removes the expiration time of a key."},
     {"pexpire", -3, WRITE | FAST, 1, 1, 1, cmd_pexpire, "PEXPIRE key milliseconds [NX | XX | GT | LT]", "generic",
      "2.6.0", "Sets the expiration time of a key in milliseconds."},
-    {"pexpireat", -3, WRITE | FAST, 1, 1, 1, cmd_pexpireat,
-     "PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]", "generic", "2.6.0",
-     "Sets the expiration time of a key to a Unix milliseconds timestamp."},
+    {"pexpireat", -3, WRITE | FAST, 1, 1, 1, cmd_pexpireat, "PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]",
+     "generic", "2.6.0", "Sets the expiration time of a key to a Unix milliseconds timestamp."},
     {"ping", -1, FAST, 0, 0, 0, cmd_ping, "PING [message]", "connection", "1.0.0",
      "Returns the server's liveliness response."},
     {"psetex", 4, WRITE | DENYOOM, 1, 1, 1, cmd_psetex, "PSETEX key milliseconds value", "string", "2.6.0",
@@ -1340,15 +1351,13 @@ static const struct command commands[] = {
     {"set", -3, WRITE | DENYOOM, 1, 1, 1, cmd_set,
      "SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT "
      "unix-time-milliseconds | KEEPTTL]",
-     "string", "1.0.0",
-     "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist."},
+     "string", "1.0.0", "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist."},
     {"setex", 4, WRITE | DENYOOM, 1, 1, 1, cmd_setex, "SETEX key seconds value", "string", "2.0.0",
      "Sets the string value and expiration time of a key. Creates the key if it doesn't exist."},
     {"setnx", 3, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_setnx, "SETNX key value", "string", "1.0.0",
      "Set the string value of a key only when the key doesn't exist."},
     {"shutdown", -1, ADMIN | NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_shutdown,
-     "SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "server", "1.0.0",
-     "Shuts down the server in an orderly way."},
+     "SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "server", "1.0.0", "Shuts down the server in an orderly way."},
     {"strlen", 2, READONLY | FAST, 1, 1, 1, cmd_strlen, "STRLEN key", "string", "2.2.0",
      "Returns the length of a string value."},
     {"time", 1, LOADING | STALE | FAST, 0, 0, 0, cmd_time, "TIME", "server", "2.6.0", "Returns the server time."},
@@ -1403,7 +1412,7 @@ static const struct command *find_command(struct slice name) {
 
 /* Ten items, as COMMAND INFO of Redis 7; those that nothing here needs are empty. */
 static void put_command_info(struct call *c, const struct command *command) {
-    static const char *const names[] = {"write",    "readonly", "fast",    "denyoom", "admin",
+    static const char *const names[] = {"write",    "readonly", "fast",  "denyoom", "admin",
                                         "noscript", "loading",  "stale", "no_auth"};
     resp_array(c->out, 10);
     resp_bulk(c->out, slice_of(command->name));
@@ -1677,9 +1686,17 @@ static bool sizes_right(struct call *c, const struct command *command) {
     return true;
 }
 
-enum command_result command_execute(struct command_context *context, struct client *client,
-                                    const struct request *r, struct buf *out) {
-    struct call c = {context, client, r, r->argv, r->argc, out, context->server->shards, r->hash, context->now_ms,
+enum command_result command_execute(struct command_context *context, struct client *client, const struct request *r,
+                                    struct buf *out) {
+    struct call c = {context,
+                     client,
+                     r,
+                     r->argv,
+                     r->argc,
+                     out,
+                     context->server->shards,
+                     r->hash,
+                     context->now_ms,
                      atomic_load_explicit(&client->resp, memory_order_relaxed)};
     const struct command *command = r->command;
     struct request with_subcommand;

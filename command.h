@@ -35,8 +35,8 @@ struct command_server {
     struct metrics **metrics; /* of every thread that counts */
     int metrics_count;
     int64_t started_ms;
-    char run_id[41];                    /* forty hexadecimal digits, new at every start */
-    void (*shutdown)(void *context);    /* asks for an orderly end; returns at once */
+    char run_id[41];                 /* forty hexadecimal digits, new at every start */
+    void (*shutdown)(void *context); /* asks for an orderly end; returns at once */
     void *shutdown_context;
     struct command_slot {
         uint64_t letters; /* of the name, in lower case */
@@ -58,7 +58,7 @@ struct request {
     int argc;
     bool resumed;         /* it answered COMMAND_AGAIN before */
     bool sizes_are_right; /* no argument is longer than command_argument_safe(): saves looking at each */
-    uint32_t ref; /* between the steps */
+    uint32_t ref;         /* between the steps */
     const struct command *command;
     uint64_t hash; /* of the first key */
 };

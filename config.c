@@ -244,8 +244,8 @@ static bool refuse_value(const struct load *l, const struct option *o, const cha
     if (o->kind == LEVEL)
         return refuse(l, "%s: %s; give %s", o->name, problem, o->help);
     return refuse(l, "%s: %s; give %s%s to %s%s%s%s", o->name, problem, kinds[o->kind].what,
-                  show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit,
-                  or_zero, zero);
+                  show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit, or_zero,
+                  zero);
 }
 
 /* ---- one setting ---- */
@@ -256,9 +256,8 @@ static bool parse_number(enum kind kind, const char *text, uint64_t *number) {
     static const struct {
         const char *name;
         uint64_t bytes;
-    } units[] = {
-        {"", 1},         {"b", 1},          {"k", 1000},     {"kb", 1 << 10},      {"m", 1000000},
-        {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"t", 1000000000000}, {"tb", 1ull << 40}};
+    } units[] = {{"", 1},         {"b", 1},          {"k", 1000},     {"kb", 1 << 10},      {"m", 1000000},
+                 {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"t", 1000000000000}, {"tb", 1ull << 40}};
     size_t unit = 0, count = kind == BYTES ? sizeof units / sizeof *units : 1;
     char *end;
     for (*number = 0; kind == LEVEL && *number <= LOG_LEVEL_WARNING; ++*number)
@@ -448,8 +447,7 @@ static bool load_variable(struct load *l, const char *variable) {
     bool unknown = !o || o->kind > FIXED;
     if (unknown || (o->kind != SECRET && strstr(equals, "://"))) { /* a password may look like an address */
         note(l->config, "ignored environment variable " PREFIX "%s: %s%s\n", shown.text,
-             unknown ? "unknown option; " : "an address, as Kubernetes sets it",
-             unknown ? hint(name).text : "");
+             unknown ? "unknown option; " : "an address, as Kubernetes sets it", unknown ? hint(name).text : "");
         return true;
     }
     snprintf(l->place, sizeof l->place, PREFIX "%s: ", shown.text);
@@ -496,8 +494,8 @@ static void print_help(void) {
         const struct option *o = &options[i];
         bool zero = o->zero && (o->kind == OUTPUT || strcmp(o->initial, "0") == 0);
         const char *initial = zero ? o->zero : o->initial;
-        printf("  --%s %-*s%s (default %s%s)\n", o->name, (int)(34 - strlen(o->name)),
-               kinds[o->kind].placeholder, o->help, zero ? "0: " : "", *initial ? initial : "none");
+        printf("  --%s %-*s%s (default %s%s)\n", o->name, (int)(34 - strlen(o->name)), kinds[o->kind].placeholder,
+               o->help, zero ? "0: " : "", *initial ? initial : "none");
     }
 }
 
@@ -611,8 +609,7 @@ const char *config_name(int i) {
 size_t config_value(const struct config *c, int i, char *text, size_t size) {
     const struct option *o = &options[i];
     const char *field = (const char *)c + o->offset;
-    struct shown number =
-        show_number(o->kind == MODE ? MODE : NUMBER, o->kind <= OUTPUT ? get_number(c, o) : 0);
+    struct shown number = show_number(o->kind == MODE ? MODE : NUMBER, o->kind <= OUTPUT ? get_number(c, o) : 0);
     const char *value = o->kind == LEVEL              ? level_names[get_number(c, o)]
                         : o->kind <= OUTPUT           ? number.text
                         : o->kind == FIXED            ? o->initial

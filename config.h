@@ -14,16 +14,16 @@
 
 /* ---- fixed limits ---- */
 
-#define SHARDS 64                            /* a power of two; six bits of the hash choose one */
-#define KEY_SIZE_MAX 4095                    /* bytes: twelve bits of an entry's header */
-#define VALUE_SIZE_MAX ((1u << 29) - 1)      /* bytes: twenty-nine bits of an entry's header */
-#define ARGS_MAX 1048576                     /* arguments of one request, as in Redis */
-#define BULK_MAX (512u << 20)                /* bytes a bulk string may announce, as in Redis */
-#define LINE_MAX_BYTES (64u << 10)           /* a header or an inline request, as in Redis */
-#define MAXMEMORY_MIN (8ull << 20)           /* bytes: 128 KB a shard; below that its index leaves no room */
-#define MAXMEMORY_MAX (1ull << 40)           /* bytes: 16 GiB a shard, what an entry's reference can reach */
-#define PROCESS_OVERHEAD_BYTES (8ull << 20)  /* what the process needs beside entries and clients' buffers */
-#define SPARE_DESCRIPTORS 32                 /* listeners, epolls, log, and room to refuse a client politely */
+#define SHARDS 64                           /* a power of two; six bits of the hash choose one */
+#define KEY_SIZE_MAX 4095                   /* bytes: twelve bits of an entry's header */
+#define VALUE_SIZE_MAX ((1u << 29) - 1)     /* bytes: twenty-nine bits of an entry's header */
+#define ARGS_MAX 1048576                    /* arguments of one request, as in Redis */
+#define BULK_MAX (512u << 20)               /* bytes a bulk string may announce, as in Redis */
+#define LINE_MAX_BYTES (64u << 10)          /* a header or an inline request, as in Redis */
+#define MAXMEMORY_MIN (8ull << 20)          /* bytes: 128 KB a shard; below that its index leaves no room */
+#define MAXMEMORY_MAX (1ull << 40)          /* bytes: 16 GiB a shard, what an entry's reference can reach */
+#define PROCESS_OVERHEAD_BYTES (8ull << 20) /* what the process needs beside entries and clients' buffers */
+#define SPARE_DESCRIPTORS 32                /* listeners, epolls, log, and room to refuse a client politely */
 
 /* ---- what a user may set ---- */
 
@@ -40,12 +40,12 @@ struct config {
     int timeout_s;                    /* idle clients are closed after it; 0: never */
     int tcp_keepalive_s;              /* 0: off */
     int tcp_backlog;
-    uint64_t maxmemory_bytes;       /* entries and their index; 0: from the machine */
-    uint64_t shard_capacity;        /* entries; 0: from maxmemory */
-    uint64_t max_key_size_bytes;    /* 1 to KEY_SIZE_MAX */
-    uint64_t max_value_size_bytes;  /* 0: 1 MB or an eighth of a shard */
-    uint64_t client_memory_bytes;   /* all clients' buffers together; 0: a sixteenth of maxmemory, at least 16 MB */
-    uint64_t client_output_bytes;   /* what may wait for one client; 0: the lesser of 32 MB and half client_memory */
+    uint64_t maxmemory_bytes;          /* entries and their index; 0: from the machine */
+    uint64_t shard_capacity;           /* entries; 0: from maxmemory */
+    uint64_t max_key_size_bytes;       /* 1 to KEY_SIZE_MAX */
+    uint64_t max_value_size_bytes;     /* 0: 1 MB or an eighth of a shard */
+    uint64_t client_memory_bytes;      /* all clients' buffers together; 0: a sixteenth of maxmemory, at least 16 MB */
+    uint64_t client_output_bytes;      /* what may wait for one client; 0: the lesser of 32 MB and half client_memory */
     char requirepass[CONFIG_TEXT_MAX]; /* "": none */
     int shutdown_timeout_s;
     int loglevel; /* enum log_level */

@@ -39,8 +39,7 @@ static inline uint64_t hash_key(const struct hash_seed *s, struct slice key) {
     unsigned __int128 sum = 0;
     uint64_t a = 0, b = 0;
     for (; n - i > 16 && n > 16; i += 16)
-        sum += (unsigned __int128)(hash_load64(p + i) + s->word[i / 8]) *
-               (hash_load64(p + i + 8) + s->word[i / 8 + 1]);
+        sum += (unsigned __int128)(hash_load64(p + i) + s->word[i / 8]) * (hash_load64(p + i + 8) + s->word[i / 8 + 1]);
     if (n > 16) { /* the last 16 bytes, overlapping what went before */
         a = hash_load64(p + n - 16);
         b = hash_load64(p + n - 8);

@@ -95,27 +95,27 @@ static void starts_not(struct heap *h, uint32_t ref, uint32_t next) {
 static void list_add(struct heap *h, uint32_t ref, uint32_t units) {
     if (units < HEAP_BLOCK_MIN)
         return;
-    uint32_t class = class_of(units), next = h->bin[class];
+    uint32_t size_class = class_of(units), next = h->bin[size_class];
     struct free_block *f = free_at(h, ref);
     f->prev = 0;
     f->next = next;
     if (next)
         free_at(h, next)->prev = ref;
-    h->bin[class] = ref;
-    h->nonempty[class / 64] |= 1ull << (class % 64);
+    h->bin[size_class] = ref;
+    h->nonempty[size_class / 64] |= 1ull << (size_class % 64);
 }
 
 static void list_remove(struct heap *h, uint32_t ref, uint32_t units) {
     if (units < HEAP_BLOCK_MIN)
         return;
     struct free_block *f = free_at(h, ref);
-    uint32_t class = class_of(units);
+    uint32_t size_class = class_of(units);
     if (f->next)
         free_at(h, f->next)->prev = f->prev;
     if (f->prev)
         free_at(h, f->prev)->next = f->next;
-    else if ((h->bin[class] = f->next) == 0)
-        h->nonempty[class / 64] &= ~(1ull << (class % 64));
+    else if ((h->bin[size_class] = f->next) == 0)
+        h->nonempty[size_class / 64] &= ~(1ull << (size_class % 64));
 }
 
 /* Writes a free block's tags and lists it. The block to its right is used. */
@@ -144,13 +144,13 @@ void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (
 }
 
 static uint32_t find_free(const struct heap *h, uint32_t units) {
-    uint32_t class = class_of(units);
+    uint32_t size_class = class_of(units);
     int tries = 0;
-    for (uint32_t ref = h->bin[class]; ref && tries < FIT_TRIES; ref = free_at(h, ref)->next, tries++)
+    for (uint32_t ref = h->bin[size_class]; ref && tries < FIT_TRIES; ref = free_at(h, ref)->next, tries++)
         if ((free_at(h, ref)->head & ~HEAP_BIT) >= units)
             return ref;
-    class = class_from(h, class + 1);
-    return class == HEAP_BINS ? 0 : h->bin[class];
+    size_class = class_from(h, size_class + 1);
+    return size_class == HEAP_BINS ? 0 : h->bin[size_class];
 }
 
 static uint32_t take_from_top(struct heap *h, uint32_t units) {
@@ -282,10 +282,10 @@ uint32_t heap_check(const struct heap *h) {
         ref += size;
     }
     assert(!left_free);
-    for (uint32_t class = 0; class < HEAP_BINS; class ++) {
-        assert(!!(h->nonempty[class / 64] >> (class % 64) & 1) == !!h->bin[class]);
-        for (uint32_t ref = h->bin[class], prev = 0; ref; prev = ref, ref = free_at(h, ref)->next) {
-            assert(heap_is_free(h, ref) && class_of(heap_size(h, ref)) == class);
+    for (uint32_t size_class = 0; size_class < HEAP_BINS; size_class++) {
+        assert(!!(h->nonempty[size_class / 64] >> (size_class % 64) & 1) == !!h->bin[size_class]);
+        for (uint32_t ref = h->bin[size_class], prev = 0; ref; prev = ref, ref = free_at(h, ref)->next) {
+            assert(heap_is_free(h, ref) && class_of(heap_size(h, ref)) == size_class);
             assert(free_at(h, ref)->prev == prev);
             on_lists++;
         }

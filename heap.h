@@ -23,10 +23,10 @@ struct heap {
     uint16_t *first;                            /* per page: unit of the first block that starts in it, or none */
     uint32_t (*block_units)(const void *block); /* size of a block that its owner holds */
 
-    uint32_t limit;   /* top never passes it; in units */
-    uint32_t top;     /* all blocks lie below; the block before it is never free */
-    uint32_t high;    /* page-aligned: nothing at or above it was touched since it was given back */
-    uint32_t used;    /* units in blocks that an owner holds */
+    uint32_t limit; /* top never passes it; in units */
+    uint32_t top;   /* all blocks lie below; the block before it is never free */
+    uint32_t high;  /* page-aligned: nothing at or above it was touched since it was given back */
+    uint32_t used;  /* units in blocks that an owner holds */
     uint64_t nonempty[(HEAP_BINS + 63) / 64];
     uint32_t bin[HEAP_BINS]; /* first free block of each size class, 0: none */
 };

@@ -17,9 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_LIMIT_FROM                                                                                        \
-    (1ull << 60)        /* bytes: "no limit" of v1 is 2^63 less a page, and no machine is so large */
-#define AFFINITY_SETS 8 /* of 1024 CPUs: the kernel has no more than 8192 */
+#define NO_LIMIT_FROM (1ull << 60) /* bytes: "no limit" of v1 is 2^63 less a page, and no machine is so large */
+#define AFFINITY_SETS 8            /* of 1024 CPUs: the kernel has no more than 8192 */
 
 /* The number at the start of the file's first line, or behind the first space of it; 0 for none and for
  * "max", near 2^64 for a negative one. */

@@ -5,10 +5,10 @@
 #include <stdint.h>
 
 struct host {
-    uint64_t memory_bytes;       /* physical memory of the machine; 0 when it cannot be read */
+    uint64_t memory_bytes;        /* physical memory of the machine; 0 when it cannot be read */
     uint64_t cgroup_memory_bytes; /* the least memory limit of our control group and all its ancestors; 0: none */
-    int cpus;                    /* CPUs in our affinity mask, at least 1 */
-    int cgroup_cpus;             /* the least CPU quota over all ancestors, rounded up; 0: none */
+    int cpus;                     /* CPUs in our affinity mask, at least 1 */
+    int cgroup_cpus;              /* the least CPU quota over all ancestors, rounded up; 0: none */
 };
 
 /* Fills *h. `root` is put before every path that is read ("" for the real machine, a made-up tree in tests); the

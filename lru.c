@@ -39,16 +39,16 @@
 #include <assert.h>
 
 #define SLOTS 12
-#define BUCKETS_FIRST 4u       /* the index never is smaller: SCAN of an empty cache is short */
+#define BUCKETS_FIRST 4u /* the index never is smaller: SCAN of an empty cache is short */
 #define PAGE_BUCKETS (PAGE / (uint32_t)sizeof(struct bucket))
-#define LOAD_SPLIT 96u         /* entries per ten buckets above which a bucket is split: 0.8 of the slots */
-#define LOAD_JOIN 48u          /* and below which two are joined: half of it, so that no insert undoes a removal */
-#define YOUNG_SHARE 16u        /* one of so many entries is young */
-#define EVICT_TRIES 8          /* oldest entries evicted before room is made beside the largest hole */
-#define JOINS_PER_CALL 2       /* buckets joined by one insert or removal: more than a split adds */
-#define INDEX_TRIM_PAGES 4u    /* fewer free pages of the index are kept */
-#define TICK_SHIFT 7           /* a tick of the wheel is 128 ms */
-#define SLOT_BITS 6            /* of the tick, a level */
+#define LOAD_SPLIT 96u      /* entries per ten buckets above which a bucket is split: 0.8 of the slots */
+#define LOAD_JOIN 48u       /* and below which two are joined: half of it, so that no insert undoes a removal */
+#define YOUNG_SHARE 16u     /* one of so many entries is young */
+#define EVICT_TRIES 8       /* oldest entries evicted before room is made beside the largest hole */
+#define JOINS_PER_CALL 2    /* buckets joined by one insert or removal: more than a split adds */
+#define INDEX_TRIM_PAGES 4u /* fewer free pages of the index are kept */
+#define TICK_SHIFT 7        /* a tick of the wheel is 128 ms */
+#define SLOT_BITS 6         /* of the tick, a level */
 #define PAGE 4096u
 
 #define META_DEADLINE (1ull << 45)
@@ -61,7 +61,7 @@ struct bucket {
     uint32_t next; /* an overflow bucket, 0: none */
 };
 
-struct deadline { /* follows the header of an entry that has the field */
+struct deadline {  /* follows the header of an entry that has the field */
     int64_t at_ms; /* 0: none, and not in the wheel */
     uint32_t prev; /* HEAP_BIT | slot for the first of a slot */
     uint32_t next;
@@ -702,8 +702,8 @@ static uint32_t reverse_bits(uint32_t x) {
 
 /* A position is a bucket number with its 32 bits reversed: a bucket then covers one interval of positions, which a
  * split halves and a join doubles, so the walk neither skips nor needs to remember anything. */
-uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms,
-                  void (*emit)(void *context, const struct entry *e), void *context) {
+uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)(void *context, const struct entry *e),
+                  void *context) {
     uint32_t i = bucket_index(l->mask, l->split, reverse_bits(position));
     for (const struct bucket *b = &l->buckets[i];; b = &l->overflow[b->next]) {
         for (uint32_t slots = ~slots_with(b, 0) & ((1u << SLOTS) - 1); slots; slots &= slots - 1) {

@@ -62,7 +62,7 @@ struct lru {
 
     /* expiry */
     uint32_t with_deadline;
-    int64_t tick; /* the wheel stands here: every slot due before it is empty */
+    int64_t tick;                          /* the wheel stands here: every slot due before it is empty */
     uint64_t slots_used[LRU_WHEEL_LEVELS]; /* which slots have an entry */
     uint32_t slot[LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS];
 
@@ -71,7 +71,7 @@ struct lru {
     /* counters since the start */
     uint64_t evicted;
     uint64_t expired;
-    uint64_t hits;   /* kept by the caller, who knows what counts as a read */
+    uint64_t hits; /* kept by the caller, who knows what counts as a read */
     uint64_t misses;
 };
 
@@ -149,8 +149,8 @@ void lru_prefetch_links(const struct lru *l, uint64_t hash, uint32_t ref);
 /* Hands the live entries of one bucket to `emit` and returns where to go on, 0 when that was the last bucket. Start
  * at 0. An entry that is there from the first call to the last is handed out at least once, whatever is stored and
  * removed in between. A position is below 2^32. */
-uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms,
-                  void (*emit)(void *context, const struct entry *e), void *context);
+uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)(void *context, const struct entry *e),
+                  void *context);
 
 /* Removes all entries, in time that does not depend on how many there are. */
 void lru_clear(struct lru *l);

@@ -12,14 +12,14 @@
 #include "buf.h"
 
 /* name as INFO stats shows it */
-#define METRICS(X)                                                                                       \
-    X(total_connections_received)                                                                        \
-    X(total_commands_processed)                                                                          \
-    X(total_net_input_bytes)                                                                             \
-    X(total_net_output_bytes)                                                                            \
-    X(rejected_connections)                                                                              \
-    X(total_error_replies)                                                                               \
-    X(client_query_buffer_limit_disconnections)                                                          \
+#define METRICS(X)                                                                                                     \
+    X(total_connections_received)                                                                                      \
+    X(total_commands_processed)                                                                                        \
+    X(total_net_input_bytes)                                                                                           \
+    X(total_net_output_bytes)                                                                                          \
+    X(rejected_connections)                                                                                            \
+    X(total_error_replies)                                                                                             \
+    X(client_query_buffer_limit_disconnections)                                                                        \
     X(client_output_buffer_limit_disconnections)
 
 struct metrics {

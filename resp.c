@@ -73,8 +73,7 @@ static enum resp_status bad(struct resp_request *r, const char *error) {
 }
 
 /* The count of arguments at in[0], which is '*'. */
-static enum resp_status count_header(const char *in, size_t n, int64_t *count, size_t *after,
-                                     struct resp_request *r) {
+static enum resp_status count_header(const char *in, size_t n, int64_t *count, size_t *after, struct resp_request *r) {
     enum resp_status status = header(in, n, 0, count, after);
     if (status == RESP_ARGS)
         return bad(r, ERROR_COUNT_LINE);
@@ -165,8 +164,7 @@ static bool inline_argument(char **p, char *end, struct slice *argument) {
 }
 
 /* Where the line at in[0] ends: its length without the line end goes to *length, with it to *used. */
-static enum resp_status inline_line(const char *in, size_t n, size_t *length, size_t *used,
-                                    struct resp_request *r) {
+static enum resp_status inline_line(const char *in, size_t n, size_t *length, size_t *used, struct resp_request *r) {
     const char *lf = memchr(in, '\n', n < LINE_MAX_BYTES ? n : LINE_MAX_BYTES);
     if (lf == NULL)
         return n >= LINE_MAX_BYTES ? bad(r, ERROR_INLINE_LINE) : RESP_MORE;
@@ -175,15 +173,14 @@ static enum resp_status inline_line(const char *in, size_t n, size_t *length, si
     return RESP_OK;
 }
 
-static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int argv_max,
-                                     struct resp_request *r) {
+static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int argv_max, struct resp_request *r) {
     size_t length;
     enum resp_status status = inline_line(in, n, &length, &r->used, r);
     if (status != RESP_OK)
         return status;
     r->longest = 0;
     char *p = in, *end = in + strnlen(in, length); /* as in Redis, a NUL ends the line */
-    int words = 0; /* counted first: what is unescaped cannot be parsed a second time */
+    int words = 0;                                 /* counted first: what is unescaped cannot be parsed a second time */
     for (const char *c = in; c < end; c++)
         words += !is_space(*c) && (c == in || is_space(c[-1]));
     if (words > argv_max) {
@@ -206,8 +203,8 @@ static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int
 /* ---- requests ---- */
 
 /* The arguments of a request whose count was read, from in[at] on. */
-static enum resp_status parse_arguments(const char *in, size_t n, size_t at, int count, size_t max_bulk,
-                                        bool stripped, struct slice *argv, struct resp_request *r) {
+static enum resp_status parse_arguments(const char *in, size_t n, size_t at, int count, size_t max_bulk, bool stripped,
+                                        struct slice *argv, struct resp_request *r) {
     size_t longest = 0;
     for (int i = 0; i < count; i++) {
         size_t size, line = n - at >= 6 ? short_header(in + at, '$', &size) : 0;

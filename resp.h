@@ -23,10 +23,10 @@ enum resp_status {
 
 struct resp_request {
     int argc;
-    size_t longest;     /* bytes of the longest argument */
-    size_t used;        /* bytes of the request, its end included */
-    const char *error;  /* static text behind "Protocol error: " */
-    char got;           /* with error "expected '$', got": the byte that was there */
+    size_t longest;    /* bytes of the longest argument */
+    size_t used;       /* bytes of the request, its end included */
+    const char *error; /* static text behind "Protocol error: " */
+    char got;          /* with error "expected '$', got": the byte that was there */
 };
 
 /* Parses the request that begins at in[0]. Its arguments go to argv as slices of `in`; one longer than max_bulk has

@@ -221,7 +221,7 @@ static bool listen_on(struct server *s, const union address *a, socklen_t size) 
     if (fd < 0)
         return false;
     s->listeners[s->listener_count++] = fd; /* closed with the others, whatever comes */
-    if (a->any.sa_family != AF_UNIX) { /* accepted sockets inherit all of these */
+    if (a->any.sa_family != AF_UNIX) {      /* accepted sockets inherit all of these */
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         if (s->config.tcp_keepalive_s) {
@@ -250,8 +250,8 @@ static bool listen_tcp(struct server *s, bool *beyond_loopback) {
         union address a;
         socklen_t size = address_parse(word, s->config.port, &a);
         if (size == 0) {
-            snprintf(text, sizeof text, "bind: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all",
-                     word);
+            snprintf(text, sizeof text,
+                     "bind: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all", word);
             return fail(text), false;
         }
         if (s->listener_count == TCP_LISTENERS_MAX) {
@@ -303,8 +303,7 @@ static bool listen_unix(struct server *s) {
         }
         unlink(path);
     }
-    if (listen_on(s, &a, size) &&
-        (s->config.unixsocketperm == 0 || chmod(path, (mode_t)s->config.unixsocketperm) == 0))
+    if (listen_on(s, &a, size) && (s->config.unixsocketperm == 0 || chmod(path, (mode_t)s->config.unixsocketperm) == 0))
         return true;
     snprintf(text, sizeof text, "cannot listen on %s: %s", path, strerror(errno));
     return fail(text), false;
@@ -468,8 +467,9 @@ static void log_start(const struct server *s, bool beyond_loopback) {
              (unsigned long long)c->max_value_size_bytes, c->value_size_note,
              (unsigned long long)(c->client_memory_bytes >> 20), c->maxclients, c->threads);
     if (beyond_loopback && c->requirepass[0] == '\0')
-        log_line(&s->log, LOG_LEVEL_WARNING,
-                 "anybody who can reach this address can read and change the cache: set requirepass, or bind 127.0.0.1");
+        log_line(
+            &s->log, LOG_LEVEL_WARNING,
+            "anybody who can reach this address can read and change the cache: set requirepass, or bind 127.0.0.1");
 }
 
 static void request_shutdown(void *context) {

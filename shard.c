@@ -21,8 +21,8 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
-#define SPINS 1000              /* a few us: longer than all commands but those on the largest values */
-#define UPKEEP_STEPS 128        /* entries looked at in one piece of upkeep: some 20 us */
+#define SPINS 1000               /* a few us: longer than all commands but those on the largest values */
+#define UPKEEP_STEPS 128         /* entries looked at in one piece of upkeep: some 20 us */
 #define UPKEEP_TRIM (256u << 10) /* bytes given back in one piece of upkeep: some 15 us */
 
 void shard_wait(struct shard *shard) {

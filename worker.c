@@ -85,7 +85,7 @@ struct waiting {
 };
 
 struct conn {
-    struct client client; /* first: the registry knows only this */
+    struct client client;    /* first: the registry knows only this */
     struct waiting *waiting; /* NULL: nothing waits */
     struct conn *next;       /* QUEUED or CLOSED */
     uint32_t listed;         /* its place in worker->list */
@@ -98,7 +98,7 @@ struct conn {
 /* A connection's part in the group that is being executed. */
 struct part {
     struct conn *c;
-    char *in;      /* bytes to execute, [0, size) */
+    char *in; /* bytes to execute, [0, size) */
     size_t size;
     size_t parsed; /* so far into requests of a batch */
     size_t done;   /* so far executed */
@@ -318,7 +318,8 @@ static void free_waiting(struct worker *w, struct conn *c) {
 
 static void close_for_output(struct worker *w, struct conn *c, size_t bytes) {
     metrics_add(&w->metrics.client_output_buffer_limit_disconnections, 1);
-    log_line(w->log, LOG_LEVEL_WARNING, "client id=%llu closed: %zu bytes wait for it (client-output-buffer-limit %llu)",
+    log_line(w->log, LOG_LEVEL_WARNING,
+             "client id=%llu closed: %zu bytes wait for it (client-output-buffer-limit %llu)",
              (unsigned long long)c->client.id, bytes, (unsigned long long)w->server->config->client_output_bytes);
     conn_close(w, c);
 }
@@ -692,15 +693,15 @@ static bool parse_next(struct worker *w, struct part *p) {
         return false;
     struct resp_request r = {0};
     int room = ARGV_SLICES - w->argv_used;
-    enum resp_status status = resp_parse(p->in + p->parsed, p->size - p->parsed, w->argument_max, stripped,
-                                         w->argv + w->argv_used, room, &r);
+    enum resp_status status =
+        resp_parse(p->in + p->parsed, p->size - p->parsed, w->argument_max, stripped, w->argv + w->argv_used, room, &r);
     if (status == RESP_ARGS && w->batch_count) {
         run_batch(w);
         return !p->stop;
     }
     if (status == RESP_OK && r.argc) {
-        struct request request = {.argv = w->argv + w->argv_used, .argc = r.argc,
-                                  .sizes_are_right = r.longest <= w->argument_safe};
+        struct request request = {
+            .argv = w->argv + w->argv_used, .argc = r.argc, .sizes_are_right = r.longest <= w->argument_safe};
         w->batch[w->batch_count++] = (struct batched){request, p, p->parsed, p->parsed + r.used};
         w->argv_used += r.argc;
         p->parsed += r.used;
@@ -999,8 +1000,7 @@ static int wait_ms(const struct worker *w) {
 }
 
 static bool should_end(const struct worker *w) {
-    return atomic_load(&w->stopping) &&
-           (worker_connections(w) == 0 || worker_now_ms() >= atomic_load(&w->stop_at_ms));
+    return atomic_load(&w->stopping) && (worker_connections(w) == 0 || worker_now_ms() >= atomic_load(&w->stop_at_ms));
 }
 
 /* worker_stop() was called: the loop sees that for itself, the eventfd only has to be quiet again. */

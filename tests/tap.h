@@ -21,32 +21,31 @@ struct tap_test {
 
 static int tap_failures;
 
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);              \
-            tap_failures++;                                                       \
-        }                                                                         \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);                                                   \
+            tap_failures++;                                                                                            \
+        }                                                                                                              \
     } while (0)
 
-#define REQUIRE(condition)                                                        \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);              \
-            tap_failures++;                                                       \
-            return;                                                               \
-        }                                                                         \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition);                                                   \
+            tap_failures++;                                                                                            \
+            return;                                                                                                    \
+        }                                                                                                              \
     } while (0)
 
 /* Compares two NUL-terminated texts and shows both when they differ. */
-#define CHECK_TEXT(got, want)                                                     \
-    do {                                                                          \
-        const char *got_ = (got), *want_ = (want);                                \
-        if (strcmp(got_, want_) != 0) {                                           \
-            printf("# %s:%d: %s is \"%s\", not \"%s\"\n", __FILE__, __LINE__,     \
-                   #got, got_, want_);                                            \
-            tap_failures++;                                                       \
-        }                                                                         \
+#define CHECK_TEXT(got, want)                                                                                          \
+    do {                                                                                                               \
+        const char *got_ = (got), *want_ = (want);                                                                     \
+        if (strcmp(got_, want_) != 0) {                                                                                \
+            printf("# %s:%d: %s is \"%s\", not \"%s\"\n", __FILE__, __LINE__, #got, got_, want_);                      \
+            tap_failures++;                                                                                            \
+        }                                                                                                              \
     } while (0)
 
 static inline int tap_main(const struct tap_test *tests, size_t count) {

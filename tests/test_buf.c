@@ -174,8 +174,7 @@ static void test_pool_grow(void) {
         memset(p + 200, 0x22, cap - 200);
     }
     fill(p, cap, 2);
-    char *larger =
-        pool_grow(&pool, p, &cap, cap, (1 << 20) + 1); /* 1 MB and 2 MB for a moment: exactly the limit */
+    char *larger = pool_grow(&pool, p, &cap, cap, (1 << 20) + 1); /* 1 MB and 2 MB for a moment: exactly the limit */
     REQUIRE(larger != NULL && cap == 2 << 20);
     p = larger;
     CHECK(filled(p, 1 << 20, 2));
@@ -343,8 +342,7 @@ static void test_registry_records(void) {
         c[i] = client_new(&r, -1, &from, 5000 + i);
         REQUIRE(c[i] != NULL);
         CHECK(c[i]->id == (uint64_t)i + 1 && c[i]->created_ms == 5000 + i && c[i]->fd == -1);
-        CHECK(atomic_load(&c[i]->resp) == 2 && atomic_load(&c[i]->active_ms) == 5000 + i &&
-              !c[i]->authenticated);
+        CHECK(atomic_load(&c[i]->resp) == 2 && atomic_load(&c[i]->active_ms) == 5000 + i && !c[i]->authenticated);
         CHECK(c[i]->suspended.reply.p == NULL && c[i]->name == NULL);
         CHECK(registry_record(&r, c[i]->slot) == c[i] && (uintptr_t)c[i] % 64 == 0);
         memset(((struct record *)(void *)c[i])->rest, 0x77, 100);
@@ -412,8 +410,7 @@ static void test_registry_names(void) {
     memset(longest, 'n', sizeof longest);
     CHECK(client_set_text(&r, &c->name, (struct slice){longest, sizeof longest}));
     CHECK(client_name(&r, c, name) == sizeof longest && memcmp(name, longest, sizeof longest) == 0);
-    CHECK(client_set_text(&r, &c->lib_name, SLICE("lib")) &&
-          client_set_text(&r, &c->lib_version, SLICE("1")));
+    CHECK(client_set_text(&r, &c->lib_name, SLICE("lib")) && client_set_text(&r, &c->lib_version, SLICE("1")));
     CHECK_TEXT(c->lib_name, "lib");
     CHECK(client_set_text(&r, &c->name, SLICE("")) && c->name == NULL);
     CHECK(client_name(&r, c, name) == 0);
@@ -460,9 +457,8 @@ static void test_describe(void) {
                  "argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%d oll=0 omem=%d tot-mem=%d events=%s cmd=get "
                  "user=default "
                  "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-                 i + 1, peers[i].addr, i == 1 ? 256 : 0, i == 1 ? 1024 : 0, i == 1 ? 1024 : 0,
-                 i == 1 ? 1280 : 0, i == 1 ? "w" : "r", i == 1 ? 3 : 2, i == 1 ? "lib" : "",
-                 i == 1 ? "1.2" : "");
+                 i + 1, peers[i].addr, i == 1 ? 256 : 0, i == 1 ? 1024 : 0, i == 1 ? 1024 : 0, i == 1 ? 1280 : 0,
+                 i == 1 ? "w" : "r", i == 1 ? 3 : 2, i == 1 ? "lib" : "", i == 1 ? "1.2" : "");
         CHECK_TEXT(line, want);
     }
     for (uint32_t i = 0; i < 4; i++)

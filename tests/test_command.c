@@ -353,8 +353,7 @@ static const struct step string_steps[] = {
     {"GET none", "$1\r\n4\r\n", NULL},
     {"GETSET n", ARITY("getset"), NULL},
     {"MSET a 1 b 2 a 3", OK, NULL},
-    {"MGET a b c a", "*4\r\n$1\r\n3\r\n$1\r\n2\r\n$-1\r\n$1\r\n3\r\n",
-     "*4\r\n$1\r\n3\r\n$1\r\n2\r\n_\r\n$1\r\n3\r\n"},
+    {"MGET a b c a", "*4\r\n$1\r\n3\r\n$1\r\n2\r\n$-1\r\n$1\r\n3\r\n", "*4\r\n$1\r\n3\r\n$1\r\n2\r\n_\r\n$1\r\n3\r\n"},
     {"MSET a", ARITY("mset"), NULL},
     {"MSET a 1 b", ARITY("mset"), NULL},
     {"MSET a 9 b 9 c", ARITY("mset"), NULL},
@@ -733,14 +732,10 @@ static const struct step connection_steps[] = {
     {"CLIENT GETNAME", NIL, NIL3},
     {"CLIENT SETNAME me", OK, NULL},
     {"client getname", "$2\r\nme\r\n", NULL},
-    {"CLIENT SETNAME \"a b\"", "-ERR Client names cannot contain spaces, newlines or special characters.\r\n",
-     NULL},
-    {"CLIENT SETNAME \"a\\n\"",
-     "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
-    {"CLIENT SETNAME \"\\x7f\"",
-     "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
-    {"CLIENT SETNAME \"\\xe9\"",
-     "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
+    {"CLIENT SETNAME \"a b\"", "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
+    {"CLIENT SETNAME \"a\\n\"", "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
+    {"CLIENT SETNAME \"\\x7f\"", "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
+    {"CLIENT SETNAME \"\\xe9\"", "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
     {"CLIENT SETNAME !~", OK, NULL},
     {"CLIENT GETNAME", "$2\r\n!~\r\n", NULL},
     {"CLIENT SETNAME \"\"", OK, NULL},
@@ -761,8 +756,7 @@ static const struct step connection_steps[] = {
     {"HELLO 3 FOO", "-ERR Syntax error in HELLO option 'FOO'\r\n", NULL},
     {"HELLO 3 AUTH x", "-ERR Syntax error in HELLO option 'AUTH'\r\n", NULL},
     {"HELLO 3 SETNAME", "-ERR Syntax error in HELLO option 'SETNAME'\r\n", NULL},
-    {"HELLO 3 SETNAME \"a b\"",
-     "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
+    {"HELLO 3 SETNAME \"a b\"", "-ERR Client names cannot contain spaces, newlines or special characters.\r\n", NULL},
     {"HELLO 3 AUTH other x", "-WRONGPASS invalid username-password pair or user is disabled.\r\n", NULL},
 };
 
@@ -864,19 +858,19 @@ static void test_setinfo(void) {
 
 /* ---- HELLO, AUTH, RESET, QUIT, SHUTDOWN ---- */
 
-#define HELLO_BODY(proto)                                                                                    \
-    "$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n" SPONSON_REDIS_VERSION                           \
-    "\r\n$15\r\nsponson_version\r\n$5\r\n" SPONSON_VERSION "\r\n$5\r\nproto\r\n:" proto                      \
-    "\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$"               \
+#define HELLO_BODY(proto)                                                                                              \
+    "$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n" SPONSON_REDIS_VERSION                                     \
+    "\r\n$15\r\nsponson_version\r\n$5\r\n" SPONSON_VERSION "\r\n$5\r\nproto\r\n:" proto                                \
+    "\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$"                         \
     "7\r\nmodules\r\n*0\r\n"
 #define HELLO2 "*16\r\n" HELLO_BODY("2")
 #define HELLO3 "%8\r\n" HELLO_BODY("3")
 #define NOAUTH "-NOAUTH Authentication required.\r\n"
 #define WRONGPASS "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
-#define NOAUTH_HELLO                                                                                         \
-    "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "  \
-    "<user> "                                                                                                \
-    "<pass> option can be used to authenticate the client and select the RESP protocol version at the same " \
+#define NOAUTH_HELLO                                                                                                   \
+    "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "            \
+    "<user> "                                                                                                          \
+    "<pass> option can be used to authenticate the client and select the RESP protocol version at the same "           \
     "time\r\n"
 
 static void test_hello(void) {
@@ -953,10 +947,8 @@ static void test_hello_reads_options_first(void) {
 
 static void test_select_range(void) {
     struct fixture *f = small();
-    EXPECT(f, "SELECT 2147483648",
-           "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n");
-    EXPECT(f, "SELECT -2147483649",
-           "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n");
+    EXPECT(f, "SELECT 2147483648", "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n");
+    EXPECT(f, "SELECT -2147483649", "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n");
     EXPECT(f, "SELECT 9223372036854775808", NOT_INTEGER);
     fixture_free(f);
 }
@@ -1023,9 +1015,7 @@ static void test_sizes(void) {
         {{SLICE("HELLO"), gone}, 2, value_error},
         {{SLICE("CONFIG"), SLICE("GET"), gone}, 3, value_error},
         {{SLICE("KEYS"), long_key}, 2, "-ERR pattern exceeds 1024 bytes\r\n"},
-        {{SLICE("SCAN"), SLICE("0"), SLICE("MATCH"), long_key},
-         4,
-         "-ERR pattern exceeds 1024 bytes\r\n"},
+        {{SLICE("SCAN"), SLICE("0"), SLICE("MATCH"), long_key}, 4, "-ERR pattern exceeds 1024 bytes\r\n"},
         {{SLICE("SCAN"), SLICE("0"), SLICE("MATCH"), gone}, 4, value_error},
     };
     for (int authenticated = 1; authenticated >= 0; authenticated--) { /* sizes come before the password */
@@ -1226,8 +1216,7 @@ static bool keys_right(const char *p, const char *pattern, bool expired) {
 }
 
 static void test_keys(void) {
-    static const char *const patterns[] = {"*",           "key:*", "*5",        "key:1?3",
-                                           "key:[1-3]*7", "none",  "key:29999", "**"};
+    static const char *const patterns[] = {"*", "key:*", "*5", "key:1?3", "key:[1-3]*7", "none", "key:29999", "**"};
     struct fixture *f = small();
     store_many(f, STORED);
     for (int expired = 0; expired <= 1; expired++) {
@@ -1264,8 +1253,7 @@ static void test_keys_too_many(void) {
     EXPECT(f, "KEYS key:77", "*1\r\n$6\r\nkey:77\r\n");
     f->config.client_output_bytes = 32 << 20;
     CHECK(keys_right(run(f, argv, 2).p, "*", false));
-    for (size_t limit = 0; limit <= 512 << 10;
-         limit = limit ? limit * 2 : 65536) { /* no memory for all clients */
+    for (size_t limit = 0; limit <= 512 << 10; limit = limit ? limit * 2 : 65536) { /* no memory for all clients */
         f->budget.limit_bytes = limit;
         reply = run(f, argv, 2);
         CHECK(strncmp(reply.p, start, sizeof start - 1) == 0 && has(f, "SCAN"));
@@ -1460,8 +1448,7 @@ static void test_glob_table(void) {
         if (matches != table[i].matches)
             printf("#   %s on %s\n", table[i].pattern, table[i].text);
     }
-    CHECK(glob_match(SLICE("MAX*"), SLICE("maxmemory"), true) &&
-          !glob_match(SLICE("MAX*"), SLICE("maxmemory"), false));
+    CHECK(glob_match(SLICE("MAX*"), SLICE("maxmemory"), true) && !glob_match(SLICE("MAX*"), SLICE("maxmemory"), false));
     CHECK(glob_match(SLICE("[A-C]"), SLICE("b"), true) && glob_match(SLICE("[a-c]"), SLICE("B"), true));
     CHECK(glob_match(SLICE("[^A]"), SLICE("b"), true) && !glob_match(SLICE("[^A]"), SLICE("a"), true));
     CHECK(glob_match(SLICE("\\A"), SLICE("a"), true) && glob_match(SLICE("a\0*"), SLICE("a\0b"), false));
@@ -1540,8 +1527,7 @@ static void test_glob_bounded(void) {
                          : i == 0    ? '*'
                                      : 'a';
         pattern[sizeof pattern - 1] = 'b';
-        CHECK(!glob_match((struct slice){pattern, sizeof pattern}, (struct slice){text, sizeof text},
-                          kind % 2));
+        CHECK(!glob_match((struct slice){pattern, sizeof pattern}, (struct slice){text, sizeof text}, kind % 2));
     }
     CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 5);
 }
@@ -1573,9 +1559,7 @@ static void test_table(void) {
         size_t n = strlen(name);
         REQUIRE(n < sizeof upper);
         for (size_t i = 0; i <= n; i++)
-            upper[i] = (char)(name[i] == '|'                     ? ' '
-                              : name[i] >= 'a' && name[i] <= 'z' ? name[i] - 32
-                                                                 : name[i]);
+            upper[i] = (char)(name[i] == '|' ? ' ' : name[i] >= 'a' && name[i] <= 'z' ? name[i] - 32 : name[i]);
         CHECK(rows == 0 || strcmp(command_name(rows - 1), name) < 0); /* in order, so no name twice */
         REQUIRE(command_syntax(rows) && command_summary(rows));
         CHECK(strncmp(command_syntax(rows), upper, n) == 0 && strchr(" ", command_syntax(rows)[n]));
@@ -1635,8 +1619,7 @@ static void test_names_are_exact(void) {
                 CHECK((found(f, (struct slice){name, n}) != NULL) == (row_of((struct slice){name, n}) >= 0));
             }
     }
-    for (uint32_t row = 0; command_name(row);
-         row++) { /* twice the name has the same first and last letters */
+    for (uint32_t row = 0; command_name(row); row++) { /* twice the name has the same first and last letters */
         char name[128];
         int n = snprintf(name, sizeof name, "%s%s", command_name(row), command_name(row));
         CHECK(found(f, (struct slice){name, (size_t)n}) == NULL);
@@ -1673,8 +1656,7 @@ static void test_command_command(void) {
                     break;
                 bool right = arity < 0 ? argc >= -arity : argc == arity;
                 run(g, argv, argc);
-                CHECK(has(g, "-ERR wrong number of arguments") == !right ||
-                      has(g, "-ERR unknown subcommand"));
+                CHECK(has(g, "-ERR wrong number of arguments") == !right || has(g, "-ERR unknown subcommand"));
             }
             fixture_free(g);
             p = end;
@@ -1734,8 +1716,7 @@ static void test_help(void) {
         char text[64];
         snprintf(text, sizeof text, "%s HELP", parents[i]);
         line(f, text);
-        snprintf(text, sizeof text, "+%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n",
-                 parents[i]);
+        snprintf(text, sizeof text, "+%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n", parents[i]);
         CHECK(has(f, text));
     }
     CHECK(has(f, "+CONFIG GET pattern") && !has(f, "CLIENT LIST"));
@@ -1945,8 +1926,7 @@ static void test_random_requests(void) {
         if (below(50) == 0)
             argv[0] = (struct slice){NULL, 20000};
         struct request r = {.argv = argv, .argc = argc};
-        command_prepare(&f->context,
-                        &r); /* the steps alone, and in a batch where the entry goes in between */
+        command_prepare(&f->context, &r); /* the steps alone, and in a batch where the entry goes in between */
         command_fetch(&f->context, &r);
         if (below(20) == 0)
             shards_clear(&f->shards);
@@ -2002,8 +1982,7 @@ static void model_set(struct model *m, struct slice value, int64_t deadline_ms) 
 #define TOO_LARGE SLICE("-ERR value exceeds max-value-size (200 bytes)\r\n")
 
 /* SET with random options. */
-static struct slice model_set_options(struct model *m, struct slice *argv, int *argc, char number[32],
-                                      int64_t now_ms) {
+static struct slice model_set_options(struct model *m, struct slice *argv, int *argc, char number[32], int64_t now_ms) {
     uint32_t condition = below(4), life = below(6);
     bool get = below(3) == 0, had = m->there, stored = true;
     int64_t deadline_ms = 0, ttl = 1 + below(40);
@@ -2058,10 +2037,9 @@ static struct slice model_expire(struct model *m, int64_t deadline_ms, int64_t n
 }
 
 static void test_random_commands(void) {
-    static const char *const names[] = {"GET",    "SET",    "SETNX",    "GETSET", "APPEND",  "STRLEN",
-                                        "INCRBY", "DEL",    "EXISTS",   "EXPIRE", "PEXPIRE", "PERSIST",
-                                        "TTL",    "PTTL",   "SET",      "GET",    "DECRBY",  "PSETEX",
-                                        "TYPE",   "UNLINK", "PEXPIREAT"};
+    static const char *const names[] = {"GET", "SET",    "SETNX",  "GETSET",  "APPEND",  "STRLEN", "INCRBY",
+                                        "DEL", "EXISTS", "EXPIRE", "PEXPIRE", "PERSIST", "TTL",    "PTTL",
+                                        "SET", "GET",    "DECRBY", "PSETEX",  "TYPE",    "UNLINK", "PEXPIREAT"};
     static struct model models[KEYS];
     struct fixture *f = fixture_new(MAXMEMORY_MIN, VALUE_MAX, 2);
     uint32_t expired = 0, replies[256] = {0};
@@ -2150,10 +2128,7 @@ static void test_random_commands(void) {
         } else { /* TTL, PTTL */
             argc = 2;
             int64_t left = m->deadline_ms - now_ms;
-            reply = want_integer(!m->there         ? -2
-                                 : !m->deadline_ms ? -1
-                                 : name[0] == 'T'  ? (left + 500) / 1000
-                                                   : left);
+            reply = want_integer(!m->there ? -2 : !m->deadline_ms ? -1 : name[0] == 'T' ? (left + 500) / 1000 : left);
         }
         struct slice got = run(f, argv, argc);
         replies[(unsigned char)got.p[0]]++;
@@ -2169,8 +2144,7 @@ static void test_random_commands(void) {
             shard_upkeep(&f->shards, (uint32_t)(round / 1000) % SHARDS, now_ms);
         }
     }
-    CHECK(expired > 1000 && replies['-'] > 1000 && replies['$'] > 5000 && replies[':'] > 20000 &&
-          replies['+'] > 2000);
+    CHECK(expired > 1000 && replies['-'] > 1000 && replies['$'] > 5000 && replies[':'] > 20000 && replies['+'] > 2000);
     fixture_free(f);
 }
 

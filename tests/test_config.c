@@ -20,13 +20,13 @@
 #define MB ((uint64_t)1 << 20)
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 /* Shows the whole text when a part of it is missing. */
-#define CHECK_HAS(text, part)                                                                                \
-    do {                                                                                                     \
-        const char *text_ = (text), *part_ = (part);                                                         \
-        if (!strstr(text_, part_)) {                                                                         \
-            printf("# %s:%d: no \"%s\" in \"%s\"\n", __FILE__, __LINE__, part_, text_);                      \
-            tap_failures++;                                                                                  \
-        }                                                                                                    \
+#define CHECK_HAS(text, part)                                                                                          \
+    do {                                                                                                               \
+        const char *text_ = (text), *part_ = (part);                                                                   \
+        if (!strstr(text_, part_)) {                                                                                   \
+            printf("# %s:%d: no \"%s\" in \"%s\"\n", __FILE__, __LINE__, part_, text_);                                \
+            tap_failures++;                                                                                            \
+        }                                                                                                              \
     } while (0)
 
 static char directory[] = "/tmp/test_config.XXXXXX";

@@ -45,8 +45,7 @@ static struct fixture *fixture_new(uint64_t budget, uint32_t capacity, uint64_t 
     for (size_t i = 0; i < HASH_WORDS + 2; i++)
         f->seed.word[i] = rnd();
     f->reserved = lru_reserve_bytes(budget, capacity);
-    f->memory =
-        mmap(NULL, f->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    f->memory = mmap(NULL, f->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct lru_options o = {f->memory, budget, capacity, &f->seed};
     lru_init(&f->lru, &o);
     lru_check(&f->lru);

@@ -378,8 +378,7 @@ static void test_largest_bulk(void) {
 }
 
 static void test_oversized(void) {
-    const struct slice argv[] = {SLICE("SET"), SLICE("12345678901"), SLICE("1234567890"),
-                                 SLICE("123456789012345")};
+    const struct slice argv[] = {SLICE("SET"), SLICE("12345678901"), SLICE("1234567890"), SLICE("123456789012345")};
     char text[256], without[256];
     struct buf b = {text, 0, sizeof text, false}, c = {without, 0, sizeof without, false};
     put_request(&b, argv, 4, 10, false);
@@ -394,8 +393,7 @@ static void test_oversized(void) {
         struct parsed p = parse(in, 10, stripped);
         REQUIRE(p.status == RESP_OK);
         CHECK(p.r.argc == 4 && p.r.used == in.n && p.r.longest == 15);
-        CHECK(slice_equal(p.argv[0], argv[0]) &&
-              slice_equal(p.argv[2], argv[2])); /* exactly the limit is kept */
+        CHECK(slice_equal(p.argv[0], argv[0]) && slice_equal(p.argv[2], argv[2])); /* exactly the limit is kept */
         CHECK(p.argv[1].p == NULL && p.argv[1].n == 11 && p.argv[3].p == NULL && p.argv[3].n == 15);
         free(p.block);
     }
@@ -406,8 +404,8 @@ static void test_oversized(void) {
 /* Feeds `in` to resp_scan() in pieces as a connection would, in a block that has no byte to spare, until it
  * says something else than MORE. What is kept must be the start of `without`, which is `in` without its
  * oversized payload. The block goes to *kept. */
-static enum resp_status feed(struct slice in, struct slice without, size_t max_bulk, uint32_t most,
-                             char **kept, size_t *n, struct resp_scan *s, struct resp_request *r) {
+static enum resp_status feed(struct slice in, struct slice without, size_t max_bulk, uint32_t most, char **kept,
+                             size_t *n, struct resp_scan *s, struct resp_request *r) {
     *s = RESP_SCAN_START;
     *kept = NULL;
     *n = 0;
@@ -533,8 +531,8 @@ static void test_fuzz(void) {
         seen[status]++;
         enum resp_status whole = scan((struct slice){text, n}, max_bulk, &r1);
         struct resp_scan s;
-        enum resp_status pieces = feed((struct slice){text, n}, (struct slice){NULL, 0}, max_bulk,
-                                       1 + below(20), &kept, &kept_n, &s, &r2);
+        enum resp_status pieces =
+            feed((struct slice){text, n}, (struct slice){NULL, 0}, max_bulk, 1 + below(20), &kept, &kept_n, &s, &r2);
         REQUIRE(pieces == whole);
         if (whole == RESP_BAD) {
             REQUIRE(strcmp(r1.error, r2.error) == 0 && r1.got == r2.got);
@@ -734,8 +732,8 @@ static void write_text_empty(struct buf *out, int resp) {
     resp_text(out, SLICE(""), resp);
 }
 
-#define DIGITS_99                                                                                            \
-    "0123456789012345678901234567890123456789012345678901234567890123456789"                                 \
+#define DIGITS_99                                                                                                      \
+    "0123456789012345678901234567890123456789012345678901234567890123456789"                                           \
     "01234567890123456789012345678"
 
 static void test_replies(void) {
@@ -757,8 +755,8 @@ static void test_replies(void) {
         {write_bulk_10, "$10\r\n0123456789\r\n", NULL, 0},
         {write_bulk_99, "$99\r\n" DIGITS_99 "\r\n", NULL, 0},
         {write_bulk_100, "$100\r\n" DIGITS_99 "9\r\n", NULL, 0},
-        {write_bulk_integers,
-         "$1\r\n0\r\n$3\r\n-12\r\n$19\r\n9223372036854775807\r\n$20\r\n-9223372036854775808\r\n", NULL, 0},
+        {write_bulk_integers, "$1\r\n0\r\n$3\r\n-12\r\n$19\r\n9223372036854775807\r\n$20\r\n-9223372036854775808\r\n",
+         NULL, 0},
         {write_null, "$-1\r\n", "_\r\n", 0},
         {write_array, "*0\r\n*1048576\r\n", NULL, 0},
         {write_map, "*0\r\n*14\r\n", "%0\r\n%7\r\n", 0},
@@ -780,8 +778,7 @@ static void test_replies(void) {
                 for (size_t at = 0; at < sizeof guarded; at++)
                     CHECK((at >= 32 && at < 32 + cap) || guarded[at] == 0x5A);
                 CHECK(b.full || cap >= n);
-                CHECK(!b.full ||
-                      cap < n + resp_bulk_bytes(0)); /* a writer may ask for a little more than it needs */
+                CHECK(!b.full || cap < n + resp_bulk_bytes(0)); /* a writer may ask for a little more than it needs */
                 if (!b.full)
                     CHECK(b.len == n && memcmp(block, want, n) == 0);
                 free(block);

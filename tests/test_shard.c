@@ -173,8 +173,7 @@ static void test_cursors(void) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK(!shards_cursor_valid(bad[i]));
     uint64_t random = 5;
-    for (int i = 0; i < 20000;
-         i++) { /* made up by a client, but valid: it leads to the end, not out of bounds */
+    for (int i = 0; i < 20000; i++) { /* made up by a client, but valid: it leads to the end, not out of bounds */
         uint64_t cursor = next_random(&random) % SHARDS << 32 | (next_random(&random) << 1 & 0xFFFFFFFF);
         uint64_t next = shards_scan(&s, cursor, 0, count_key, seen);
         CHECK(shards_cursor_valid(next));
@@ -211,8 +210,7 @@ static void test_upkeep(void) {
     upkeep_all(&s, now_ms);
     for (int round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < 40000; i++)
-            REQUIRE(
-                set(&s, i, (struct slice){value, sizeof value}, round == 0 ? now_ms + 1000 + i % 500 : 0));
+            REQUIRE(set(&s, i, (struct slice){value, sizeof value}, round == 0 ? now_ms + 1000 + i % 500 : 0));
         size_t full = resident(&s);
         CHECK(full > 40000000);
         upkeep_all(&s, now_ms);
@@ -229,8 +227,7 @@ static void test_upkeep(void) {
             shards_clear(&s);
             upkeep_all(&s, now_ms);
         }
-        CHECK(resident(&s) <
-              empty + (8 << 20)); /* a shard keeps up to 64 KB of arena and some of its index */
+        CHECK(resident(&s) < empty + (8 << 20)); /* a shard keeps up to 64 KB of arena and some of its index */
         check_all(&s);
     }
     shards_release(&s);
@@ -279,8 +276,7 @@ static void *work(void *arg) {
     struct worker *w = arg;
     char value[1024], text[32];
     for (int step = 0; step < STEPS; step++) {
-        uint32_t i = (uint32_t)(next_random(&w->random) % FEW),
-                 what = (uint32_t)(next_random(&w->random) % 100);
+        uint32_t i = (uint32_t)(next_random(&w->random) % FEW), what = (uint32_t)(next_random(&w->random) % 100);
         int64_t now_ms = 1700000000000 + step;
         struct slice key = key_of(i, text);
         uint64_t hash = shards_hash(w->shards, key);
@@ -452,8 +448,7 @@ static void test_lock_many(void) {
 static void test_lock_many_set(void) {
     struct shards s;
     REQUIRE(shards_init(&s, MAXMEMORY_MIN, 1000, 2));
-    static const uint64_t sets[] = {0,         1, 1ull << 63, 0x8000000000000001ull, 0xAAAAAAAAAAAAAAAAull,
-                                    UINT64_MAX};
+    static const uint64_t sets[] = {0, 1, 1ull << 63, 0x8000000000000001ull, 0xAAAAAAAAAAAAAAAAull, UINT64_MAX};
     for (size_t n = 0; n < sizeof sets / sizeof *sets; n++) {
         shards_lock_many(&s, sets[n]);
         for (uint32_t i = 0; i < SHARDS; i++)
