@@ -39,7 +39,7 @@ $(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(
 $(BUILD)/%.o: %.c Makefile $(BUILD)/flags
 	$(CC) $(ALL_CFLAGS) -MMD -c -o $@ $<
 
-$(BUILD)/test_%: tests/test_%.c $(ARCHIVE) tests/tap.h
+$(BUILD)/test_%: tests/test_%.c $(ARCHIVE) tests/tap.h tests/random.h
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -o $@ $< $(ARCHIVE)
 
 -include $(wildcard $(BUILD)/*.d)

@@ -12,20 +12,8 @@
 
 #include "../client.h"
 #include "../metrics.h"
+#include "random.h"
 #include "tap.h"
-
-static uint64_t random_state = 1;
-
-static uint64_t rnd(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state * 0x2545F4914F6CDD1Dull;
-}
-
-static uint32_t below(uint32_t n) {
-    return (uint32_t)(rnd() >> 33) % n;
-}
 
 /* ---- struct buf ---- */
 
