@@ -14,7 +14,7 @@
 
 #define CLASS_MIN 8           /* 256 bytes: a request that was cut in half is seldom longer */
 #define CLASS_PAGE 12         /* from here on blocks come from mmap */
-#define KEEP_BYTES (4u << 20) /* a worker's: enough that eight 512 KB values in flight touch no new page */
+#define KEEP_BYTES (4u << 20) /* a worker's: large values that come and go need not touch new pages each time */
 
 void buf_printf(struct buf *b, const char *format, ...) {
     va_list args;

@@ -27,7 +27,7 @@
 #include "resp.h"
 
 #define LIST_REPLY_BYTES (1u << 20) /* what a list that is answered at once takes at most */
-#define KEYS_PER_TURN 512           /* keys of one MGET or DEL: some 100 us */
+#define KEYS_PER_TURN 512           /* keys of one MGET or DEL */
 #define BUCKETS_PER_TURN 64         /* of KEYS: some 600 keys */
 #define CLIENTS_PER_TURN 64         /* of CLIENT LIST: a system call each */
 #define SCAN_BUCKETS_MAX 512        /* of one SCAN, whatever its COUNT asks for */

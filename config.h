@@ -23,7 +23,7 @@
 #define MAXMEMORY_MIN (8ull << 20)          /* bytes: 128 KB a shard; below that its index leaves no room */
 #define MAXMEMORY_MAX (1ull << 40)          /* bytes: 16 GiB a shard, what an entry's reference can reach */
 #define PROCESS_OVERHEAD_BYTES (8ull << 20) /* what the process needs beside entries and clients' buffers */
-#define SPARE_DESCRIPTORS 32                /* listeners, epolls, log, and room to refuse a client politely */
+#define SPARE_DESCRIPTORS 32                /* listeners, signals, log, and room to refuse a client politely */
 
 /* ---- what a user may set ---- */
 

@@ -11,8 +11,8 @@
  *
  * Index   Linear hashing: bucket b is split in two when the load asks for it, one bucket an insert, in the order of
  *         the buckets; so there never is a rehash. A tag is 8 bits of the hash; a tag of 0 is a free slot. A chain is
- *         compact: every bucket of it but the last is full. Load 0.8 of the slots: at 0.7 an entry costs a byte
- *         more, at 0.9 a fifth of all lookups read a second line.
+ *         compact: every bucket of it but the last is full. Load 0.8 of the slots: an entry then costs some 8 bytes of
+ *         index, overflow counted.
  *
  * LRU     A list from the most recent to the oldest. A hit moves the entry to the front, unless it is young: among
  *         the first sixteenth of the list. Each move ages the entry at the boundary, so the young ones are always

@@ -40,7 +40,7 @@ bool resp_integer_of(struct slice text, int64_t *value) {
 }
 
 /* Nearly all headers are a type byte, one or two digits and a line end: reads such a one at p, of which six bytes are
- * there. Returns its length, 0 when it is something else. Half of the time that parsing took was in the general way. */
+ * there. Returns its length, 0 when it is something else. The general way took more than half of parsing's instructions. */
 static inline size_t short_header(const char *p, char type, size_t *value) {
     unsigned a = (unsigned)(p[1] - '1'), b = (unsigned)(p[2] - '0');
     if (p[0] != type || a > 8)

@@ -72,7 +72,7 @@ struct server {
     int64_t rest_until_ms; /* listeners are not asked before; 0: they are */
 };
 
-/* Says one sentence and how to get help; for main() to return. */
+/* Says one sentence; returns the exit code that goes with it. */
 static int fail(const char *text) {
     fprintf(stderr, "sponson: %s\n", text);
     return 1;

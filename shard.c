@@ -8,9 +8,9 @@
  *
  * True    at most one lock is held by a thread, or several that were taken in the order of the index.
  *         A lock is held for less than a turn; the holder makes no system call but one: giving pages back
- *         (64 of them at most, some 15 us), so that nobody stores there meanwhile.
+ *         (64 of them at most), so that nobody stores there meanwhile.
  *
- * Threads any. With one thread only, the locks are left out: an exchange costs a tenth of a pipelined request.
+ * Threads any. With one thread only, the locks are left out.
  *         A waiting thread spins shortly, then lets others run: the holder may be the one that has no CPU. */
 #include "shard.h"
 
@@ -21,9 +21,9 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
-#define SPINS 1000               /* a few us: longer than all commands but those on the largest values */
-#define UPKEEP_STEPS 128         /* entries looked at in one piece of upkeep: some 20 us */
-#define UPKEEP_TRIM (256u << 10) /* bytes given back in one piece of upkeep: some 15 us */
+#define SPINS 1000               /* longer than all commands but those on the largest values */
+#define UPKEEP_STEPS 128         /* entries looked at in one piece of upkeep */
+#define UPKEEP_TRIM (256u << 10) /* bytes given back in one piece of upkeep */
 
 void shard_wait(struct shard *shard) {
     for (int spins = 0;; spins++) {

@@ -11,9 +11,10 @@
  *
  * Turn    wait; read and execute the ready connections in groups; go on with those that were interrupted; write; a
  *         bounded piece of upkeep; close. Close is last, so no event of a turn meets a connection that is gone.
+ *         A turn that has lasted TURN_MS gives everybody one more batch: bytes do not tell what requests cost.
  *         A group is some sixteen connections, or fewer that bring much: all are received, then their requests
  *         are executed in batches of sixteen, over connections and pipelines alike, so that each fetches its memory
- *         while others are looked at (measured: 448 instead of 221 ns a request without, on five million keys).
+ *         while others are looked at (without, five million keys at pipeline 64 took 901 instead of 444 ns).
  *
  * Waiting A connection whose socket is full is not read and nothing is executed for it until all is sent: so what
  *         waits for one client never is more than one turn's output and one reply. A command that is suspended keeps
@@ -24,7 +25,8 @@
  *         something waits; the group, the batch and the output are empty.
  * Threads all but worker_add(), worker_stop() and worker_connections() is done by the worker's own thread.
  *         `list` is shared with the thread that accepts, under list_lock.
- * Failure no memory for a buffer closes that connection, and the log says so; nothing else suffers. */
+ * Failure no memory for a buffer, or more output than client-output-buffer-limit, closes that connection, and the log
+ *         says so; nothing else suffers. */
 #include "worker.h"
 
 #include <assert.h>
@@ -53,7 +55,7 @@
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
 #define OUTPUT_KEPT (256u << 10) /* of the shared output that stays resident */
 #define TICK_MS 100              /* upkeep and time-outs are looked at so often */
-#define UPKEEP_PIECES 2          /* bounded pieces of upkeep a turn: some 40 us */
+#define UPKEEP_PIECES 2          /* bounded pieces of upkeep a turn */
 #define LINGER_MS 2000           /* a closed connection's last words may take so long to be read, ... */
 #define LINGER_LAST_MS 200       /* the same, when the server itself ends */
 #define LINGER_BYTES (16u << 20) /* ... and so much is read and dropped meanwhile */

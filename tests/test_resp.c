@@ -791,6 +791,22 @@ static void test_replies_append(void) {
     CHECK(b.full && b.len == 19 && memcmp(text + 15, ":7\r\n", 4) == 0);
 }
 
+/* Who could not say at once that a request is broken asks again: the answer must not change. */
+static void test_scan_asked_again(void) {
+    static const char *const broken[] = {"*2\r\n$1\r\na\r\n$-5\r\nabc\r\n", "*2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n",
+                                         "*9999999\r\n$1\r\na\r\n", "*1\r\n$9999999999\r\na\r\n"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char in[64];
+        size_t n = strlen(broken[i]);
+        memcpy(in, broken[i], n);
+        struct resp_scan scan = RESP_SCAN_START;
+        struct resp_request first = {0}, again = {0};
+        CHECK(resp_scan(&scan, in, &n, 1024, &first) == RESP_BAD);
+        CHECK(resp_scan(&scan, in, &n, 1024, &again) == RESP_BAD);
+        CHECK(first.error != NULL && first.error == again.error);
+    }
+}
+
 int main(void) {
     static const struct tap_test tests[] = {
         {"every prefix of a good request asks for more", test_good_table},
@@ -807,6 +823,7 @@ int main(void) {
         {"integers are read as Redis reads them", test_integers},
         {"replies byte for byte, and in buffers too small", test_replies},
         {"replies follow one another", test_replies_append},
+        {"a broken request stays broken when it is scanned again", test_scan_asked_again},
     };
     return tap_main(tests, sizeof tests / sizeof *tests);
 }
