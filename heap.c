@@ -129,14 +129,15 @@ static void mark_free(struct heap *h, uint32_t ref, uint32_t units) {
 /* ---- the calls ---- */
 
 size_t heap_map_bytes(uint32_t units) {
-    return ((size_t)units / HEAP_PAGE_UNITS + 1) * sizeof(uint16_t);
+    return HEAP_BINS * sizeof(uint32_t) + ((size_t)units / HEAP_PAGE_UNITS + 1) * sizeof(uint16_t);
 }
 
 void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (*block_units)(const void *)) {
     assert(limit > HEAP_BLOCK_MIN && limit <= HEAP_REF_MAX);
     memset(h, 0, sizeof *h);
     h->base = base;
-    h->first = map;
+    h->bin = map;
+    h->first = (uint16_t *)(h->bin + HEAP_BINS);
     h->block_units = block_units;
     h->limit = limit;
     h->top = 1;
@@ -243,7 +244,7 @@ void heap_clear(struct heap *h) {
     h->top = 1;
     h->used = 0;
     memset(h->nonempty, 0, sizeof h->nonempty);
-    memset(h->bin, 0, sizeof h->bin);
+    memset(h->bin, 0, HEAP_BINS * sizeof *h->bin);
     h->first[0] = FIRST_NONE;
 }
 

@@ -20,6 +20,7 @@
 struct heap {
     /* set once */
     char *base;                                 /* page aligned; never moves */
+    uint32_t *bin;                              /* first free block of each size class, 0: none */
     uint16_t *first;                            /* per page: unit of the first block that starts in it, or none */
     uint32_t (*block_units)(const void *block); /* size of a block that its owner holds */
 
@@ -28,14 +29,14 @@ struct heap {
     uint32_t high;  /* page-aligned: nothing at or above it was touched since it was given back */
     uint32_t used;  /* units in blocks that an owner holds */
     uint64_t nonempty[(HEAP_BINS + 63) / 64];
-    uint32_t bin[HEAP_BINS]; /* first free block of each size class, 0: none */
 };
 
-/* Bytes of memory that heap_init() wants for `first`, for a heap of `units` units: two a page. */
+/* Bytes of memory that heap_init() wants for `bin` and `first`, for a heap of `units` units: a thousand, and two a
+ * page. */
 size_t heap_map_bytes(uint32_t units);
 
 /* An empty heap over zeroed or unread memory at `base` (page aligned, `limit` units or more of address space). `map`
- * holds heap_map_bytes() and stays the caller's, as the memory does. */
+ * holds heap_map_bytes(), zeroed, and stays the caller's, as the memory does. */
 void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (*block_units)(const void *));
 
 static inline void *heap_at(const struct heap *h, uint32_t ref) {

@@ -7,7 +7,7 @@
  *   meta       value size 29 | key size 12 | database 4 | deadline field 1 | young 1 | last access 12 | unused 5
  *
  *   memory   | buckets ...        | overflow buckets ... | the heap's map | arena ...        |
- *              one page budget: what the index holds, the arena may not
+ *              one page budget: what the index holds, the arena may not; the wheel's slots lie before the map
  *
  * Index   Linear hashing: bucket b is split in two when the load asks for it, one bucket an insert, in the order of
  *         the buckets; so there never is a rehash. A tag is 8 bits of the hash; a tag of 0 is a free slot. A chain is
@@ -37,6 +37,9 @@
 #include "lru.h"
 
 #include <assert.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define SLOTS 12
 #define BUCKETS_FIRST 4u /* the index never is smaller: SCAN of an empty cache is short */
@@ -50,6 +53,7 @@
 #define TICK_SHIFT 7        /* a tick of the wheel is 128 ms */
 #define SLOT_BITS 6         /* of the tick, a level */
 #define PAGE 4096u
+#define WHEEL_BYTES (LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS * sizeof(uint32_t))
 
 #define META_DEADLINE (1ull << 45)
 #define META_YOUNG (1ull << 46)
@@ -245,25 +249,40 @@ static struct bucket *bucket_of(const struct lru *l, uint64_t hash) {
     return &l->buckets[bucket_index(l->mask, l->split, hash_bucket(hash))];
 }
 
+#ifndef __SSE2__
 /* One bit for each byte of x that is 0. */
 static uint32_t zero_bytes(uint64_t x) {
     const uint64_t low7 = 0x7F7F7F7F7F7F7F7Full;
     uint64_t high = ~(((x & low7) + low7) | x | low7);
     return (uint32_t)(((high >> 7) * 0x0102040810204080ull) >> 56);
 }
+#endif
 
-/* One bit for each slot with that tag: twelve tags as a word of eight and one of four. */
-static uint32_t match(uint64_t first8, uint32_t last4, uint8_t tag) {
+/* One bit for each slot with that tag, of the twelve in the first 16 bytes of a bucket: given as two words, so that
+ * who has no lock reads each of them at once. */
+static inline uint32_t match(uint64_t low, uint64_t high, uint8_t tag) {
     uint64_t pattern = 0x0101010101010101ull * tag;
-    return zero_bytes(first8 ^ pattern) | zero_bytes((last4 ^ (pattern & 0xFFFFFFFFu)) | 0xFFFFFFFF00000000ull) << 8;
+#ifdef __SSE2__
+    __m128i equal = _mm_cmpeq_epi8(_mm_set_epi64x((int64_t)high, (int64_t)low), _mm_set1_epi64x((int64_t)pattern));
+    uint32_t slots = (uint32_t)_mm_movemask_epi8(equal);
+#else
+    uint32_t slots = zero_bytes(low ^ pattern) | zero_bytes(high ^ pattern) << 8;
+#endif
+    return slots & ((1u << SLOTS) - 1);
 }
 
-static uint32_t slots_with(const struct bucket *b, uint8_t tag) {
-    uint64_t first8;
-    uint32_t last4;
-    memcpy(&first8, b->tag, sizeof first8);
-    memcpy(&last4, b->tag + sizeof first8, sizeof last4);
-    return match(first8, last4, tag);
+static inline uint32_t slots_with(const struct bucket *b, uint8_t tag) {
+    return match(hash_load64((const char *)b), hash_load64((const char *)b + 8), tag);
+}
+
+/* Whether two keys of n bytes are the same: nearly all are short, and a call of memcmp() costs more than these. */
+static inline bool same_bytes(const char *a, const char *b, size_t n) {
+    if (n < 8)
+        return memcmp(a, b, n) == 0;
+    for (size_t i = 0; i + 8 < n; i += 8)
+        if (hash_load64(a + i) != hash_load64(b + i))
+            return false;
+    return hash_load64(a + n - 8) == hash_load64(b + n - 8);
 }
 
 static struct entry *find(const struct lru *l, uint64_t hash, struct slice key) {
@@ -271,7 +290,7 @@ static struct entry *find(const struct lru *l, uint64_t hash, struct slice key) 
     for (const struct bucket *b = bucket_of(l, hash);; b = &l->overflow[b->next]) {
         for (uint32_t slots = slots_with(b, tag); slots; slots &= slots - 1) {
             struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
-            if (entry_key_size(e) == key.n && memcmp(entry_key_bytes(e), key.p, key.n) == 0)
+            if (entry_key_size(e) == key.n && same_bytes(entry_key_bytes(e), key.p, key.n))
                 return e;
         }
         if (b->next == 0)
@@ -499,8 +518,10 @@ static uint32_t overflow_for(uint32_t capacity) {
     return (buckets_for(capacity) / PAGE_BUCKETS / 2 + 1) * PAGE_BUCKETS;
 }
 
+/* Pages of the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small, since each
+ * request comes to another shard. */
 static size_t map_bytes(uint64_t budget_bytes) {
-    return (size_t)pages_of(heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
+    return (size_t)pages_of(WHEEL_BYTES + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
 }
 
 size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity) {
@@ -521,7 +542,7 @@ static void empty(struct lru *l) {
     l->overflow_free = 0;
     l->head = l->tail = l->boundary = l->young = l->count = l->with_deadline = 0;
     memset(l->slots_used, 0, sizeof l->slots_used);
-    memset(l->slot, 0, sizeof l->slot);
+    memset(l->slot, 0, WHEEL_BYTES);
 }
 
 void lru_init(struct lru *l, const struct lru_options *o) {
@@ -540,7 +561,8 @@ void lru_init(struct lru *l, const struct lru_options *o) {
     l->fixed_pages = pages_of(map);
     l->buckets_high = 1;
     l->overflow_high = 1;
-    heap_init(&l->heap, memory + map, memory, arena_units(l), entry_units);
+    l->slot = (uint32_t *)(void *)memory;
+    heap_init(&l->heap, memory + map, memory + WHEEL_BYTES, arena_units(l), entry_units);
     empty(l);
 }
 
@@ -640,7 +662,7 @@ void lru_remove(struct lru *l, uint64_t hash, struct entry *e) {
 #define UNLOCKED __attribute__((no_sanitize("thread")))
 #define READ(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 
-UNLOCKED static const struct bucket *guess_bucket(const struct lru *l, uint64_t hash) {
+UNLOCKED static inline const struct bucket *guess_bucket(const struct lru *l, uint64_t hash) {
     uint32_t i = bucket_index(READ(l->mask), READ(l->split), hash_bucket(hash));
     return &l->buckets[i < l->buckets_max ? i : 0];
 }
@@ -651,9 +673,8 @@ UNLOCKED void lru_prefetch_bucket(const struct lru *l, uint64_t hash) {
 
 /* The first entry of bucket b that has the key's tag, fetched; 0: none. */
 UNLOCKED static uint32_t guess_entry(const struct lru *l, const struct bucket *b, uint64_t hash) {
-    uint64_t first8 = READ(*(const uint64_t *)(const void *)b->tag);
-    uint32_t last4 = READ(*(const uint32_t *)(const void *)(b->tag + 8));
-    uint32_t slots = match(first8, last4, hash_tag(hash));
+    const uint64_t *words = (const uint64_t *)(const void *)b;
+    uint32_t slots = match(READ(words[0]), READ(words[1]), hash_tag(hash));
     if (slots == 0)
         return 0;
     uint32_t ref = READ(b->ref[__builtin_ctz(slots)]);

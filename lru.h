@@ -35,23 +35,14 @@ struct lru_options {
 };
 
 struct lru {
-    /* set once */
+    /* what a lookup reads: set once, but for the state of linear hashing (mask + 1 + split buckets) */
     struct bucket *buckets;
     struct bucket *overflow; /* bucket 0 is never used: 0 is none */
     const struct hash_seed *seed;
-    uint64_t budget_bytes;
-    uint32_t capacity;
     uint32_t buckets_max;
     uint32_t overflow_max;
-    uint32_t fixed_pages; /* the heap's map, counted whole */
-
-    /* index: linear hashing; mask + 1 + split buckets */
     uint32_t mask;
     uint32_t split;
-    uint32_t overflow_top;  /* overflow buckets below it were used once */
-    uint32_t overflow_free; /* first of the free ones among them */
-    uint32_t buckets_high;  /* pages of buckets that may be resident */
-    uint32_t overflow_high; /* the same of overflow buckets */
 
     /* LRU list */
     uint32_t head;
@@ -59,20 +50,29 @@ struct lru {
     uint32_t boundary; /* the last young entry */
     uint32_t young;    /* young entries: always the first ones of the list */
     uint32_t count;
+    uint32_t capacity;
+    uint64_t hits; /* these two are kept by the caller, who knows what counts as a read */
+    uint64_t misses;
+
+    struct heap heap;
+
+    /* the index's memory */
+    uint64_t budget_bytes;
+    uint32_t fixed_pages;   /* the heap's map and the wheel, counted whole */
+    uint32_t overflow_top;  /* overflow buckets below it were used once */
+    uint32_t overflow_free; /* first of the free ones among them */
+    uint32_t buckets_high;  /* pages of buckets that may be resident */
+    uint32_t overflow_high; /* the same of overflow buckets */
 
     /* expiry */
     uint32_t with_deadline;
     int64_t tick;                          /* the wheel stands here: every slot due before it is empty */
     uint64_t slots_used[LRU_WHEEL_LEVELS]; /* which slots have an entry */
-    uint32_t slot[LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS];
-
-    struct heap heap;
+    uint32_t *slot;                        /* first entry of each slot, 0: none */
 
     /* counters since the start */
     uint64_t evicted;
     uint64_t expired;
-    uint64_t hits; /* kept by the caller, who knows what counts as a read */
-    uint64_t misses;
 };
 
 /* Address space that lru_init() wants for a budget and a capacity: more than the budget, since index and arena each
