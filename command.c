@@ -1539,7 +1539,7 @@ static enum command_result cmd_help(struct call *c) {
 
 /* The letters of a name of up to eight, in lower case: two names of one length are equal if and only if these are,
  * since only a letter and its other case become the same letter. Longer names are compared as well. */
-static uint64_t fold(struct slice name) {
+static inline uint64_t fold(struct slice name) {
     const char *p = name.p;
     size_t n = name.n;
     uint64_t v = 0;
@@ -1585,26 +1585,27 @@ void command_init(struct command_server *server) {
 
 /* ---- the steps of a request ---- */
 
-static bool has_hash(const struct request *r) {
-    return r->command && r->command->first_key && r->argc > 1 && r->argv[1].n <= KEY_SIZE_MAX && r->argv[1].p;
-}
-
 void command_prepare(const struct command_context *c, struct request *r) {
-    r->command = lookup(c->server, r->argv[0]);
+    const struct command *command = r->command = lookup(c->server, r->argv[0]);
     r->hash = 0;
-    if (!has_hash(r))
+    r->ahead = NULL;
+    if (command == NULL || command->first_key == 0 || r->argc < 2)
         return;
-    r->hash = shards_hash(c->server->shards, r->argv[1]);
-    lru_prefetch_bucket(shard_unlocked(c->server->shards, r->hash), r->hash);
+    struct slice key = r->argv[1];
+    if (key.p == NULL || key.n > KEY_SIZE_MAX)
+        return;
+    r->hash = shards_hash(c->server->shards, key);
+    r->ahead = shard_unlocked(c->server->shards, r->hash);
+    lru_prefetch_bucket(r->ahead, r->hash);
 }
 
-void command_fetch(const struct command_context *c, struct request *r) {
-    r->ref = has_hash(r) ? lru_prefetch_entry(shard_unlocked(c->server->shards, r->hash), r->hash) : 0;
+void command_fetch(struct request *r) {
+    r->ref = r->ahead ? lru_prefetch_entry(r->ahead, r->hash) : 0;
 }
 
-void command_fetch_links(const struct command_context *c, const struct request *r) {
-    if (has_hash(r))
-        lru_prefetch_links(shard_unlocked(c->server->shards, r->hash), r->hash, r->ref);
+void command_fetch_links(const struct request *r) {
+    if (r->ahead)
+        lru_prefetch_links(r->ahead, r->hash, r->ref);
 }
 
 size_t command_reply_room(const struct config *config) {

@@ -58,9 +58,11 @@ struct request {
     int argc;
     bool resumed;         /* it answered COMMAND_AGAIN before */
     bool sizes_are_right; /* no argument is longer than command_argument_safe(): saves looking at each */
-    uint32_t ref;         /* between the steps */
+    /* between the steps */
+    uint32_t ref;
     const struct command *command;
-    uint64_t hash; /* of the first key */
+    const struct lru *ahead; /* the shard of the first key, to fetch from; NULL: there is no key */
+    uint64_t hash;           /* of the first key */
 };
 
 enum command_result {
@@ -75,8 +77,8 @@ enum command_result {
 void command_init(struct command_server *server);
 
 void command_prepare(const struct command_context *c, struct request *r);
-void command_fetch(const struct command_context *c, struct request *r);
-void command_fetch_links(const struct command_context *c, const struct request *r);
+void command_fetch(struct request *r);
+void command_fetch_links(const struct request *r);
 
 /* Executes one request, appending its reply to `out`, which has command_reply_room() bytes left. */
 enum command_result command_execute(struct command_context *c, struct client *client, const struct request *r,

@@ -11,10 +11,11 @@
  *
  * Turn    wait; read and execute the ready connections in groups; go on with those that were interrupted; write; a
  *         bounded piece of upkeep; close. Close is last, so no event of a turn meets a connection that is gone.
- *         A turn that has lasted TURN_MS gives everybody one more batch: bytes do not tell what requests cost.
- *         A group is some sixteen connections, or fewer that bring much: all are received, then their requests
- *         are executed in batches of sixteen, over connections and pipelines alike, so that each fetches its memory
- *         while others are looked at (without, five million keys at pipeline 64 took 901 instead of 444 ns).
+ *         A turn that has lasted TURN_MS gives everybody one more request: bytes do not tell what requests cost.
+ *         A group is some sixteen connections, or fewer that bring much: all are received, then their requests go
+ *         through a belt, over connections and pipelines alike: with each request that is parsed, the one STAGE
+ *         before it fetches its entry, the one before that its neighbours, and the one before that is executed. So
+ *         nobody waits for memory, and the fetches are spread evenly: a core has some twenty under way at most.
  *
  * Waiting A connection whose socket is full is not read and nothing is executed for it until all is sent: so what
  *         waits for one client never is more than one turn's output and one reply. A command that is suspended keeps
@@ -22,7 +23,7 @@
  *         the line.
  *
  * True    between turns: a connection is in exactly one state of enum state; it has a struct waiting if and only if
- *         something waits; the group, the batch and the output are empty.
+ *         something waits; the group, the belt and the output are empty.
  * Threads all but worker_add(), worker_stop() and worker_connections() is done by the worker's own thread.
  *         `list` is shared with the thread that accepts, under list_lock.
  * Failure no memory for a buffer, or more output than client-output-buffer-limit, closes that connection, and the log
@@ -44,14 +45,17 @@
 #define EVENTS_MAX 256
 #define GROUP_MAX 16             /* connections read before their requests are executed */
 #define GROUP_BYTES (8u << 10)   /* or fewer, when they bring so much: it should stay in the first cache */
-#define BATCH_MAX 16             /* requests whose memory is fetched at once: as many as a core waits for */
+#define BELT 32                  /* requests that are parsed and not executed: a power of two, ... */
+#define STAGE 8                  /* ... more than three stages of so many */
+#define CLOCK_REQUESTS 16        /* requests executed between two looks at the clock, which costs as much as a tenth */
+#define BELT_ARGS 6              /* arguments of a request on the belt; one that has more is executed alone */
 #define RECEIVE_MAX (66u << 10)  /* of one connection and turn: a request with a value of 64 KB arrives whole */
 #define OUTPUT_SEND (64u << 10)  /* output is sent when it is so much, and not only at the end of a group */
 #define OUTPUT_TURN (1u << 20)   /* a connection that has produced so much in a turn waits for the next one */
-#define ARGV_SLICES 1024         /* of all requests of a batch; one that has more gets its own */
+#define ARGV_SLICES 1024         /* arguments of a request in the worker's own memory; one that has more gets its own */
 #define GROW_MIN (4u << 10)      /* room made for the rest of a request: as much again as came, ... */
 #define GROW_MAX (256u << 10)    /* ... within these bounds, so that a promise of megabytes costs nothing */
-#define TURN_MS 4                /* a turn that has lasted so long gives everybody one more batch, and ends */
+#define TURN_MS 4                /* a turn that has lasted so long gives everybody one more request, and ends */
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
 #define OUTPUT_KEPT (256u << 10) /* of the shared output that stays resident */
 #define TICK_MS 100              /* upkeep and time-outs are looked at so often */
@@ -114,6 +118,7 @@ struct batched {
     struct request request;
     struct part *part;
     size_t from, to; /* of the request in part->in */
+    struct slice argv[BELT_ARGS];
 };
 
 struct segment {
@@ -139,13 +144,14 @@ struct worker {
     char *input;
     struct buf output;
     size_t output_high; /* most that was in `output` since it was trimmed */
-    struct slice argv[ARGV_SLICES];
-    int argv_used;
     struct part parts[GROUP_MAX];
     int part_count;
     size_t input_used;
-    struct batched batch[BATCH_MAX];
-    int batch_count;
+    struct batched belt[BELT]; /* number n stands at n % BELT */
+    uint32_t parsed, executed; /* requests put on the belt and taken from it, ever */
+    uint32_t clock_left;       /* requests until the clock is looked at */
+    bool late;                 /* the turn has lasted its time */
+    struct slice argv[ARGV_SLICES];
     struct segment segments[GROUP_MAX];
     int segment_count;
     struct conn *queue; /* connections that go on in the next turn, first to last */
@@ -469,10 +475,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
 
 /* ---- executing ---- */
 
-/* Sees to it that `output` ends with an open segment of this connection that has room for any reply. */
-static void open_segment(struct worker *w, struct part *p) {
-    bool mine = w->segment_count && w->segments[w->segment_count - 1].c == p->c;
-    bool room = buf_left(&w->output) >= w->reply_room;
+static void begin_segment(struct worker *w, struct part *p, bool mine, bool room) {
     if (!room || (!mine && (w->output.len >= OUTPUT_SEND || w->segment_count == GROUP_MAX))) {
         flush_output(w);
         mine = false;
@@ -481,6 +484,14 @@ static void open_segment(struct worker *w, struct part *p) {
     }
     if (!mine)
         w->segments[w->segment_count++] = (struct segment){p->c, w->output.len};
+}
+
+/* Sees to it that `output` ends with an open segment of this connection that has room for any reply. */
+static inline void open_segment(struct worker *w, struct part *p) {
+    bool mine = w->segment_count && w->segments[w->segment_count - 1].c == p->c;
+    bool room = buf_left(&w->output) >= w->reply_room;
+    if (!mine || !room)
+        begin_segment(w, p, mine, room);
 }
 
 /* Keeps the suspended request, whose bytes begin at part->in + done, for the next turn. */
@@ -536,15 +547,9 @@ static void send_collected(struct worker *w, struct part *p) {
     p->stop = p->again = true; /* it had its share of this turn */
 }
 
-/* Executes one request, whose bytes are part->in[done .. done + bytes). True: it is done with; false: it is still to
- * be executed, or to be gone on with. */
-static bool execute(struct worker *w, struct part *p, const struct request *r, size_t bytes) {
-    open_segment(w, p);
-    if (p->stop)
-        return false;
-    size_t before = w->output.len;
-    enum command_result result = command_execute(&w->context, &p->c->client, r, &w->output);
-    p->output += w->output.len - before;
+/* What is rare after a request was executed. Returns as execute() does. */
+static bool execute_rest(struct worker *w, struct part *p, const struct request *r, size_t bytes,
+                         enum command_result result) {
     if (w->output.full) {
         log_line(w->log, LOG_LEVEL_WARNING, "client id=%llu closed: a reply was too large for the output buffer",
                  (unsigned long long)p->c->client.id);
@@ -564,6 +569,24 @@ static bool execute(struct worker *w, struct part *p, const struct request *r, s
         p->c->close_after_output = true;
         p->stop = true;
     }
+    return true;
+}
+
+/* Executes one request, whose bytes are part->in[done .. done + bytes). True: it is done with; false: it is still to
+ * be executed, or to be gone on with. */
+static inline bool execute(struct worker *w, struct part *p, const struct request *r, size_t bytes) {
+    open_segment(w, p);
+    if (p->stop)
+        return false;
+    size_t before = w->output.len;
+    enum command_result result = command_execute(&w->context, &p->c->client, r, &w->output);
+    p->output += w->output.len - before;
+    if (result != COMMAND_DONE || w->output.full) {
+        if (!execute_rest(w, p, r, bytes, result))
+            return false;
+    } else {
+        p->done += bytes;
+    }
     if (p->output >= OUTPUT_TURN)
         p->stop = p->again = true;
     return true;
@@ -575,30 +598,44 @@ static bool is_late(const struct worker *w) {
     return lasted_ms >= TURN_MS || lasted_ms < 0;
 }
 
-static void run_batch(struct worker *w) {
-    struct command_context *c = &w->context;
-    int n = w->batch_count;
-    if (n == 0)
+static void look_at_clock(struct worker *w) {
+    w->clock_left = CLOCK_REQUESTS;
+    w->context.now_ms = worker_now_ms();
+    w->late = is_late(w);
+}
+
+/* Executes a request that has gone through the stages. */
+static void execute_next(struct worker *w, struct batched *b) {
+    struct part *p = b->part;
+    if (p->stop)
         return;
-    c->now_ms = worker_now_ms();
-    bool late = is_late(w);
-    for (int i = 0; i < n; i++)
-        command_prepare(c, &w->batch[i].request);
-    for (int i = 0; i < n; i++)
-        command_fetch(c, &w->batch[i].request);
-    for (int i = 0; i < n; i++)
-        command_fetch_links(c, &w->batch[i].request);
-    for (int i = 0; i < n; i++) {
-        struct batched *b = &w->batch[i];
-        assert(b->part->stop || b->from == b->part->done);
-        if (!b->part->stop)
-            execute(w, b->part, &b->request, b->to - b->from);
-    }
-    for (int i = 0; late && i < n; i++)
-        w->batch[i].part->stop = w->batch[i].part->again = true;
-    metrics_add(&w->metrics.total_commands_processed, (uint64_t)n);
-    w->batch_count = 0;
-    w->argv_used = 0;
+    assert(b->from == p->done);
+    if (w->clock_left-- == 0)
+        look_at_clock(w);
+    metrics_add(&w->metrics.total_commands_processed, execute(w, p, &b->request, b->to - b->from));
+    if (w->late)
+        p->stop = p->again = true;
+}
+
+static struct batched *on_belt(struct worker *w, uint32_t n) {
+    return &w->belt[n % BELT];
+}
+
+/* Moves the belt by one, `n` being the number of requests parsed so far; behind the last one it runs empty. */
+static inline void move_belt(struct worker *w, uint32_t n) {
+    uint32_t waiting = n - w->executed, behind = n - w->parsed;
+    if (behind < STAGE && waiting >= STAGE)
+        command_fetch(&on_belt(w, n - STAGE)->request);
+    if (behind < 2 * STAGE && waiting >= 2 * STAGE)
+        command_fetch_links(&on_belt(w, n - 2 * STAGE)->request);
+    if (waiting >= 3 * STAGE)
+        execute_next(w, on_belt(w, w->executed++));
+}
+
+/* Executes all that is parsed. */
+static void empty_belt(struct worker *w) {
+    for (uint32_t n = w->parsed; w->executed != w->parsed;)
+        move_belt(w, ++n);
 }
 
 /* The protocol is broken: says how, and closes. */
@@ -624,7 +661,7 @@ static void refuse(struct worker *w, struct part *p, const struct resp_request *
 static void execute_kept(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
     struct request r = {.argv = q->argv, .argc = q->argc, .resumed = q->started};
-    w->context.now_ms = worker_now_ms();
+    look_at_clock(w);
     command_prepare(&w->context, &r);
     if (!execute(w, p, &r, q->request_bytes))
         return;
@@ -686,34 +723,46 @@ static bool parse_next(struct worker *w, struct part *p) {
     bool stripped = !p->shared && q && q->scanning;
     if (stripped && !scan_whole(w, p))
         return false;
-    if (p->parsed < p->size && p->in[p->parsed] != '*') {
-        run_batch(w); /* an inline request is unescaped in place, so once it is parsed it must be executed */
+    if (p->parsed == p->size) /* the batch goes on with the next connection */
+        return false;
+    bool is_inline = p->in[p->parsed] != '*';
+    if (is_inline) {
+        empty_belt(w); /* an inline request is unescaped in place, so once it is parsed it must be executed */
         if (!p->stop)
             open_segment(w, p);
     }
     if (p->stop)
         return false;
     struct resp_request r = {0};
-    int room = ARGV_SLICES - w->argv_used;
-    enum resp_status status =
-        resp_parse(p->in + p->parsed, p->size - p->parsed, w->argument_max, stripped, w->argv + w->argv_used, room, &r);
-    if (status == RESP_ARGS && w->batch_count) {
-        run_batch(w);
-        return !p->stop;
+    struct batched *b = on_belt(w, w->parsed);
+    struct slice *argv = b->argv;
+    char *in = p->in + p->parsed;
+    enum resp_status status = resp_parse(in, p->size - p->parsed, w->argument_max, stripped, argv, BELT_ARGS, &r);
+    bool alone = is_inline || status == RESP_ARGS;
+    if (status == RESP_ARGS) {
+        empty_belt(w);
+        if (p->stop)
+            return false;
+        argv = w->argv;
+        status = resp_parse(in, p->size - p->parsed, w->argument_max, stripped, argv, ARGV_SLICES, &r);
     }
     if (status == RESP_OK && r.argc) {
-        struct request request = {
-            .argv = w->argv + w->argv_used, .argc = r.argc, .sizes_are_right = r.longest <= w->argument_safe};
-        w->batch[w->batch_count++] = (struct batched){request, p, p->parsed, p->parsed + r.used};
-        w->argv_used += r.argc;
-        p->parsed += r.used;
+        b->request.argv = argv; /* the rest of it command_prepare() fills in */
+        b->request.argc = r.argc;
+        b->request.resumed = false;
+        b->request.sizes_are_right = r.longest <= w->argument_safe;
+        b->part = p;
+        b->from = p->parsed;
+        b->to = p->parsed += r.used;
+        command_prepare(&w->context, &b->request);
+        move_belt(w, ++w->parsed);
         if (stripped)
             q->scanning = false;
-        if (w->batch_count == BATCH_MAX || p->in[p->parsed - r.used] != '*')
-            run_batch(w);
+        if (alone)
+            empty_belt(w);
         return !p->stop;
     }
-    run_batch(w);
+    empty_belt(w);
     if (p->stop)
         return false;
     if (status == RESP_OK) {
@@ -772,7 +821,7 @@ static void finish_part(struct worker *w, struct part *p) {
 static void run_group(struct worker *w) {
     for (int i = 0; i < w->part_count; i++)
         execute_part(w, &w->parts[i]);
-    run_batch(w);
+    empty_belt(w);
     flush_output(w);
     for (int i = 0; i < w->part_count; i++)
         finish_part(w, &w->parts[i]);
@@ -1017,7 +1066,8 @@ static void *run(void *argument) {
     struct epoll_event events[EVENTS_MAX];
     while (!should_end(w)) {
         int n = epoll_wait(w->epoll, events, EVENTS_MAX, wait_ms(w));
-        w->context.now_ms = w->turn_ms = worker_now_ms();
+        w->turn_ms = worker_now_ms();
+        look_at_clock(w);
         struct conn *queued = w->queue;
         w->queue = NULL;
         w->queue_end = &w->queue;

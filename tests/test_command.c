@@ -202,8 +202,8 @@ static struct request prepare(struct fixture *f, struct slice *argv, int argc) {
     /* both ways must be the same: every second request has its sizes looked at though that is not needed */
     r.sizes_are_right = longest <= command_argument_safe(&f->config) && f->calls++ % 2 == 0;
     command_prepare(&f->context, &r);
-    command_fetch(&f->context, &r);
-    command_fetch_links(&f->context, &r);
+    command_fetch(&r);
+    command_fetch_links(&r);
     f->reply.len = 0;
     f->turns = 0;
     return r;
@@ -1915,10 +1915,10 @@ static void test_random_requests(void) {
             argv[0] = (struct slice){NULL, 20000};
         struct request r = {.argv = argv, .argc = argc};
         command_prepare(&f->context, &r); /* the steps alone, and in a batch where the entry goes in between */
-        command_fetch(&f->context, &r);
+        command_fetch(&r);
         if (below(20) == 0)
             shards_clear(&f->shards);
-        command_fetch_links(&f->context, &r);
+        command_fetch_links(&r);
         run(f, argv, argc);
         f->context.now_ms += below(20);
         if (tap_failures) {
