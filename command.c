@@ -1171,6 +1171,17 @@ static void info_persistence(struct call *c, struct buf *b) {
                   "aof_enabled:0\r\naof_rewrite_in_progress:0\r\n");
 }
 
+/* The lag that 99 of 100 swept entries did not pass: the upper end of its power of two, or the longest there was. */
+static uint64_t lag_p99_ms(const struct shards_totals *t) {
+    uint64_t swept = 0, seen = 0, longest = t->lag_max_ms;
+    for (int i = 0; i < LRU_LAG_BINS; i++)
+        swept += t->lag[i];
+    for (int i = 0; i < LRU_LAG_BINS; i++)
+        if ((seen += t->lag[i]) >= swept - swept / 100)
+            return (1ull << i) < longest ? 1ull << i : longest;
+    return longest;
+}
+
 static void info_stats(struct call *c, struct buf *b) {
     const struct command_server *s = c->context->server;
     struct metrics_totals counters = {0};
@@ -1181,9 +1192,11 @@ static void info_stats(struct call *c, struct buf *b) {
     buf_printf(b, "# Stats\r\n");
     metrics_print(b, &counters);
     buf_printf(b,
-               "expired_keys:%" PRIu64 "\r\nevicted_keys:%" PRIu64 "\r\nkeyspace_hits:%" PRIu64
+               "expired_keys:%" PRIu64 "\r\nexpired_lag_p99_ms:%" PRIu64 "\r\nexpired_lag_max_ms:%" PRIu64
+               "\r\nevicted_keys:%" PRIu64 "\r\nevicted_out_of_order:%" PRIu64 "\r\nkeyspace_hits:%" PRIu64
                "\r\nkeyspace_misses:%" PRIu64 "\r\n",
-               totals.expired, totals.evicted, totals.hits, totals.misses);
+               totals.expired, lag_p99_ms(&totals), totals.lag_max_ms, totals.evicted, totals.evicted_out_of_order,
+               totals.hits, totals.misses);
 }
 
 static void info_replication(struct call *c, struct buf *b) {

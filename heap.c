@@ -156,7 +156,7 @@ static uint32_t find_free(const struct heap *h, uint32_t units) {
 
 static uint32_t take_from_top(struct heap *h, uint32_t units) {
     uint32_t ref = h->top;
-    if (h->limit - ref < units)
+    if (ref + units > h->limit) /* both are below 2^31 */
         return 0;
     uint32_t last = (ref + units - 1) / HEAP_PAGE_UNITS;
     for (uint32_t page = (ref - 1) / HEAP_PAGE_UNITS + 1; page <= last; page++)
@@ -212,6 +212,27 @@ void heap_free(struct heap *h, uint32_t ref, uint32_t units) {
     }
     starts_not(h, ref, end);
     h->top = ref;
+}
+
+uint32_t heap_slide(struct heap *h, uint32_t hole) {
+    uint32_t units = heap_size(h, hole), from = hole + units, size = heap_size(h, from);
+    uint32_t after = from + size, to = hole + size, end = after;
+    list_remove(h, hole, units);
+    if (after < h->top && heap_is_free(h, after)) {
+        end += heap_size(h, after);
+        list_remove(h, after, end - after);
+        starts_not(h, after, end);
+    }
+    starts_not(h, from, end);
+    memmove(word(h, hole), word(h, from), (size_t)size * HEAP_UNIT);
+    word(h, hole)[1] &= ~HEAP_BIT; /* the left neighbour of a free block is used */
+    if (end == h->top) {
+        h->top = to;
+        return 0;
+    }
+    starts(h, to);
+    mark_free(h, to, end - to);
+    return to;
 }
 
 uint32_t heap_largest(const struct heap *h) {

@@ -49,6 +49,16 @@ uint32_t heap_alloc(struct heap *h, uint32_t units);
 /* Gives back a block of that size; it is joined with free neighbours. */
 void heap_free(struct heap *h, uint32_t ref, uint32_t units);
 
+/* Units below the limit that no owner holds, in one place or in many. */
+static inline uint32_t heap_free_units(const struct heap *h) {
+    return h->limit > h->used + 1 ? h->limit - h->used - 1 : 0;
+}
+
+/* Moves the used block behind the free block at `hole` into its place; the free units are behind it now, joined with
+ * what is free there. The owner's bytes are moved, and it must mend what refers to them: the block was at
+ * hole + heap_size(hole). Returns where the free block is now, 0 when it has become part of what lies above top. */
+uint32_t heap_slide(struct heap *h, uint32_t hole);
+
 /* The largest free block's ref, 0 when there is none below top. (Of the highest class that has one: within 1/8.) */
 uint32_t heap_largest(const struct heap *h);
 

@@ -4,7 +4,7 @@
  *
  *   bucket   | tag[12], 1 byte each | ref[12], 4 bytes each          | next |   64 bytes: one cache line
  *   entry    | prev 4 | next 4 | meta 8 | (deadline 8 | prev 4 | next 4) | key | value |   multiples of 8 bytes
- *   meta       value size 29 | key size 12 | database 4 | deadline field 1 | young 1 | last access 12 | unused 5
+ *   meta       value size 29 | key size 12 | database 4 | deadline field 1 | young 1 | last access 12 | old 1 | unused 4
  *
  *   memory   | buckets ...        | overflow buckets ... | the heap's map | arena ...        |
  *              one page budget: what the index holds, the arena may not; the wheel's slots lie before the map
@@ -16,20 +16,27 @@
  *
  * LRU     A list from the most recent to the oldest. A hit moves the entry to the front, unless it is young: among
  *         the first sixteenth of the list. Each move ages the entry at the boundary, so the young ones are always
- *         the first `young` of the list. The order is exact but for that sixteenth: an entry is evicted before at
- *         most count/16 others that were used longer ago.
+ *         the first `young` of the list. The order is exact but for that sixteenth: while sizes are alike, an entry
+ *         is evicted before at most count/16 others that were used longer ago.
  *
  * Expiry  A wheel of 6 levels of 64 slots, the lowest of 128 ms: an entry with a deadline is on the list of one
  *         slot. Sweeping walks the slots that are over, moving entries of a higher level down as their time nears.
  *         Slots are named by the absolute time, so a clock that jumps only changes where the walk stands.
  *
- * Room    When no free block is large enough, the oldest entries are evicted, a bounded number of them; then what
- *         lies beside the largest hole. When the index needs a page, what lies on the arena's last page goes.
+ * Room    When no free block is large enough, the oldest entries go until there are enough free units, and a
+ *         128th of the arena more where sizes differ; then the largest hole is widened: an entry to its right is moved
+ *         into another hole; if it fits none it is evicted when it is old, or slid to the left, past the hole. An entry can move, since only
+ *         one slot of the index and its neighbours on the list and in the wheel refer to it. The work is bounded by
+ *         the size asked for; beyond it, what lies beside the hole is evicted whatever its age.
+ *         When the index needs more, what lies at the arena's end is moved, or goes.
+ *
+ * Old     The last entries of the list, a quarter at most, are marked; the mark is brought up to date by evictions,
+ *         not by hits. What is evicted without it, and is not the last of the list, is counted: out of order.
  *
  * True    whenever a function returns (lru_check() asserts it, tests call it after each change):
  *           entries on the list == entries in the index == count <= capacity
- *           pages of index + pages of arena <= budget
- *           young <= count / 16, and they are the first of the list
+ *           bytes of index + bytes of arena <= budget
+ *           young <= count / 16, and they are the first of the list; the old ones are the last
  *           entries with a deadline == entries in the wheel
  *
  * Threads none; the caller holds the shard's lock, but for the three prefetch calls.   Time: passed in.
@@ -44,12 +51,20 @@
 #define SLOTS 12
 #define BUCKETS_FIRST 4u /* the index never is smaller: SCAN of an empty cache is short */
 #define PAGE_BUCKETS (PAGE / (uint32_t)sizeof(struct bucket))
-#define LOAD_SPLIT 96u      /* entries per ten buckets above which a bucket is split: 0.8 of the slots */
-#define LOAD_JOIN 48u       /* and below which two are joined: half of it, so that no insert undoes a removal */
-#define YOUNG_SHARE 16u     /* one of so many entries is young */
-#define EVICT_TRIES 8       /* oldest entries evicted before room is made beside the largest hole */
+#define LOAD_SPLIT 96u    /* entries per ten buckets above which a bucket is split: 0.8 of the slots */
+#define LOAD_JOIN 48u     /* and below which two are joined: half of it, so that no insert undoes a removal */
+#define YOUNG_SHARE 16u   /* one of so many entries is young */
+#define OLD_SHARE 4u      /* one of so many is old: to evict it out of turn is no loss */
+#define OLD_STEPS 16      /* entries that become old with one eviction, at most */
+#define MARGIN_SHARE 128u /* so much of the arena is kept free where sizes differ: less, and much is moved for little */
+#define GATHER_TRIES 8    /* holes that are widened before entries are evicted whatever their age */
+#define GATHER_WORK 32u   /* units moved for one that is wanted, ... */
+#define GATHER_LEAST 4096u  /* ... and so many for the smallest */
+#define MOVE_COST 64u       /* what moving one entry costs beside its bytes, in units: its neighbours' cache lines */
 #define JOINS_PER_CALL 2    /* buckets joined by one insert or removal: more than a split adds */
-#define INDEX_TRIM_PAGES 4u /* fewer free pages of the index are kept */
+#define SHRINK_TRIES 8      /* oldest entries that go for one that lies where the index must grow */
+#define GRANULE 16u         /* buckets by which a region of the index grows */
+#define INDEX_TRIM_PAGES 2u /* fewer free pages of the index are kept */
 #define TICK_SHIFT 7        /* a tick of the wheel is 128 ms */
 #define SLOT_BITS 6         /* of the tick, a level */
 #define PAGE 4096u
@@ -57,6 +72,7 @@
 
 #define META_DEADLINE (1ull << 45)
 #define META_YOUNG (1ull << 46)
+#define META_OLD (1ull << 59)
 #define META_VALUE ((1ull << 29) - 1)
 
 struct bucket {
@@ -160,6 +176,29 @@ static void list_unlink(struct lru *l, struct entry *e, uint32_t ref) {
         if (l->boundary == ref)
             l->boundary = prev;
     }
+    if (e->meta & META_OLD) {
+        e->meta &= ~META_OLD;
+        l->old--;
+        if (l->old_first == ref)
+            l->old_first = next;
+    }
+}
+
+/* Brings the number of old entries nearer to a quarter, by `steps` at most. It is only looked at when an entry goes
+ * before its time, so hits need not keep it. */
+static void grow_old(struct lru *l, int steps) {
+    uint32_t wanted = l->count / OLD_SHARE;
+    for (; l->old > wanted && steps > 0; steps--, l->old--) {
+        struct entry *e = at(l, l->old_first);
+        e->meta &= ~META_OLD;
+        l->old_first = next_of(e);
+    }
+    for (; l->old < wanted && steps > 0; steps--, l->old++) {
+        l->old_first = l->old ? at(l, l->old_first)->prev : l->tail;
+        struct entry *e = at(l, l->old_first);
+        e->meta |= META_OLD;
+        __builtin_prefetch(at(l, e->prev), 1);
+    }
 }
 
 static void touch(struct lru *l, struct entry *e) {
@@ -208,6 +247,17 @@ static void wheel_remove(struct lru *l, struct entry *e) {
     l->slot[slot] = d->next;
     if (d->next == 0)
         l->slots_used[slot / LRU_WHEEL_SLOTS] &= ~(1ull << (slot % LRU_WHEEL_SLOTS));
+}
+
+/* Mends the links to an entry that is in the wheel and has been moved. */
+static void wheel_moved(struct lru *l, struct entry *e, uint32_t to) {
+    struct deadline *d = deadline_of(e);
+    if (d->next)
+        deadline_of(at(l, d->next))->prev = to;
+    if (d->prev & HEAP_BIT)
+        l->slot[d->prev & ~HEAP_BIT] = to;
+    else
+        deadline_of(at(l, d->prev))->next = to;
 }
 
 /* For an entry that has the field. */
@@ -303,7 +353,7 @@ static uint32_t overflow_take(struct lru *l) {
     uint32_t i = l->overflow_free;
     if (i)
         l->overflow_free = l->overflow[i].next;
-    else if (l->overflow_top < l->overflow_high * PAGE_BUCKETS)
+    else if (l->overflow_top < l->overflow_cap)
         i = l->overflow_top++;
     else
         return 0;
@@ -318,7 +368,7 @@ static void overflow_give(struct lru *l, uint32_t i) {
 
 /* How many overflow_take() would still give, as far as two. */
 static int overflow_left(const struct lru *l) {
-    uint32_t fresh = l->overflow_high * PAGE_BUCKETS - l->overflow_top;
+    uint32_t fresh = l->overflow_cap - l->overflow_top;
     if (l->overflow_free)
         return fresh > 0 || l->overflow[l->overflow_free].next ? 2 : 1;
     return fresh > 1 ? 2 : (int)fresh;
@@ -341,6 +391,16 @@ static bool chain_add(struct lru *l, struct bucket *b, uint8_t tag, uint32_t ref
     b->ref[slot] = ref;
     b->tag[slot] = tag;
     return true;
+}
+
+/* The place in the index that refers to an entry. */
+static uint32_t *slot_ref(struct lru *l, uint64_t hash, uint32_t ref) {
+    for (struct bucket *b = bucket_of(l, hash);; b = &l->overflow[b->next]) {
+        for (uint32_t slots = slots_with(b, hash_tag(hash)); slots; slots &= slots - 1)
+            if (b->ref[__builtin_ctz(slots)] == ref)
+                return &b->ref[__builtin_ctz(slots)];
+        assert(b->next);
+    }
 }
 
 /* Removes the slot of an entry; the last slot of its chain fills the gap. */
@@ -448,8 +508,48 @@ static void discard(struct lru *l, uint64_t hash, struct entry *e) {
 
 static void evict(struct lru *l, uint32_t ref) {
     struct entry *e = at(l, ref);
+    if (ref != l->tail && !(e->meta & META_OLD))
+        l->evicted_out_of_order++;
     discard(l, entry_hash(l, e), e);
     l->evicted++;
+    grow_old(l, OLD_STEPS);
+}
+
+/* Mends what refers to an entry whose bytes have been moved. */
+static void moved(struct lru *l, uint32_t from, uint32_t to) {
+    struct entry *e = at(l, to);
+    if (e->prev)
+        set_next(at(l, e->prev), to);
+    else
+        l->head = to;
+    if (next_of(e))
+        at(l, next_of(e))->prev = to;
+    else
+        l->tail = to;
+    if (l->boundary == from)
+        l->boundary = to;
+    if (l->old_first == from)
+        l->old_first = to;
+    if (entry_deadline_ms(e))
+        wheel_moved(l, e, to);
+    *slot_ref(l, entry_hash(l, e), from) = to;
+}
+
+/* Moves an entry into another hole that is large enough. False: there is none but `hole`, which is not meant. */
+static bool move_elsewhere(struct lru *l, uint32_t ref, uint32_t hole) {
+    struct entry *e = at(l, ref);
+    uint32_t units = entry_units(e), to = heap_alloc(&l->heap, units);
+    if (to == 0)
+        return false;
+    if (to == hole) {
+        heap_free(&l->heap, to, units);
+        return false;
+    }
+    memcpy(at(l, to), e, (size_t)units * HEAP_UNIT);
+    at(l, to)->next &= ~HEAP_BIT; /* the heap's bit of the place that it left */
+    moved(l, ref, to);
+    heap_free(&l->heap, ref, units);
+    return true;
 }
 
 /* Evicts every entry of which a byte lies in [from, to), in units. */
@@ -463,49 +563,102 @@ static void clear_range(struct lru *l, uint32_t from, uint32_t to) {
     }
 }
 
-static uint32_t index_pages(const struct lru *l) {
-    return l->fixed_pages + l->buckets_high + l->overflow_high;
+/* What the index counts, to the byte: the rest of its last pages is part of what the process has beside the cache. */
+static uint64_t index_bytes(const struct lru *l) {
+    return l->map_bytes + ((uint64_t)l->buckets_cap + l->overflow_cap) * sizeof(struct bucket);
 }
 
 static uint32_t arena_units(const struct lru *l) {
-    return (uint32_t)((l->budget_bytes - (uint64_t)index_pages(l) * PAGE) / HEAP_UNIT);
+    return (uint32_t)((l->budget_bytes - index_bytes(l)) / HEAP_UNIT);
 }
 
-/* A page more for the index: the arena's last one, cleared first when something lies there. */
-static void take_page(struct lru *l, uint32_t *high) {
-    *high += 1;
-    uint32_t limit = arena_units(l);
-    if (l->heap.top > limit)
-        clear_range(l, limit, l->heap.top);
-    l->heap.limit = limit;
+/* After the index has grown: the arena's end is given up. What lies there is moved; the oldest go for it, or else it. */
+static void shrink_arena(struct lru *l) {
+    struct heap *h = &l->heap;
+    h->limit = arena_units(l);
+    while (h->top > h->limit) {
+        uint32_t last = heap_block_at(h, h->top - 1);
+        for (int tries = 0; last != l->tail && tries < SHRINK_TRIES && !move_elsewhere(l, last, 0); tries++)
+            evict(l, l->tail);
+        if (last < h->top)
+            evict(l, last);
+    }
+}
+
+static void grow_region(struct lru *l, uint32_t *cap) {
+    *cap += GRANULE;
+    shrink_arena(l);
 }
 
 /* Readies the index for one more entry: a split when the load asks for it, and a spare overflow bucket. */
 static void index_grow(struct lru *l) {
     uint32_t n = buckets(l);
     if ((uint64_t)(l->count + 1) * 10 > (uint64_t)n * LOAD_SPLIT && n < l->buckets_max) {
-        if (n == l->buckets_high * PAGE_BUCKETS)
-            take_page(l, &l->buckets_high);
+        if (n == l->buckets_cap)
+            grow_region(l, &l->buckets_cap);
         split(l);
     }
-    if (overflow_left(l) < 2 && l->overflow_high * PAGE_BUCKETS < l->overflow_max)
-        take_page(l, &l->overflow_high);
+    if (overflow_left(l) < 2 && l->overflow_cap < l->overflow_max)
+        grow_region(l, &l->overflow_cap);
+}
+/* Widens the largest hole until a block of `units` fits. What lies to its right is moved into another hole, for which
+ * the oldest may go until no more than `least_used` is used; what is small and fits none is evicted when it is old;
+ * everything else is slid to the left, past the hole. 0: not with so little work. */
+static uint32_t gather(struct lru *l, uint32_t units, uint32_t least_used) {
+    struct heap *h = &l->heap;
+    int64_t work = (int64_t)units * GATHER_WORK + GATHER_LEAST;
+    uint32_t hole = heap_largest(h);
+    while (hole && hole < h->top) {
+        uint32_t size = heap_size(h, hole), right = hole + size;
+        if (size >= units)
+            break;
+        const struct entry *e = at(l, right);
+        uint32_t own = entry_units(e);
+        work -= own + MOVE_COST;
+        if (work < 0)
+            return 0;
+        if (own < size && move_elsewhere(l, right, hole))
+            continue;
+        bool small = own <= units - size;
+        if (small && (right == l->tail || (e->meta & META_OLD))) {
+            evict(l, right);
+        } else if (small && h->used > least_used && entry_units(at(l, l->tail)) <= units - size) {
+            evict(l, l->tail);
+            hole = heap_block_at(h, hole); /* what went may have been its neighbour to the left */
+        } else {
+            hole = heap_slide(h, hole);
+            moved(l, right, right - size);
+        }
+    }
+    return heap_alloc(h, units);
 }
 
+/* A block of `units`, which the lists do not have: the oldest go, then holes are brought together. */
 static uint32_t make_room(struct lru *l, uint32_t units) {
-    for (int tries = 0; tries < EVICT_TRIES && l->count; tries++) {
-        evict(l, l->tail);
-        uint32_t ref = heap_alloc(&l->heap, units);
+    struct heap *h = &l->heap;
+    uint32_t margin = h->limit / MARGIN_SHARE, most = 2 * units + MOVE_COST;
+    uint32_t least_used = h->used > most ? h->used - most : 0;
+    for (int tries = 0; tries < GATHER_TRIES && l->count;) {
+        uint32_t enough = h->used > least_used ? units + margin : units, ref;
+        if (heap_free_units(h) >= enough) {
+            tries++;
+            ref = gather(l, units, least_used);
+            if (ref)
+                return ref;
+        }
+        if (l->count)
+            evict(l, l->tail);
+        ref = heap_alloc(h, units);
         if (ref)
             return ref;
     }
-    uint32_t from = heap_largest(&l->heap), limit = l->heap.limit;
+    uint32_t from = heap_largest(h);
     if (from == 0)
         from = l->tail ? l->tail : 1;
-    if (from > limit - units)
-        from = limit - units;
+    if (from > h->limit - units)
+        from = h->limit - units;
     clear_range(l, from, from + units);
-    return heap_alloc(&l->heap, units);
+    return heap_alloc(h, units);
 }
 
 /* ---- life ---- */
@@ -540,7 +693,7 @@ static void empty(struct lru *l) {
     l->split = 0;
     l->overflow_top = 1;
     l->overflow_free = 0;
-    l->head = l->tail = l->boundary = l->young = l->count = l->with_deadline = 0;
+    l->head = l->tail = l->boundary = l->young = l->old_first = l->old = l->count = l->with_deadline = 0;
     memset(l->slots_used, 0, sizeof l->slots_used);
     memset(l->slot, 0, WHEEL_BYTES);
 }
@@ -558,9 +711,9 @@ void lru_init(struct lru *l, const struct lru_options *o) {
     l->overflow = (struct bucket *)memory;
     memory += (size_t)l->overflow_max * sizeof(struct bucket);
     size_t map = map_bytes(o->budget_bytes);
-    l->fixed_pages = pages_of(map);
-    l->buckets_high = 1;
-    l->overflow_high = 1;
+    l->map_bytes = (uint32_t)(heap_map_bytes((uint32_t)(o->budget_bytes / HEAP_UNIT)) - heap_map_bytes(0));
+    l->buckets_cap = GRANULE;
+    l->overflow_cap = GRANULE;
     l->slot = (uint32_t *)(void *)memory;
     heap_init(&l->heap, memory + map, memory + WHEEL_BYTES, arena_units(l), entry_units);
     empty(l);
@@ -748,11 +901,19 @@ void lru_clear(struct lru *l) {
 
 /* ---- upkeep ---- */
 
+static void count_lag(struct lru *l, uint64_t lag_ms) {
+    int bin = 64 - __builtin_clzll(lag_ms | 1);
+    l->lag[bin < LRU_LAG_BINS ? bin : LRU_LAG_BINS - 1]++;
+    if (lag_ms > l->lag_max_ms)
+        l->lag_max_ms = lag_ms;
+}
+
 /* Looks at the first entry of a slot: removes it when its time is over, moves it where it belongs when not. */
 static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
     uint32_t ref = l->slot[slot];
     struct entry *e = at(l, ref);
     if (now_ms > deadline_of(e)->at_ms) {
+        count_lag(l, (uint64_t)(now_ms - deadline_of(e)->at_ms));
         discard(l, entry_hash(l, e), e);
         l->expired++;
         return;
@@ -790,15 +951,17 @@ bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
     return index_shrink(l, steps < 16 ? steps : 16);
 }
 
-static bool trim_pages(struct bucket *region, uint32_t needed, uint32_t *high, size_t max_bytes, void **memory,
-                       size_t *bytes) {
-    if (*high < needed + INDEX_TRIM_PAGES)
+/* Gives back whole pages behind the `used` first buckets of a region. */
+static bool trim_region(struct bucket *region, uint32_t used, uint32_t *cap, size_t max_bytes, void **memory,
+                        size_t *bytes) {
+    uint32_t high = pages_of((uint64_t)*cap * sizeof *region), needed = pages_of((uint64_t)used * sizeof *region);
+    if (high < needed + INDEX_TRIM_PAGES)
         return false;
-    uint32_t pages = *high - needed, most = (uint32_t)(max_bytes / PAGE);
+    uint32_t pages = high - needed, most = (uint32_t)(max_bytes / PAGE);
     if (pages > most)
         pages = most;
-    *high -= pages;
-    *memory = (char *)region + (size_t)*high * PAGE;
+    *cap = (high - pages) * PAGE_BUCKETS;
+    *memory = region + *cap;
     *bytes = (size_t)pages * PAGE;
     return true;
 }
@@ -810,16 +973,14 @@ bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
         *bytes = (size_t)units * HEAP_UNIT;
         return true;
     }
-    uint32_t buckets_needed = pages_of((uint64_t)buckets(l) * sizeof(struct bucket));
-    uint32_t overflow_needed = pages_of((uint64_t)l->overflow_top * sizeof(struct bucket));
-    bool found = trim_pages(l->buckets, buckets_needed, &l->buckets_high, max_bytes, memory, bytes) ||
-                 trim_pages(l->overflow, overflow_needed, &l->overflow_high, max_bytes, memory, bytes);
+    bool found = trim_region(l->buckets, buckets(l), &l->buckets_cap, max_bytes, memory, bytes) ||
+                 trim_region(l->overflow, l->overflow_top, &l->overflow_cap, max_bytes, memory, bytes);
     l->heap.limit = arena_units(l);
     return found;
 }
 
 uint64_t lru_used_bytes(const struct lru *l) {
-    return (uint64_t)index_pages(l) * PAGE + (uint64_t)l->heap.used * HEAP_UNIT;
+    return index_bytes(l) + (uint64_t)l->heap.used * HEAP_UNIT;
 }
 
 /* ---- for tests ---- */
@@ -858,7 +1019,7 @@ static uint32_t check_wheel(const struct lru *l) {
 }
 
 void lru_check(const struct lru *l) {
-    uint32_t listed = 0, young = 0, units = 0, prev = 0, boundary = 0;
+    uint32_t listed = 0, young = 0, old = 0, units = 0, prev = 0, boundary = 0;
     for (uint32_t ref = l->head; ref; prev = ref, ref = next_of(at(l, ref))) {
         const struct entry *e = at(l, ref);
         assert(e->prev == prev);
@@ -867,15 +1028,18 @@ void lru_check(const struct lru *l) {
             young++;
             boundary = ref;
         }
+        if (e->meta & META_OLD)
+            assert(old++ || ref == l->old_first);
+        else
+            assert(old == 0);
         listed++;
         units += entry_units(e);
     }
-    assert(prev == l->tail && listed == l->count && l->count <= l->capacity);
+    assert(prev == l->tail && listed == l->count && l->count <= l->capacity && old == l->old);
     assert(young == l->young && (young == 0 || boundary == l->boundary) && young <= l->count / YOUNG_SHARE);
     assert(check_index(l) == l->count && check_wheel(l) == l->with_deadline);
     assert(heap_check(&l->heap) == units);
-    assert(buckets(l) <= l->buckets_high * PAGE_BUCKETS && buckets(l) <= l->buckets_max);
-    assert(l->overflow_top <= l->overflow_high * PAGE_BUCKETS);
-    uint64_t arena = (uint64_t)pages_of((uint64_t)l->heap.top * HEAP_UNIT) * PAGE;
-    assert((uint64_t)index_pages(l) * PAGE + arena <= l->budget_bytes);
+    assert(buckets(l) <= l->buckets_cap && l->buckets_cap <= l->buckets_max);
+    assert(l->overflow_top <= l->overflow_cap && l->overflow_cap <= l->overflow_max);
+    assert(index_bytes(l) + (uint64_t)l->heap.top * HEAP_UNIT <= l->budget_bytes);
 }

@@ -25,7 +25,7 @@ struct entry {
     uint64_t meta; /* see the drawing in lru.c; only the functions below read it */
 };
 
-enum lru_wheel { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64 };
+enum lru_wheel { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64, LRU_LAG_BINS = 24 };
 
 struct lru_options {
     void *memory;          /* lru_reserve_bytes() of zeroed, page-aligned address space; stays the caller's */
@@ -49,6 +49,8 @@ struct lru {
     uint32_t tail;
     uint32_t boundary; /* the last young entry */
     uint32_t young;    /* young entries: always the first ones of the list */
+    uint32_t old_first;
+    uint32_t old; /* entries known to be in the oldest quarter: the last ones of the list, from old_first on */
     uint32_t count;
     uint32_t capacity;
     uint64_t hits; /* these two are kept by the caller, who knows what counts as a read */
@@ -58,11 +60,11 @@ struct lru {
 
     /* the index's memory */
     uint64_t budget_bytes;
-    uint32_t fixed_pages;   /* the heap's map and the wheel, counted whole */
+    uint32_t map_bytes;     /* of the heap's map of pages */
     uint32_t overflow_top;  /* overflow buckets below it were used once */
     uint32_t overflow_free; /* first of the free ones among them */
-    uint32_t buckets_high;  /* pages of buckets that may be resident */
-    uint32_t overflow_high; /* the same of overflow buckets */
+    uint32_t buckets_cap;   /* buckets that may be used, and count against the budget */
+    uint32_t overflow_cap;  /* the same of overflow buckets */
 
     /* expiry */
     uint32_t with_deadline;
@@ -72,7 +74,10 @@ struct lru {
 
     /* counters since the start */
     uint64_t evicted;
+    uint64_t evicted_out_of_order; /* of these, entries that were not in the oldest quarter */
     uint64_t expired;
+    uint64_t lag[LRU_LAG_BINS]; /* entries swept less than 2^i ms after their deadline, and not less than half of it */
+    uint64_t lag_max_ms;
 };
 
 /* Address space that lru_init() wants for a budget and a capacity: more than the budget, since index and arena each

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -643,7 +644,8 @@ listeners:
 }
 
 int main(int argc, char **argv) {
-    static struct server server; /* some KB; nothing else is told of it but by pointer */
+    static struct server server;           /* some KB; nothing else is told of it but by pointer */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* large pages would be resident whole for one byte of each */
     struct host host;
     char error[CONFIG_TEXT_MAX + 512];
     char text[4096], *arguments[256];

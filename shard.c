@@ -59,7 +59,6 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
     s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (s->memory == MAP_FAILED)
         return false;
-    madvise(s->memory, s->memory_bytes, MADV_NOHUGEPAGE); /* a large page would be resident for its first byte */
     s->shard = aligned_alloc(64, SHARDS * sizeof *s->shard);
     if (s->shard == NULL) {
         munmap(s->memory, s->memory_bytes);
@@ -99,7 +98,12 @@ void shards_total(struct shards *s, struct shards_totals *totals) {
         totals->hits += l->hits;
         totals->misses += l->misses;
         totals->evicted += l->evicted;
+        totals->evicted_out_of_order += l->evicted_out_of_order;
         totals->expired += l->expired;
+        for (int bin = 0; bin < LRU_LAG_BINS; bin++)
+            totals->lag[bin] += l->lag[bin];
+        if (l->lag_max_ms > totals->lag_max_ms)
+            totals->lag_max_ms = l->lag_max_ms;
         shard_unlock_index(s, i);
     }
 }

@@ -86,7 +86,10 @@ struct shards_totals {
     uint64_t hits;
     uint64_t misses;
     uint64_t evicted;
+    uint64_t evicted_out_of_order;
     uint64_t expired;
+    uint64_t lag[LRU_LAG_BINS]; /* as in struct lru */
+    uint64_t lag_max_ms;
 };
 
 /* Adds up all shards, locking one after the other. */

@@ -47,7 +47,7 @@
 #define GROUP_BYTES (8u << 10)   /* or fewer, when they bring so much: it should stay in the first cache */
 #define BELT 32                  /* requests that are parsed and not executed: a power of two, ... */
 #define STAGE 8                  /* ... more than three stages of so many */
-#define CLOCK_REQUESTS 16        /* requests executed between two looks at the clock, which costs as much as a tenth */
+#define CLOCK_REQUESTS 16        /* requests executed between two looks at the clock: a tenth of the time of one */
 #define BELT_ARGS 6              /* arguments of a request on the belt; one that has more is executed alone */
 #define RECEIVE_MAX (66u << 10)  /* of one connection and turn: a request with a value of 64 KB arrives whole */
 #define OUTPUT_SEND (64u << 10)  /* output is sent when it is so much, and not only at the end of a group */
@@ -106,7 +106,7 @@ struct part {
     struct conn *c;
     char *in; /* bytes to execute, [0, size) */
     size_t size;
-    size_t parsed; /* so far into requests of a batch */
+    size_t parsed; /* so far put on the belt */
     size_t done;   /* so far executed */
     size_t output; /* bytes it produced in this turn */
     bool shared;   /* `in` lies in worker->input: what is left must be saved */
@@ -114,7 +114,7 @@ struct part {
     bool again;    /* but there is something for the next one */
 };
 
-struct batched {
+struct staged {
     struct request request;
     struct part *part;
     size_t from, to; /* of the request in part->in */
@@ -147,7 +147,7 @@ struct worker {
     struct part parts[GROUP_MAX];
     int part_count;
     size_t input_used;
-    struct batched belt[BELT]; /* number n stands at n % BELT */
+    struct staged belt[BELT];  /* number n stands at n % BELT */
     uint32_t parsed, executed; /* requests put on the belt and taken from it, ever */
     uint32_t clock_left;       /* requests until the clock is looked at */
     bool late;                 /* the turn has lasted its time */
@@ -605,7 +605,7 @@ static void look_at_clock(struct worker *w) {
 }
 
 /* Executes a request that has gone through the stages. */
-static void execute_next(struct worker *w, struct batched *b) {
+static void execute_next(struct worker *w, struct staged *b) {
     struct part *p = b->part;
     if (p->stop)
         return;
@@ -617,7 +617,7 @@ static void execute_next(struct worker *w, struct batched *b) {
         p->stop = p->again = true;
 }
 
-static struct batched *on_belt(struct worker *w, uint32_t n) {
+static struct staged *on_belt(struct worker *w, uint32_t n) {
     return &w->belt[n % BELT];
 }
 
@@ -669,7 +669,7 @@ static void execute_kept(struct worker *w, struct part *p) {
     drop_argv(w, q);
 }
 
-/* A request with more arguments than a batch has room for: executed alone, with arguments of its own. */
+/* A request with more arguments than the worker has room for: executed alone, with arguments of its own. */
 static void execute_large(struct worker *w, struct part *p, int argc, bool stripped) {
     if (!save_input(w, p))
         return;
@@ -717,13 +717,13 @@ static bool scan_whole(struct worker *w, struct part *p) {
     return false;
 }
 
-/* Parses the next request of a part into the batch. False: there is none, or none may be added now. */
+/* Parses the next request of a part onto the belt. False: there is none, or none may be added now. */
 static bool parse_next(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
     bool stripped = !p->shared && q && q->scanning;
     if (stripped && !scan_whole(w, p))
         return false;
-    if (p->parsed == p->size) /* the batch goes on with the next connection */
+    if (p->parsed == p->size) /* the belt goes on with the next connection */
         return false;
     bool is_inline = p->in[p->parsed] != '*';
     if (is_inline) {
@@ -734,7 +734,7 @@ static bool parse_next(struct worker *w, struct part *p) {
     if (p->stop)
         return false;
     struct resp_request r = {0};
-    struct batched *b = on_belt(w, w->parsed);
+    struct staged *b = on_belt(w, w->parsed);
     struct slice *argv = b->argv;
     char *in = p->in + p->parsed;
     enum resp_status status = resp_parse(in, p->size - p->parsed, w->argument_max, stripped, argv, BELT_ARGS, &r);

@@ -253,6 +253,37 @@ static void test_sizes_turn_over(void) {
     fixture_free(f);
 }
 
+/* Room for another size is made by moving, not by evicting whatever lies there: nearly all that goes is old, little of
+ * the budget is lost to holes, and what was moved is whole, with its deadline. */
+static void test_room_by_moving(void) {
+    uint64_t budget = 512 << 10;
+    struct fixture *f = fixture_new(budget, 1 << 20, 8);
+    static const struct {
+        uint32_t least, most, per_mille;
+    } phases[] = {{100, 100, 1},    {2000, 2000, 1}, {300, 300, 1}, {0, 512, 1},
+                  {10, 100000, 30}, {50, 60, 1},     {1, 4000, 1}};
+    for (size_t phase = 0; phase < sizeof phases / sizeof *phases; phase++) {
+        uint64_t evicted = f->lru.evicted, out_of_order = f->lru.evicted_out_of_order;
+        uint32_t spread = phases[phase].most - phases[phase].least + 1;
+        for (uint64_t written = 0, n = 0; written < 6 * budget; n++) {
+            /* more small ones than large ones, as in life */
+            uint32_t size = phases[phase].least + (uint32_t)(rnd() % spread) / (1 + (uint32_t)(rnd() % 16));
+            REQUIRE(set(f, (uint32_t)(rnd() % KEYS), size, rnd() % 2 ? 1000000 + (int64_t)n : 0));
+            written += size + 32;
+            if (n % 101 == 0)
+                lru_check(&f->lru);
+        }
+        lru_check(&f->lru);
+        CHECK(reconcile(f, 0) == f->lru.count);
+        evicted = f->lru.evicted - evicted;
+        out_of_order = f->lru.evicted_out_of_order - out_of_order;
+        CHECK(out_of_order * 1000 <= evicted * phases[phase].per_mille);
+        CHECK(f->lru.count > KEYS * 9 / 10 || lru_used_bytes(&f->lru) > budget / 100 * 85);
+    }
+    CHECK(f->lru.evicted > 1000);
+    fixture_free(f);
+}
+
 /* More keys than fit the keys of the fixture: load, splits and joins of a large index. */
 static void test_many_small(void) {
     struct fixture *f = fixture_new(8 << 20, 1 << 20, 11);
@@ -495,6 +526,7 @@ int main(void) {
         {"stored in a row, the last ones survive", test_sequential_is_exact},
         {"random operations, values from nothing to the limit", test_random_operations},
         {"sizes turn over: index and arena share the budget", test_sizes_turn_over},
+        {"room is made by moving", test_room_by_moving},
         {"many small entries: the index splits and joins", test_many_small},
         {"what cannot fit is refused and changes nothing", test_does_not_fit},
         {"empty, binary and longest keys", test_binary_and_empty_keys},

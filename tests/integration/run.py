@@ -13,6 +13,7 @@ import harness  # noqa: E402
 import test_commands  # noqa: E402,F401
 import test_protocol  # noqa: E402,F401
 import test_life  # noqa: E402,F401
+import test_memory  # noqa: E402,F401
 import test_limits  # noqa: E402,F401
 import test_clients  # noqa: E402,F401
 
