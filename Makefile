@@ -4,6 +4,7 @@
 #   make run        serves on 127.0.0.1:7171        make test        every test; says what it installs
 #   make asan tsan  the tests under the sanitizers  make container   builds and runs the image for real
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
+#   make bench      beside redis and memcached      make bench-memory  what is resident, evicted, expired
 
 CC ?= cc
 CFLAGS ?= -O2 -g
@@ -51,7 +52,7 @@ run: $(BINARY)
 test:
 	@tests/install.sh
 	@$(MAKE) --no-print-directory test-binaries
-	@SERVER=$(abspath $(BINARY)) tests/run.sh unit integration layers loadtest -- $(TESTS)
+	@SERVER=$(abspath $(BINARY)) tests/run.sh unit integration layers loadtest bench -- $(TESTS)
 
 test-binaries: $(BINARY) $(TESTS)
 
@@ -83,13 +84,24 @@ loadtest: $(BINARY)
 loadtest-full: $(BINARY)
 	SERVER=./$(BINARY) USERS=10000 SPAWN_RATE=100 RUN_TIME=180s WORKERS=$${WORKERS:-2} loadtest/run.sh
 
+# CPU per request and memory beside other servers, on this machine; some 5 minutes (options: BENCH="--rounds 3").
+bench:
+	@bench/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
+	@SERVER=$(abspath $(BINARY)) BUILD=$(abspath $(BUILD)) /usr/bin/python3 bench/bench.py $(BENCH)
+
+# What memory.py can tell without a trace of requests; some 5 minutes, 3 GB of memory.
+bench-memory: $(BINARY)
+	@for part in start idle phases "phases --maxmemory 1gb" flush expiry entries; do \
+	  SERVER=$(abspath $(BINARY)) /usr/bin/python3 bench/memory.py $$part || failed=1; done; exit $${failed:-0}
+
 install: $(BINARY)
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/sponson
 
 format:
-	clang-format -i *.c *.h tests/*.c tests/*.h
+	clang-format -i *.c *.h tests/*.c tests/*.h bench/*.c bench/*.h
 
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries asan tsan check-layers container loadtest loadtest-full install format clean
+.PHONY: all run test test-binaries asan tsan check-layers container loadtest loadtest-full bench bench-memory install format clean

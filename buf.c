@@ -57,6 +57,8 @@ static void *kept_pop(struct pool *pool, int size_class) {
     if (p) {
         memcpy(&pool->kept[size_class], p, sizeof p);
         pool->kept_bytes -= (size_t)1 << size_class;
+        if (--pool->count[size_class] < pool->idle[size_class])
+            pool->idle[size_class] = pool->count[size_class];
     }
     return p;
 }
@@ -107,11 +109,13 @@ void pool_put(struct pool *pool, char *p, size_t cap) {
     memcpy(p, &pool->kept[size_class], sizeof(void *));
     pool->kept[size_class] = p;
     pool->kept_bytes += size;
+    pool->count[size_class]++;
 }
 
 void pool_trim(struct pool *pool) {
-    size_t target = pool->kept_bytes / 2;
-    for (int size_class = POOL_CLASSES - 1; size_class >= CLASS_MIN; size_class--)
-        while (pool->kept_bytes > target && pool->kept[size_class])
+    for (int size_class = CLASS_MIN; size_class < POOL_CLASSES; size_class++) {
+        for (uint32_t n = (pool->idle[size_class] + 1) / 2; n > 0; n--)
             system_put(kept_pop(pool, size_class), size_class);
+        pool->idle[size_class] = pool->count[size_class];
+    }
 }

@@ -55,6 +55,8 @@ struct pool {
     struct pool_budget *budget;
     size_t kept_bytes;        /* free blocks held for the next pool_get() */
     void *kept[POOL_CLASSES]; /* by the logarithm of their size; each holds the address of the next */
+    uint32_t count[POOL_CLASSES];
+    uint32_t idle[POOL_CLASSES]; /* fewest that were kept since pool_trim(): so many nobody needed */
 };
 
 void pool_init(struct pool *pool, struct pool_budget *budget);
@@ -69,7 +71,7 @@ char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t byt
 /* Takes a block back. NULL is fine. */
 void pool_put(struct pool *pool, char *p, size_t cap);
 
-/* Gives half of what is kept back to the system: called now and then, so what is not needed fades. */
+/* Gives half of what was not needed since the last call back to the system: called now and then, so it fades. */
 void pool_trim(struct pool *pool);
 
 #endif

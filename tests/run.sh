@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh -- runs groups of tests, shows their TAP lines, and closes with "N passed, N failed".
 #
-#   run.sh unit integration layers loadtest -- TEST_PROGRAM...
+#   run.sh unit integration layers loadtest bench -- TEST_PROGRAM...
 #
 # SERVER is the binary under test. A program that ends badly without having said "not ok" counts as a failure.
 set -u
@@ -66,6 +66,7 @@ for group in "${groups[@]}"; do
             env USERS=200 SPAWN_RATE=200 RUN_TIME=15s WAIT=0.05-0.15 MIN_REQUESTS=10000 REPORT=build/report KEYS=10000 \
             loadtest/run.sh
         ;;
+    bench) run bench /usr/bin/python3 bench/test_bench.py ;;
     *)
         echo "run.sh: unknown group $group" >&2
         exit 2

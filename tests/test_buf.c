@@ -193,6 +193,14 @@ static void test_pool_keeps_little(void) {
     char *large = pool_get(&pool, 8 << 20, &cap);
     pool_put(&pool, large, cap);
     CHECK(pool.kept_bytes == 4 << 20);
+    pool_trim(&pool); /* nothing was kept all the time since the last */
+    CHECK(pool.kept_bytes == 4 << 20);
+    for (int i = 0; i < 3; i++) { /* what is needed again and again stays */
+        char *p = pool_get(&pool, 65536, &cap);
+        pool_put(&pool, p, cap);
+        pool_trim(&pool);
+        CHECK(pool.count[16] >= 1);
+    }
     for (size_t kept = pool.kept_bytes, times = 0; kept > 0; kept = pool.kept_bytes) {
         REQUIRE(++times < 100);
         pool_trim(&pool);

@@ -1,9 +1,12 @@
-"""test_memory.py -- what is resident stays within its bound while the sizes of values change."""
+"""test_memory.py -- what is resident while the sizes of values change; who calls malloc."""
 import math
+import os
 import random
 import re
+import subprocess
+import tempfile
 
-from harness import FATNESS, MB, OK, Server, check, equal, test, until
+from harness import FATNESS, MB, OK, Server, check, equal, is_sanitized, test, until
 
 MAXMEMORY = 16 * MB
 LARGEST = 64 << 10
@@ -58,3 +61,55 @@ def sizes_change():
         check(most <= bound, f"{most} bytes were resident at some time, more than {bound}")
         equal(other.ask("FLUSHALL"), OK)
         until(lambda: server.resident() <= (start + 8 * MB) * FATNESS, 1, "FLUSHALL gives memory back")
+
+
+# Counts calls in a file that is shared with the test. glibc gives its own functions a second name.
+COUNTING = """
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+void __libc_free(void *);
+static _Atomic unsigned long nowhere, *calls = &nowhere;
+__attribute__((constructor)) static void start(void) {
+    int fd = open(getenv("CALLS"), O_RDWR);
+    calls = mmap(0, sizeof *calls, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+void *malloc(size_t n) { ++*calls; return __libc_malloc(n); }
+void *calloc(size_t n, size_t m) { ++*calls; return __libc_calloc(n, m); }
+void *realloc(void *p, size_t n) { ++*calls; return __libc_realloc(p, n); }
+void free(void *p) { ++*calls; __libc_free(p); }
+"""
+
+
+def no_malloc_in_a_request():
+    """A million GETs and SETs of ordinary size call malloc and free not once"""
+    with tempfile.TemporaryDirectory() as folder:
+        library, file = os.path.join(folder, "counting.so"), os.path.join(folder, "calls")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, "-x", "c", "-"], input=COUNTING.encode(), check=True)
+        with open(file, "wb") as f:
+            f.write(bytes(8))
+
+        def calls():
+            with open(file, "rb") as f:
+                return int.from_bytes(f.read(), "little")
+
+        flags = ("--maxmemory", 16 * MB, "--threads", 1)
+        with Server(*flags, env={"LD_PRELOAD": library, "CALLS": file}) as server, server.connect() as c:
+            rng = random.Random(2)
+            values = [rng.randbytes(rng.randrange(1, 1000)) for _ in range(100)]
+            batch = b"".join(b"*3\r\n$3\r\nSET\r\n$8\r\nkey:%04d\r\n$%d\r\n%b\r\n*2\r\n$3\r\nGET\r\n$8\r\nkey:%04d\r\n"
+                             % (n, len(values[n % 100]), values[n % 100], n) for n in range(1000))
+            answer = b"".join(b"+OK\r\n$%d\r\n%b\r\n" % (len(values[n % 100]), values[n % 100]) for n in range(1000))
+            for round_ in range(501):
+                c.send(batch)
+                equal(c.exactly(len(answer)), answer)
+                if round_ == 0:  # the first may fill the pool of buffers
+                    before = calls()
+                    check(before > 0, "nothing was counted at all")
+            equal(calls(), before, "calls of malloc and free")
+
+
+if not is_sanitized():  # a sanitizer counts on being the one that replaces malloc
+    test(seconds=60)(no_malloc_in_a_request)
