@@ -6,8 +6,9 @@
  *   entry    | prev 4 | next 4 | meta 8 | (deadline 8 | prev 4 | next 4) | key | value |   multiples of 8 bytes
  *   meta       value size 29 | key size 12 | database 4 | deadline field 1 | young 1 | last access 12 | old 1 | unused 4
  *
- *   memory   | buckets ...        | overflow buckets ... | the heap's map | arena ...        |
- *              one page budget: what the index holds, the arena may not; the wheel's slots lie before the map
+ *   memory   | overflow buckets ... | the wheel's slots, the heap's map | arena ...        |   and the buckets, page
+ *              by page, 2^page_shift bytes from one page to the next: so pages of many shards lie side by side
+ *              One budget: what the index holds, the arena may not.
  *
  * Index   Linear hashing: bucket b is split in two when the load asks for it, one bucket an insert, in the order of
  *         the buckets; so there never is a rehash. A tag is 8 bits of the hash; a tag of 0 is a free slot. A chain is
@@ -67,7 +68,8 @@
 #define INDEX_TRIM_PAGES 2u /* fewer free pages of the index are kept */
 #define TICK_SHIFT 7        /* a tick of the wheel is 128 ms */
 #define SLOT_BITS 6         /* of the tick, a level */
-#define PAGE 4096u
+#define PAGE_SHIFT 12
+#define PAGE (1u << PAGE_SHIFT)
 #define WHEEL_BYTES (LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS * sizeof(uint32_t))
 
 #define META_DEADLINE (1ull << 45)
@@ -295,8 +297,12 @@ static uint32_t bucket_index(uint32_t mask, uint32_t split, uint32_t hash) {
     return i < split ? hash & (2 * mask + 1) : i;
 }
 
+static inline struct bucket *bucket_at(const struct lru *l, uint32_t i) {
+    return (struct bucket *)(l->buckets + ((size_t)(i / PAGE_BUCKETS) << l->page_shift)) + i % PAGE_BUCKETS;
+}
+
 static struct bucket *bucket_of(const struct lru *l, uint64_t hash) {
-    return &l->buckets[bucket_index(l->mask, l->split, hash_bucket(hash))];
+    return bucket_at(l, bucket_index(l->mask, l->split, hash_bucket(hash)));
 }
 
 #ifndef __SSE2__
@@ -459,9 +465,9 @@ static void chain_spread(struct lru *l, struct bucket b) {
 
 static void split(struct lru *l) {
     uint32_t low = l->split, high = l->mask + 1 + low;
-    struct bucket old = l->buckets[low];
-    memset(&l->buckets[low], 0, sizeof old);
-    memset(&l->buckets[high], 0, sizeof old);
+    struct bucket old = *bucket_at(l, low);
+    memset(bucket_at(l, low), 0, sizeof old);
+    memset(bucket_at(l, high), 0, sizeof old);
     if (++l->split > l->mask) {
         l->mask = 2 * l->mask + 1;
         l->split = 0;
@@ -476,7 +482,7 @@ static void join(struct lru *l) {
     }
     uint32_t high = l->mask + l->split;
     l->split--;
-    chain_spread(l, l->buckets[high]);
+    chain_spread(l, *bucket_at(l, high));
 }
 
 /* Joins buckets as long as few slots are filled, at most `most` of them. True: there are more to join. */
@@ -677,9 +683,16 @@ static size_t map_bytes(uint64_t budget_bytes) {
     return (size_t)pages_of(WHEEL_BYTES + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
 }
 
+size_t lru_bucket_bytes(uint32_t capacity) {
+    return (size_t)buckets_for(capacity) * sizeof(struct bucket);
+}
+
+size_t lru_arena_offset(uint64_t budget_bytes, uint32_t capacity) {
+    return (size_t)overflow_for(capacity) * sizeof(struct bucket) + map_bytes(budget_bytes);
+}
+
 size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity) {
-    size_t index = ((size_t)buckets_for(capacity) + overflow_for(capacity)) * sizeof(struct bucket);
-    return index + map_bytes(budget_bytes) + (size_t)pages_of(budget_bytes) * PAGE;
+    return lru_arena_offset(budget_bytes, capacity) + (size_t)pages_of(budget_bytes) * PAGE;
 }
 
 uint64_t lru_value_max(uint64_t budget_bytes) {
@@ -688,7 +701,7 @@ uint64_t lru_value_max(uint64_t budget_bytes) {
 
 /* No entries, and as few buckets as can be. */
 static void empty(struct lru *l) {
-    memset(l->buckets, 0, BUCKETS_FIRST * sizeof(struct bucket));
+    memset(bucket_at(l, 0), 0, BUCKETS_FIRST * sizeof(struct bucket));
     l->mask = BUCKETS_FIRST - 1;
     l->split = 0;
     l->overflow_top = 1;
@@ -706,8 +719,8 @@ void lru_init(struct lru *l, const struct lru_options *o) {
     l->capacity = o->capacity;
     l->buckets_max = buckets_for(o->capacity);
     l->overflow_max = overflow_for(o->capacity);
-    l->buckets = (struct bucket *)memory;
-    memory += (size_t)l->buckets_max * sizeof(struct bucket);
+    l->buckets = o->buckets;
+    l->page_shift = o->page_shift;
     l->overflow = (struct bucket *)memory;
     memory += (size_t)l->overflow_max * sizeof(struct bucket);
     size_t map = map_bytes(o->budget_bytes);
@@ -817,7 +830,7 @@ void lru_remove(struct lru *l, uint64_t hash, struct entry *e) {
 
 UNLOCKED static inline const struct bucket *guess_bucket(const struct lru *l, uint64_t hash) {
     uint32_t i = bucket_index(READ(l->mask), READ(l->split), hash_bucket(hash));
-    return &l->buckets[i < l->buckets_max ? i : 0];
+    return bucket_at(l, i < l->buckets_max ? i : 0);
 }
 
 UNLOCKED void lru_prefetch_bucket(const struct lru *l, uint64_t hash) {
@@ -879,7 +892,7 @@ static uint32_t reverse_bits(uint32_t x) {
 uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)(void *context, const struct entry *e),
                   void *context) {
     uint32_t i = bucket_index(l->mask, l->split, reverse_bits(position));
-    for (const struct bucket *b = &l->buckets[i];; b = &l->overflow[b->next]) {
+    for (const struct bucket *b = bucket_at(l, i);; b = &l->overflow[b->next]) {
         for (uint32_t slots = ~slots_with(b, 0) & ((1u << SLOTS) - 1); slots; slots &= slots - 1) {
             const struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
             int64_t deadline_ms = entry_deadline_ms(e);
@@ -951,32 +964,31 @@ bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
     return index_shrink(l, steps < 16 ? steps : 16);
 }
 
-/* Gives back whole pages behind the `used` first buckets of a region. */
-static bool trim_region(struct bucket *region, uint32_t used, uint32_t *cap, size_t max_bytes, void **memory,
-                        size_t *bytes) {
-    uint32_t high = pages_of((uint64_t)*cap * sizeof *region), needed = pages_of((uint64_t)used * sizeof *region);
+/* Takes pages behind the `used` first buckets of a region away from it, `most` of them: returns how many. */
+static uint32_t trim_region(uint32_t used, uint32_t *cap, uint32_t most) {
+    uint32_t high = pages_of((uint64_t)*cap * sizeof(struct bucket));
+    uint32_t needed = pages_of((uint64_t)used * sizeof(struct bucket));
     if (high < needed + INDEX_TRIM_PAGES)
-        return false;
-    uint32_t pages = high - needed, most = (uint32_t)(max_bytes / PAGE);
-    if (pages > most)
-        pages = most;
+        return 0;
+    uint32_t pages = high - needed < most ? high - needed : most;
     *cap = (high - pages) * PAGE_BUCKETS;
-    *memory = region + *cap;
-    *bytes = (size_t)pages * PAGE;
-    return true;
+    return pages;
 }
 
 bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
-    uint32_t from, units;
+    uint32_t from, units, most = (uint32_t)(max_bytes / PAGE), pages;
     if (heap_trim(&l->heap, (uint32_t)(max_bytes / HEAP_UNIT), &from, &units)) {
         *memory = heap_at(&l->heap, from);
         *bytes = (size_t)units * HEAP_UNIT;
         return true;
     }
-    bool found = trim_region(l->buckets, buckets(l), &l->buckets_cap, max_bytes, memory, bytes) ||
-                 trim_region(l->overflow, l->overflow_top, &l->overflow_cap, max_bytes, memory, bytes);
+    if ((pages = trim_region(buckets(l), &l->buckets_cap, l->page_shift == PAGE_SHIFT ? most : 1)) != 0)
+        *memory = bucket_at(l, l->buckets_cap);
+    else if ((pages = trim_region(l->overflow_top, &l->overflow_cap, most)) != 0)
+        *memory = l->overflow + l->overflow_cap;
+    *bytes = (size_t)pages * PAGE;
     l->heap.limit = arena_units(l);
-    return found;
+    return pages > 0;
 }
 
 uint64_t lru_used_bytes(const struct lru *l) {
@@ -988,14 +1000,14 @@ uint64_t lru_used_bytes(const struct lru *l) {
 static uint32_t check_index(const struct lru *l) {
     uint32_t entries = 0;
     for (uint32_t i = 0; i < buckets(l); i++)
-        for (const struct bucket *b = &l->buckets[i];; b = &l->overflow[b->next]) {
+        for (const struct bucket *b = bucket_at(l, i);; b = &l->overflow[b->next]) {
             for (int slot = 0; slot < SLOTS; slot++) {
                 if (b->tag[slot] == 0) {
                     assert(b->next == 0); /* chains are compact */
                     continue;
                 }
                 uint64_t hash = entry_hash(l, at(l, b->ref[slot]));
-                assert(bucket_of(l, hash) == &l->buckets[i] && hash_tag(hash) == b->tag[slot]);
+                assert(bucket_of(l, hash) == bucket_at(l, i) && hash_tag(hash) == b->tag[slot]);
                 assert(find(l, hash, entry_key(at(l, b->ref[slot]))) == at(l, b->ref[slot]));
                 entries++;
             }

@@ -28,7 +28,9 @@ struct entry {
 enum lru_wheel { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64, LRU_LAG_BINS = 24 };
 
 struct lru_options {
-    void *memory;          /* lru_reserve_bytes() of zeroed, page-aligned address space; stays the caller's */
+    void *memory;        /* lru_reserve_bytes() of zeroed, page-aligned address space; stays the caller's */
+    void *buckets;       /* the same, lru_bucket_bytes() of it, ... */
+    uint32_t page_shift; /* ... of which a page of 4096 bytes comes every 2^page_shift bytes; 12: it is in one piece */
     uint64_t budget_bytes; /* index and arena together never hold more */
     uint32_t capacity;     /* entries */
     const struct hash_seed *seed;
@@ -36,13 +38,14 @@ struct lru_options {
 
 struct lru {
     /* what a lookup reads: set once, but for the state of linear hashing (mask + 1 + split buckets) */
-    struct bucket *buckets;
+    char *buckets;           /* a page of them every 2^page_shift bytes */
     struct bucket *overflow; /* bucket 0 is never used: 0 is none */
     const struct hash_seed *seed;
     uint32_t buckets_max;
     uint32_t overflow_max;
     uint32_t mask;
     uint32_t split;
+    uint32_t page_shift;
 
     /* LRU list */
     uint32_t head;
@@ -83,6 +86,10 @@ struct lru {
 /* Address space that lru_init() wants for a budget and a capacity: more than the budget, since index and arena each
  * may grow to what they could use. */
 size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity);
+size_t lru_bucket_bytes(uint32_t capacity);
+
+/* Where in that memory the arena begins, which is filled from its start on. */
+size_t lru_arena_offset(uint64_t budget_bytes, uint32_t capacity);
 
 /* The largest value, in bytes, that a shard of this budget takes under the longest key allowed: half of it. */
 uint64_t lru_value_max(uint64_t budget_bytes);

@@ -39,6 +39,10 @@
 #include "shard.h"
 #include "worker.h"
 
+#ifndef PR_THP_DISABLE_EXCEPT_ADVISED
+#define PR_THP_DISABLE_EXCEPT_ADVISED 2
+#endif
+
 #define TCP_LISTENERS_MAX 16
 #define LISTENERS_MAX (TCP_LISTENERS_MAX + 1) /* and the unix socket */
 #define ACCEPTS_PER_TURN 64
@@ -644,8 +648,10 @@ listeners:
 }
 
 int main(int argc, char **argv) {
-    static struct server server;           /* some KB; nothing else is told of it but by pointer */
-    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* large pages would be resident whole for one byte of each */
+    static struct server server; /* some KB; nothing else is told of it but by pointer */
+    /* large pages would be resident whole for one byte of each: none but those that are asked for, since Linux 6.18 */
+    if (prctl(PR_SET_THP_DISABLE, 1, PR_THP_DISABLE_EXCEPT_ADVISED, 0, 0) != 0)
+        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     struct host host;
     char error[CONFIG_TEXT_MAX + 512];
     char text[4096], *arguments[256];

@@ -24,6 +24,12 @@
 #define SPINS 1000               /* longer than all commands but those on the largest values */
 #define UPKEEP_STEPS 128         /* entries looked at in one piece of upkeep */
 #define UPKEEP_TRIM (256u << 10) /* bytes given back in one piece of upkeep */
+#define LARGE_PAGE (2u << 20)
+#define PAGE 4096u
+#define PAGE_SHIFT 18 /* from one page of a shard's buckets to the next: those of all shards lie between */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
 
 void shard_wait(struct shard *shard) {
     for (int spins = 0;; spins++) {
@@ -48,12 +54,18 @@ static bool fill_random(void *p, size_t n) {
     return true;
 }
 
+static size_t round_up(size_t bytes) {
+    return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+}
+
 bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads) {
     memset(s, 0, sizeof *s);
     uint64_t budget = maxmemory_bytes / SHARDS;
-    size_t each = lru_reserve_bytes(budget, capacity);
+    size_t offset = lru_arena_offset(budget, capacity), buckets = round_up(lru_bucket_bytes(capacity) * SHARDS);
+    size_t each = round_up(lru_reserve_bytes(budget, capacity) + LARGE_PAGE);
     s->shared = threads > 1;
-    s->memory_bytes = each * SHARDS;
+    s->memory_bytes = LARGE_PAGE + buckets + each * SHARDS;
+    atomic_init(&s->large_pages, true);
     if (!fill_random(&s->seed, sizeof s->seed))
         return false;
     s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -64,10 +76,15 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
         munmap(s->memory, s->memory_bytes);
         return false;
     }
+    s->buckets = (char *)round_up((size_t)s->memory);
     for (uint32_t i = 0; i < SHARDS; i++) {
-        struct lru_options o = {(char *)s->memory + i * each, budget, capacity, &s->seed};
-        atomic_init(&s->shard[i].locked, 0);
-        lru_init(&s->shard[i].lru, &o);
+        struct shard *shard = &s->shard[i];
+        char *arena = s->buckets + buckets + i * each + round_up(offset);
+        struct lru_options o = {arena - offset, s->buckets + i * PAGE, PAGE_SHIFT, budget, capacity, &s->seed};
+        atomic_init(&shard->locked, 0);
+        atomic_init(&shard->bucket_pages, 0);
+        shard->large_end = arena;
+        lru_init(&shard->lru, &o);
     }
     return true;
 }
@@ -133,7 +150,31 @@ uint64_t shards_scan(struct shards *s, uint64_t cursor, int64_t now_ms,
     return i == SHARDS ? 0 : (uint64_t)i << 32;
 }
 
+/* Makes one large page of small ones that are all in use: it copies them, some 0.3 ms. */
+static void make_large(struct shards *s, char *at) {
+    if (madvise(at, LARGE_PAGE, MADV_HUGEPAGE) != 0 || (madvise(at, LARGE_PAGE, MADV_COLLAPSE) != 0 && errno == EINVAL))
+        atomic_store_explicit(&s->large_pages, false, memory_order_relaxed);
+    madvise(at, LARGE_PAGE, MADV_NOHUGEPAGE); /* what is given back of it comes again in small pages */
+}
+
+/* Makes the next large page of buckets when all shards fill theirs, eight small ones. True: it did. */
+static bool make_large_buckets(struct shards *s) {
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        uint32_t pages = atomic_load_explicit(&s->shard[i].bucket_pages, memory_order_relaxed);
+        least = pages < least ? pages : least;
+    }
+    uint32_t large = least / (LARGE_PAGE / PAGE / SHARDS);
+    if (large <= s->large_buckets) {
+        s->large_buckets = large;
+        return false;
+    }
+    make_large(s, s->buckets + (size_t)s->large_buckets++ * LARGE_PAGE);
+    return true;
+}
+
 bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
+    struct shard *shard = &s->shard[i];
     struct lru *l = shard_lock_index(s, i);
     bool more = lru_sweep(l, now_ms, UPKEEP_STEPS);
     void *memory;
@@ -142,6 +183,17 @@ bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
         madvise(memory, bytes, MADV_DONTNEED);
         more = true;
     }
+    char *top = heap_at(&l->heap, l->heap.top);
+    atomic_store_explicit(&shard->bucket_pages, l->buckets_cap / (PAGE / 64), memory_order_relaxed);
     shard_unlock_index(s, i);
-    return more;
+    if (!atomic_load_explicit(&s->large_pages, memory_order_relaxed))
+        return more;
+    if (top < shard->large_end)
+        shard->large_end -= (size_t)(shard->large_end - top + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    if (top - shard->large_end >= (ptrdiff_t)LARGE_PAGE) {
+        make_large(s, shard->large_end);
+        shard->large_end += LARGE_PAGE;
+        return true;
+    }
+    return (i == SHARDS - 1 && make_large_buckets(s)) || more;
 }

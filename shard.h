@@ -20,14 +20,20 @@
 struct shard {
     alignas(64) atomic_int locked;
     struct lru lru; /* under the lock */
+    /* by who does its upkeep */
+    char *large_end;          /* pages of the arena below it are large ones, or were tried */
+    atomic_uint bucket_pages; /* of its index; read by others */
 };
 
 struct shards {
     /* set once */
     struct shard *shard; /* SHARDS of them */
     bool shared;         /* more than one thread uses them: locks are real */
-    void *memory;
+    char *memory;
     size_t memory_bytes;
+    char *buckets;           /* of all shards: a page of each in turn */
+    atomic_bool large_pages; /* the system gives them when asked */
+    uint32_t large_buckets;  /* large pages of buckets, counted from the first; by who does the last shard's upkeep */
     struct hash_seed seed;
 };
 

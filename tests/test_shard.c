@@ -233,6 +233,43 @@ static void test_upkeep(void) {
     shards_release(&s);
 }
 
+/* Shards whose arenas and buckets fill large pages: where the system gives them, nothing is lost or resident for it. */
+static void test_large_pages(void) {
+    enum { KEYS = 90000, VALUE = 2000, SMALL = 320000 };
+    static char value[VALUE];
+    struct shards s;
+    REQUIRE(shards_init(&s, 512 << 20, 1 << 20, 1));
+    size_t empty = resident(&s);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        memset(value, (int)(i % 251), VALUE);
+        REQUIRE(set(&s, i, (struct slice){value, VALUE}, 0));
+    }
+    for (uint32_t i = KEYS; i < KEYS + SMALL; i++)
+        REQUIRE(set(&s, i, SLICE(""), 0));
+    size_t full = resident(&s);
+    upkeep_all(&s, 1);
+    CHECK(!atomic_load(&s.large_pages) || s.large_buckets > 0);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        CHECK(!atomic_load(&s.large_pages) || s.shard[i].large_end > s.shard[i].lru.heap.base);
+    CHECK(resident(&s) < full + (4 << 20));
+    check_all(&s);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        char text[32];
+        struct slice key = key_of(i, text);
+        uint64_t hash = shards_hash(&s, key);
+        const struct entry *e = lru_get(shard_lock(&s, hash), hash, key, 1);
+        REQUIRE(e && entry_value_size(e) == VALUE);
+        CHECK(entry_value(e).p[0] == (char)(i % 251) && entry_value(e).p[VALUE - 1] == (char)(i % 251));
+        shard_unlock(&s, hash);
+    }
+    shards_clear(&s);
+    upkeep_all(&s, 1);
+    CHECK(resident(&s) < empty + (16 << 20));
+    for (uint32_t i = 0; i < SHARDS; i++)
+        CHECK(s.shard[i].large_end == s.shard[i].lru.heap.base);
+    shards_release(&s);
+}
+
 /* ---- locks ---- */
 
 enum { THREADS = 4, FEW = 40, STEPS = 12000 };
@@ -468,6 +505,7 @@ int main(void) {
         {"a walk finds every key once", test_walk},
         {"cursors that nobody gave out", test_cursors},
         {"upkeep expires, and gives memory back", test_upkeep},
+        {"large pages", test_large_pages},
         {"four threads on few keys", test_locks},
         {"no update under a lock is lost", test_no_lost_update},
         {"several locks at once: no step is seen half done", test_lock_many},
