@@ -60,14 +60,15 @@
 #define MARGIN_SHARE 128u /* so much of the arena is kept free where sizes differ: less, and much is moved for little */
 #define GATHER_TRIES 8    /* holes that are widened before entries are evicted whatever their age */
 #define GATHER_WORK 32u   /* units moved for one that is wanted, ... */
-#define GATHER_LEAST 4096u  /* ... and so many for the smallest */
-#define MOVE_COST 64u       /* what moving one entry costs beside its bytes, in units: its neighbours' cache lines */
-#define JOINS_PER_CALL 2    /* buckets joined by one insert or removal: more than a split adds */
-#define SHRINK_TRIES 8      /* oldest entries that go for one that lies where the index must grow */
-#define GRANULE 16u         /* buckets by which a region of the index grows */
-#define INDEX_TRIM_PAGES 2u /* fewer free pages of the index are kept */
-#define TICK_SHIFT 7        /* a tick of the wheel is 128 ms */
-#define SLOT_BITS 6         /* of the tick, a level */
+#define GATHER_LEAST 4096u     /* ... and so many for the smallest */
+#define GATHER_MOST (1u << 19) /* and no more than 4 MB of them, or twice what is wanted */
+#define MOVE_COST 64u          /* what moving one entry costs beside its bytes, in units: its neighbours' cache lines */
+#define JOINS_PER_CALL 2       /* buckets joined by one insert or removal: more than a split adds */
+#define SHRINK_TRIES 8         /* oldest entries that go for one that lies where the index must grow */
+#define GRANULE 16u            /* buckets by which a region of the index grows */
+#define INDEX_TRIM_PAGES 2u    /* fewer free pages of the index are kept */
+#define TICK_SHIFT 7           /* a tick of the wheel is 128 ms */
+#define SLOT_BITS 6            /* of the tick, a level */
 #define PAGE_SHIFT 12
 #define PAGE (1u << PAGE_SHIFT)
 #define WHEEL_BYTES (LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS * sizeof(uint32_t))
@@ -607,12 +608,16 @@ static void index_grow(struct lru *l) {
     if (overflow_left(l) < 2 && l->overflow_cap < l->overflow_max)
         grow_region(l, &l->overflow_cap);
 }
+
 /* Widens the largest hole until a block of `units` fits. What lies to its right is moved into another hole, for which
  * the oldest may go until no more than `least_used` is used; what is small and fits none is evicted when it is old;
  * everything else is slid to the left, past the hole. 0: not with so little work. */
 static uint32_t gather(struct lru *l, uint32_t units, uint32_t least_used) {
     struct heap *h = &l->heap;
-    int64_t work = (int64_t)units * GATHER_WORK + GATHER_LEAST;
+    int64_t work = (int64_t)units * GATHER_WORK + GATHER_LEAST,
+            most = GATHER_MOST > 2 * units ? GATHER_MOST : 2 * units;
+    if (work > most)
+        work = most;
     uint32_t hole = heap_largest(h);
     while (hole && hole < h->top) {
         uint32_t size = heap_size(h, hole), right = hole + size;

@@ -1,14 +1,19 @@
 /* shard.c -- 64 shards: which one a key belongs to, its lock, and what is done to all of them.
  *
- * Owns    the address space of all shards: one reservation, one lru.c to each equal part. Nothing is touched before
- *         it is used, so resident memory follows what is stored.
+ * Owns    the address space of all shards, one reservation. Nothing is touched before it is used, so resident memory
+ *         follows what is stored.
  *
+ *   memory  | buckets: page 0 of shards 0 to 63, page 1 of shards 0 to 63, ... | shard 0: the rest | shard 1 | ...
  *   hash    | shard 6 | tag 8 | ... | bucket 32 |        split in hash.h
  *   cursor  | 0       | shard 6 | position in lru_scan() 32 |
  *
  * True    at most one lock is held by a thread, or several that were taken in the order of the index.
  *         A lock is held for less than a turn; the holder makes no system call but one: giving pages back
  *         (64 of them at most), so that nobody stores there meanwhile.
+ *
+ * Large   What is full anyway is made into pages of 2 MB by upkeep, one at a time: chunks of an arena below its top,
+ * pages   and chunks of buckets that all shards fill. So translation costs less, and nothing more is resident. What is
+ *         given back of one comes again as small pages.
  *
  * Threads any. With one thread only, the locks are left out.
  *         A waiting thread spins shortly, then lets others run: the holder may be the one that has no CPU. */

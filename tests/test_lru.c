@@ -414,6 +414,21 @@ static void test_sweep(void) {
     }
 }
 
+static void test_lag(void) {
+    struct fixture *f = fixture_new(2 << 20, 100000, 9);
+    lru_sweep(&f->lru, 1000000, 1000);
+    for (uint32_t i = 0; i < 300; i++)
+        REQUIRE(set(f, i, 10, 1001000));
+    while (lru_sweep(&f->lru, 1001700, 1000))
+        ;
+    CHECK(f->lru.count == 0 && f->lru.expired == 300);
+    CHECK(f->lru.lag_max_ms == 700 && f->lru.lag[10] == 300); /* 512 to 1023 ms */
+    REQUIRE(set(f, 1, 10, 1002000));
+    CHECK(get(f, 1, 1009000) == NULL); /* asked for, not swept: nobody waited */
+    CHECK(f->lru.expired == 301 && f->lru.lag_max_ms == 700);
+    fixture_free(f);
+}
+
 static void test_sweep_is_bounded(void) {
     struct fixture *f = fixture_new(4 << 20, 100000, 17);
     int64_t now_ms = 1700000000000;
@@ -533,6 +548,7 @@ int main(void) {
         {"empty, binary and longest keys", test_binary_and_empty_keys},
         {"a deadline holds at every access", test_deadline_on_access},
         {"the sweep finds what is over, whatever the clock does", test_sweep},
+        {"the lag of expiry is measured", test_lag},
         {"a sweep does no more than it is told", test_sweep_is_bounded},
         {"a scan hands out each entry once", test_scan_whole},
         {"a scan misses nothing that stays", test_scan_while_changing},

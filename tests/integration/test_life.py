@@ -566,3 +566,33 @@ def probe_failures():
             check(took < 4 * PATIENCE, f"it took {took:.1f} s")
             if words is None:
                 check(took > 1.5, f"it gave up after {took:.1f} s")
+
+
+@test(seconds=20)
+def connections_are_spread():
+    """Connections are spread over the workers, within one of each other, also after some have gone"""
+    with Server("--threads", 3) as server:
+        def watched():
+            counts = []
+            for name in os.listdir(f"/proc/{server.pid}/fdinfo"):
+                try:
+                    with open(f"/proc/{server.pid}/fdinfo/{name}") as f:
+                        counts.append(f.read().count("tfd:"))
+                except FileNotFoundError:  # a connection that was just closed
+                    pass
+            return sorted(counts, reverse=True)[:3]  # the workers' epolls; the main thread's has only listeners
+
+        clients = [server.connect() for _ in range(31)]
+        for c in clients:
+            equal(c.ask("PING"), Simple("PONG"))
+        check(sum(watched()) == 31 + 3, f"31 connections and 3 eventfds, not {watched()}")
+        check(watched()[0] - watched()[2] <= 1, f"spread as {watched()}")
+        for c in clients[:20]:
+            c.close()
+        until(lambda: sum(watched()) == 11 + 3, 5, "20 connections are closed")
+        clients = clients[20:] + [server.connect() for _ in range(20)]
+        for c in clients[11:]:
+            equal(c.ask("PING"), Simple("PONG"))
+        check(watched()[0] - watched()[2] <= 1, f"spread as {watched()} after some had gone")
+        for c in clients:
+            c.close()
