@@ -24,9 +24,9 @@
  *         slot. Sweeping walks the slots that are over, moving entries of a higher level down as their time nears.
  *         Slots are named by the absolute time, so a clock that jumps only changes where the walk stands.
  *
- * Room    When no free block is large enough, the oldest entries go until there are enough free units, and a
- *         128th of the arena more where sizes differ; then the largest hole is widened: an entry to its right is moved
- *         into another hole; if it fits none it is evicted when it is old, or slid to the left, past the hole. An entry can move, since only
+ * Room    When no free block is large enough, the oldest entries go until there are enough free units, and a 512th
+ *         of the arena more where sizes differ; then the largest hole is widened: an entry to its right is moved
+ *         into another hole, or slid to the left, past the hole, if it fits none. An entry can move, since only
  *         one slot of the index and its neighbours on the list and in the wheel refer to it. The work is bounded by
  *         the size asked for; beyond it, what lies beside the hole is evicted whatever its age.
  *         When the index needs more, what lies at the arena's end is moved, or goes.
@@ -57,7 +57,7 @@
 #define YOUNG_SHARE 16u   /* one of so many entries is young */
 #define OLD_SHARE 4u      /* one of so many is old: to evict it out of turn is no loss */
 #define OLD_STEPS 16      /* entries that become old with one eviction, at most */
-#define MARGIN_SHARE 128u /* so much of the arena is kept free where sizes differ: less, and much is moved for little */
+#define MARGIN_SHARE 512u /* so much of the arena is kept free where sizes differ: less, and much is moved for little */
 #define GATHER_TRIES 8    /* holes that are widened before entries are evicted whatever their age */
 #define GATHER_WORK 32u   /* units moved for one that is wanted, ... */
 #define GATHER_LEAST 4096u     /* ... and so many for the smallest */
@@ -610,8 +610,8 @@ static void index_grow(struct lru *l) {
 }
 
 /* Widens the largest hole until a block of `units` fits. What lies to its right is moved into another hole, for which
- * the oldest may go until no more than `least_used` is used; what is small and fits none is evicted when it is old;
- * everything else is slid to the left, past the hole. 0: not with so little work. */
+ * the oldest may go until no more than `least_used` is used; what is large, or fits none, is slid to the left, past the
+ * hole. 0: not with so little work. */
 static uint32_t gather(struct lru *l, uint32_t units, uint32_t least_used) {
     struct heap *h = &l->heap;
     int64_t work = (int64_t)units * GATHER_WORK + GATHER_LEAST,
@@ -623,15 +623,14 @@ static uint32_t gather(struct lru *l, uint32_t units, uint32_t least_used) {
         uint32_t size = heap_size(h, hole), right = hole + size;
         if (size >= units)
             break;
-        const struct entry *e = at(l, right);
-        uint32_t own = entry_units(e);
+        uint32_t own = entry_units(at(l, right));
         work -= own + MOVE_COST;
         if (work < 0)
             return 0;
         if (own < size && move_elsewhere(l, right, hole))
             continue;
         bool small = own <= units - size;
-        if (small && (right == l->tail || (e->meta & META_OLD))) {
+        if (small && right == l->tail) {
             evict(l, right);
         } else if (small && h->used > least_used && entry_units(at(l, l->tail)) <= units - size) {
             evict(l, l->tail);
@@ -931,7 +930,10 @@ static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
     uint32_t ref = l->slot[slot];
     struct entry *e = at(l, ref);
     if (now_ms > deadline_of(e)->at_ms) {
-        count_lag(l, (uint64_t)(now_ms - deadline_of(e)->at_ms));
+        int64_t due_ms = deadline_of(e)->at_ms, tick_ms = l->tick * (1 << TICK_SHIFT);
+        if (due_ms < tick_ms) /* it was over when it was stored: late only since then */
+            due_ms = tick_ms;
+        count_lag(l, (uint64_t)(now_ms - due_ms));
         discard(l, entry_hash(l, e), e);
         l->expired++;
         return;

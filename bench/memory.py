@@ -272,17 +272,23 @@ def start(_args):
 
 
 def read_trace(path, requests):
-    """The requests as indices into the keys, the keys, their sizes."""
+    """The requests as indices into the keys, the keys, their sizes (a key keeps the first that it is seen with)."""
     index, order, sizes = {}, array.array("I"), array.array("I")
-    with gzip.open(path, "rb") as f:
-        for line in f:
-            if requests and len(order) == requests:
-                break
-            key, size = line.split()
-            at = index.setdefault(key, len(index))
-            if at == len(sizes):
-                sizes.append(int(size))
-            order.append(at)
+    try:
+        with gzip.open(path, "rb") as f:
+            for number, line in enumerate(f, 1):
+                if requests and len(order) == requests:
+                    break
+                words = line.split()
+                if len(words) != 2 or not words[1].isdigit():
+                    raise Failure(f"{path}: line {number} is not \"key size\"")
+                at = index.setdefault(words[0], len(index))
+                if at == len(sizes):
+                    sizes.append(int(words[1]))
+                order.append(at)
+    except (EOFError, gzip.BadGzipFile) as e:
+        raise Failure(f"{path}: {e}") from e
+    check(len(order) > 0, f"{path}: no request in it")
     return order, list(index), sizes
 
 
@@ -291,7 +297,7 @@ def replay(args):
         order, keys, sizes = read_trace(path, args.requests)
         # as replay.c stores them: two digits and a colon before the key; 16 bytes of header; 8 of index
         costs = [(16 + 3 + len(k) + s + 7) // 8 * 8 + 8 for k, s in zip(keys, sizes)]
-        maxmemory = max(sum(costs) * args.prefixes * args.percent // 100, 8 * MB)
+        maxmemory = max(int(sum(costs) * args.prefixes * args.percent // 100), 8 * MB)
         longest = min(max(sizes), maxmemory // SHARDS // 2 - 4096)
         name = os.path.basename(path)
         with Server("--maxmemory", maxmemory, "--max-value-size", longest) as server:
@@ -304,7 +310,8 @@ def replay(args):
             with server.connect() as c:
                 info = c.info()
         requests = len(order) * args.prefixes
-        figure(f"{name}: maxmemory, {args.percent} % of {len(keys):,} keys x {args.prefixes}", maxmemory / MB, None,
+        percent = 100 * maxmemory / (sum(costs) * args.prefixes)
+        figure(f"{name}: maxmemory, {percent:.3g} % of {len(keys):,} keys x {args.prefixes}", maxmemory / MB, None,
                "MB")
         figure(f"{name}: requests in {time.monotonic() - began:.0f} s", requests)
         figure(f"{name}: an exact LRU misses", 100 * model / requests, None, "%")
@@ -447,7 +454,7 @@ def main():
     p.add_argument("trace", nargs="+")
     p.add_argument("--requests", type=int, default=0, help="only the first so many of each trace")
     p.add_argument("--prefixes", type=int, default=64, help="each request is done for so many key spaces")
-    p.add_argument("--percent", type=int, default=10, help="maxmemory, of what all entries would need")
+    p.add_argument("--percent", type=float, default=10, help="maxmemory, of what all entries would need")
     p = commands.add_parser("idle")
     p.add_argument("--connections", type=int, default=10000)
     p = commands.add_parser("expiry")

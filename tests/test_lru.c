@@ -279,7 +279,9 @@ static void test_room_by_moving(void) {
         evicted = f->lru.evicted - evicted;
         out_of_order = f->lru.evicted_out_of_order - out_of_order;
         CHECK(out_of_order * 1000 <= evicted * phases[phase].per_mille);
-        CHECK(f->lru.count > KEYS * 9 / 10 || lru_used_bytes(&f->lru) > budget / 100 * 85);
+        /* a value may be a fifth of this shard: when it goes, it leaves a part of that free */
+        CHECK(f->lru.count > KEYS * 9 / 10 ||
+              lru_used_bytes(&f->lru) > budget / 100 * (phases[phase].most > 5000 ? 70 : 95));
     }
     CHECK(f->lru.evicted > 1000);
     fixture_free(f);
@@ -423,9 +425,13 @@ static void test_lag(void) {
         ;
     CHECK(f->lru.count == 0 && f->lru.expired == 300);
     CHECK(f->lru.lag_max_ms == 700 && f->lru.lag[10] == 300); /* 512 to 1023 ms */
+    REQUIRE(set(f, 2, 10, 5)); /* over when it is stored: nobody is late by all that time */
+    while (lru_sweep(&f->lru, 1002000, 1000))
+        ;
+    CHECK(f->lru.count == 0 && f->lru.expired == 301 && f->lru.lag_max_ms == 700);
     REQUIRE(set(f, 1, 10, 1002000));
     CHECK(get(f, 1, 1009000) == NULL); /* asked for, not swept: nobody waited */
-    CHECK(f->lru.expired == 301 && f->lru.lag_max_ms == 700);
+    CHECK(f->lru.expired == 302 && f->lru.lag_max_ms == 700);
     fixture_free(f);
 }
 
