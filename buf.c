@@ -14,6 +14,7 @@
 
 #define CLASS_MIN 8           /* 256 bytes: a request that was cut in half is seldom longer */
 #define CLASS_PAGE 12         /* from here on blocks come from mmap */
+#define KEEP_SMALL 4          /* of each size below a page: a request that is cut in two needs one, now and then */
 #define KEEP_BYTES (4u << 20) /* a worker's: large values that come and go need not touch new pages each time */
 
 void buf_printf(struct buf *b, const char *format, ...) {
@@ -114,7 +115,8 @@ void pool_put(struct pool *pool, char *p, size_t cap) {
 
 void pool_trim(struct pool *pool) {
     for (int size_class = CLASS_MIN; size_class < POOL_CLASSES; size_class++) {
-        for (uint32_t n = (pool->idle[size_class] + 1) / 2; n > 0; n--)
+        uint32_t keep = size_class < CLASS_PAGE ? KEEP_SMALL : 0;
+        for (uint32_t n = (pool->idle[size_class] + 1) / 2; n > 0 && pool->count[size_class] > keep; n--)
             system_put(kept_pop(pool, size_class), size_class);
         pool->idle[size_class] = pool->count[size_class];
     }

@@ -71,7 +71,8 @@ char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t byt
 /* Takes a block back. NULL is fine. */
 void pool_put(struct pool *pool, char *p, size_t cap);
 
-/* Gives half of what was not needed since the last call back to the system: called now and then, so it fades. */
+/* Gives half of what was not needed since the last call back to the system: called now and then, so it fades. Of
+ * each size below a page four stay. */
 void pool_trim(struct pool *pool);
 
 #endif
