@@ -78,6 +78,7 @@ struct waiting {
     size_t in_cap, in_from, in_to;
     bool scanning; /* the request at in_from is not whole; `scan` looks for its end */
     bool broken;   /* it breaks the protocol, which is still to be said */
+    bool stripped; /* arguments that were too long have been taken out of it */
     struct resp_scan scan;
 
     struct slice *argv; /* of the request at in_from, which is suspended; or of one with very many arguments */
@@ -296,7 +297,7 @@ static void drop_input(struct worker *w, struct waiting *q) {
     pool_put(&w->pool, q->in, q->in_cap);
     q->in = NULL;
     q->in_cap = q->in_from = q->in_to = 0;
-    q->scanning = q->broken = false;
+    q->scanning = q->broken = q->stripped = false;
 }
 
 /* Gives back what is empty. */
@@ -395,6 +396,7 @@ static void wait_with_block(struct worker *w, struct conn *c, char *block, size_
         close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
         return;
     }
+    assert(q->out == NULL);
     q->out = block;
     q->out_cap = cap;
     q->out_from = from;
@@ -707,12 +709,16 @@ static void await_rest(struct worker *w, struct part *p) {
 static bool scan_whole(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
     struct resp_request r = {0};
+    size_t before = p->size;
     enum resp_status status = resp_scan(&q->scan, p->in, &p->size, w->argument_max, &r);
+    q->stripped |= p->size < before || q->scan.skip;
     q->in_to = q->in_from + p->size;
     if (status == RESP_OK)
         return true;
-    if (status == RESP_BAD)
+    if (status == RESP_BAD) {
+        empty_belt(w); /* what others asked for before is answered before */
         refuse(w, p, &r);
+    }
     p->stop = true;
     return false;
 }
@@ -792,8 +798,10 @@ static bool parse_next(struct worker *w, struct part *p) {
 }
 
 static void execute_part(struct worker *w, struct part *p) {
-    if (p->c->waiting && p->c->waiting->argv)
+    if (p->c->waiting && p->c->waiting->argv) {
+        empty_belt(w); /* a segment of output is one part's, and ends where the next part's begins */
         execute_kept(w, p);
+    }
     while (!p->stop && parse_next(w, p))
         ;
 }
@@ -874,6 +882,22 @@ static ssize_t receive(struct worker *w, struct conn *c, char *to, size_t room) 
     return n < 0 ? 0 : n;
 }
 
+/* Reads one connection that holds the short beginning of a request: what comes is received into the shared input, the
+ * beginning put before it. In a block of its own, which is as large as what was cut, each receive would be as small. */
+static ssize_t read_behind(struct worker *w, struct conn *c, size_t have) {
+    struct waiting *q = c->waiting;
+    char *in = w->input + w->input_used;
+    ssize_t n = receive(w, c, in + have, RECEIVE_MAX - have);
+    if (n <= 0)
+        return n;
+    memcpy(in, q->in + q->in_from, have);
+    drop_input(w, q);
+    settle_waiting(w, c);
+    w->input_used += have + (size_t)n;
+    add_part(w, c, in, have + (size_t)n, true);
+    return n;
+}
+
 /* Reads one connection and adds what came to the group. Returns like receive(). */
 static ssize_t read_conn(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
@@ -886,7 +910,9 @@ static ssize_t read_conn(struct worker *w, struct conn *c) {
         }
         return n;
     }
-    size_t room;
+    size_t room, have = q->in_to - q->in_from;
+    if (have <= GROW_MIN && !q->stripped && q->argv == NULL)
+        return read_behind(w, c, have);
     char *to = room_for_rest(w, q, &room);
     if (to == NULL) {
         close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);

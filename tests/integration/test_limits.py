@@ -1,6 +1,10 @@
 """test_limits.py -- what happens where there is much: slow readers, many keys, full caches, many connections."""
+import os
 import random
+import re
+import signal
 import socket
+import tempfile
 import threading
 
 from harness import (FATNESS, MB, OK, SANITIZED, Server, Simple, Verbatim, check, equal,
@@ -610,3 +614,41 @@ def output_limit():
         with server.connect() as small:
             small.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
             equal(sorted(small.ask("KEYS *")), names)
+
+
+@test(seconds=30)
+def replies_of_two_connections_stay_apart():
+    """A full socket, and another client's broken or suspended request in the same turn: no reply is lost or cut"""
+    with Server("--threads", 1, "--maxmemory", 64 * MB) as server, server.connect() as c:
+        values = [(b"%04d" % i) * 5000 for i in range(200)]
+        for i, v in enumerate(values):
+            equal(c.ask("SET", f"big{i}", v), OK)
+        for rest in b"x\r\n", b"$7\r\nnowhere\r\n":
+            with server.connect() as a, server.connect() as b:
+                b.send(b"*2\r\n$3\r\nGET\r\n")
+                for _ in range(3):  # the server has seen the beginning
+                    c.ask("PING")
+                os.kill(server.pid, signal.SIGSTOP)
+                a.send(b"".join(request("GET", f"big{i}") for i in range(200)))
+                b.send(rest)
+                os.kill(server.pid, signal.SIGCONT)
+                for _ in range(3):
+                    c.ask("PING")
+                for v in values:
+                    equal(a.read(), v)
+        until(lambda: re.search(rb"mem_clients_normal:0\r", c.ask("INFO memory")), 5, "all buffers are given back")
+
+
+@test(seconds=30)
+def cut_pipelines_are_read_in_large_pieces():
+    """A client that sends 1000 requests over a unix socket before it reads a reply: their replies are few and fit"""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "s")
+        with Server("--threads", 1, "--unixsocket", path):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(10)
+                s.connect(path)
+                # a request at a time is a reply at a time, and small ones fill a socket: then it would wait for ever
+                s.sendall(b"".join(request("SET", f"key:{i % 100:04d}", b"v" * 1000) for i in range(1000)))
+                with s.makefile("rb") as replies:
+                    equal(replies.read(5000), b"+OK\r\n" * 1000)
