@@ -268,8 +268,10 @@ static void test_room_by_moving(void) {
         uint32_t spread = phases[phase].most - phases[phase].least + 1;
         for (uint64_t written = 0, n = 0; written < 6 * budget; n++) {
             /* more small ones than large ones, as in life */
-            uint32_t size = phases[phase].least + (uint32_t)(rnd() % spread) / (1 + (uint32_t)(rnd() % 16));
-            REQUIRE(set(f, (uint32_t)(rnd() % KEYS), size, rnd() % 2 ? 1000000 + (int64_t)n : 0));
+            uint32_t size = (uint32_t)(rnd() % spread);
+            size = phases[phase].least + size / (1 + (uint32_t)(rnd() % 16));
+            uint32_t key = (uint32_t)(rnd() % KEYS);
+            REQUIRE(set(f, key, size, rnd() % 2 ? 1000000 + (int64_t)n : 0));
             written += size + 32;
             if (n % 101 == 0)
                 lru_check(&f->lru);

@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 
-from harness import (FATNESS, MB, OK, SANITIZED, Server, Simple, Verbatim, check, equal,
+from harness import (FATNESS, MB, OK, SANITIZED, Connection, Server, Simple, Verbatim, check, equal,
                      request, shown, test, until)
 from test_protocol import Pinger
 
@@ -619,24 +619,30 @@ def output_limit():
 @test(seconds=30)
 def replies_of_two_connections_stay_apart():
     """A full socket, and another client's broken or suspended request in the same turn: no reply is lost or cut"""
-    with Server("--threads", 1, "--maxmemory", 64 * MB) as server, server.connect() as c:
-        values = [(b"%04d" % i) * 5000 for i in range(200)]
-        for i, v in enumerate(values):
-            equal(c.ask("SET", f"big{i}", v), OK)
-        for rest in b"x\r\n", b"$7\r\nnowhere\r\n":
-            with server.connect() as a, server.connect() as b:
-                b.send(b"*2\r\n$3\r\nGET\r\n")
-                for _ in range(3):  # the server has seen the beginning
-                    c.ask("PING")
-                os.kill(server.pid, signal.SIGSTOP)
-                a.send(b"".join(request("GET", f"big{i}") for i in range(200)))
-                b.send(rest)
-                os.kill(server.pid, signal.SIGCONT)
-                for _ in range(3):
-                    c.ask("PING")
-                for v in values:
-                    equal(a.read(), v)
-        until(lambda: re.search(rb"mem_clients_normal:0\r", c.ask("INFO memory")), 5, "all buffers are given back")
+    def ask_all():
+        return b"".join(request("GET", f"big{i}") for i in range(len(values)))
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "s")  # a unix socket: it is full after some 200 KB
+        with Server("--threads", 1, "--maxmemory", 64 * MB, "--unixsocket", path) as server, server.connect() as c:
+            values = [(b"%04d" % i) * 5000 for i in range(40)]
+            for i, v in enumerate(values):
+                equal(c.ask("SET", f"big{i}", v), OK)
+            for beginning, rest in ((b"*2\r\n$3\r\nGET\r\n", b"x\r\n"), (b"*2\r\n$3\r\nGET\r\n$", b"7\r\nnowhere\r\n"),
+                                    (b"*2\r\n$3\r\nGET\r\n$70", b"00\r\n" + b"x" * 7000 + b"!!*x\r\n")):
+                with Connection(path) as a, Connection(path) as b:
+                    b.send(beginning)
+                    for _ in range(3):  # the server has seen the beginning
+                        c.ask("PING")
+                    os.kill(server.pid, signal.SIGSTOP)
+                    a.send(ask_all())
+                    b.send(rest)
+                    os.kill(server.pid, signal.SIGCONT)
+                    for _ in range(3):
+                        c.ask("PING")
+                    for v in values:
+                        equal(a.read(), v)
+            until(lambda: re.search(rb"mem_clients_normal:0\r", c.ask("INFO memory")), 5, "all buffers are given back")
 
 
 @test(seconds=30)
