@@ -1,6 +1,6 @@
 /* command.h -- the command table, and how a request is executed: argv in, reply out.
  *
- * A worker takes its requests through these steps, each over a whole batch before the next, so that the memory that
+ * A worker takes each request through these steps, with other requests' steps between them, so that the memory that
  * one request waits for is fetched while others are looked at:
  *
  *   command_prepare()   which command, the hash of its key, fetch the bucket
@@ -50,7 +50,7 @@ struct command_context {
     struct command_server *server;
     struct metrics *metrics;
     struct pool *pool;
-    int64_t now_ms; /* wall clock, read once a batch */
+    int64_t now_ms; /* wall clock, read once a turn and once for 16 requests */
 };
 
 struct request {
