@@ -4,6 +4,7 @@
 #   make run        serves on 127.0.0.1:7171        make test        every test; says what it installs
 #   make asan tsan  the tests under the sanitizers  make container   builds and runs the image for real
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
+#   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
 #   make bench      beside redis and memcached      make bench-memory  what is resident, evicted, expired
 
 CC ?= cc
@@ -19,8 +20,8 @@ BINARY ?= sponson
 
 # From top to bottom: a file includes only its own header and what stands to the right of it (make check-layers).
 # config.h, the limits and defaults, is the bottom; config.c, which reads options, is not.
-LAYERS = server worker command client shard lru heap resp config host metrics buf log glob hash slice config.h
-MODULES = worker command client shard lru heap resp config host metrics buf log
+LAYERS = server worker command commands keyspace call client shard lru heap resp config host metrics buf log glob hash slice config.h
+MODULES = worker command keyspace client shard lru heap resp config host metrics buf log
 ARCHIVE = $(BUILD)/modules.a
 TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 
@@ -55,6 +56,17 @@ test:
 	@SERVER=$(abspath $(BINARY)) tests/run.sh unit integration layers loadtest bench -- $(TESTS)
 
 test-binaries: $(BINARY) $(TESTS)
+
+# Real client libraries, cache frameworks on top of them, and random commands beside a redis-server.
+test-clients test-frameworks: test-%:
+	@tests/$*/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
+	@SERVER=$(abspath $(BINARY)) tests/run.sh $* --
+
+test-differential:
+	@tests/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
+	@SERVER=$(abspath $(BINARY)) tests/run.sh differential --
 
 # The tests under a sanitizer, in a folder of its own. TSan wants gcc: lru.c reads ahead without a lock on purpose,
 # and says so to both compilers, but clang still checks what is atomic.
@@ -104,4 +116,4 @@ format:
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries asan tsan check-layers container loadtest loadtest-full bench bench-memory install format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-differential asan tsan check-layers container loadtest loadtest-full bench bench-memory install format clean

@@ -46,7 +46,7 @@ void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(pr
 
 struct pool_budget {
     atomic_size_t used_bytes; /* in blocks that are handed out, of all pools */
-    size_t limit_bytes;
+    atomic_size_t limit_bytes;
 };
 
 enum pool_classes { POOL_CLASSES = 40 };

@@ -15,9 +15,12 @@
 #include <sys/mman.h>
 #include <sys/un.h>
 
+#include "resp.h"
+
 bool registry_init(struct registry *r, uint32_t capacity, size_t record_bytes) {
     memset(r, 0, sizeof *r);
     r->capacity = capacity;
+    atomic_init(&r->limit, capacity);
     r->record_bytes = (record_bytes + 63) / 64 * 64;
     r->next_id = 1;
     r->free_at = calloc(capacity, sizeof *r->free_at);
@@ -53,7 +56,7 @@ static struct client_address address_of(const struct sockaddr_storage *from) {
 
 struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, int64_t now_ms) {
     pthread_mutex_lock(&r->lock);
-    if (r->free == 0 && r->high == r->capacity) {
+    if ((r->free == 0 && r->high == r->capacity) || atomic_load(&r->count) >= atomic_load(&r->limit)) {
         pthread_mutex_unlock(&r->lock);
         return NULL;
     }
@@ -115,8 +118,8 @@ static void put_address(struct buf *out, const struct client_address *a) {
     buf_printf(out, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
 }
 
-/* "addr=... laddr=...": for a unix socket both are its path. */
-static void put_addresses(const struct client *c, struct buf *out) {
+/* The peer's address and, in `laddr`, the own one: for a unix socket both are its path. */
+static void put_addresses(const struct client *c, struct buf *addr, struct buf *laddr) {
     union {
         struct sockaddr any;
         struct sockaddr_un un;
@@ -125,41 +128,87 @@ static void put_addresses(const struct client *c, struct buf *out) {
     socklen_t size = sizeof local;
     getsockname(c->fd, &local.any, &size); /* a socket that is gone shows zeros */
     if (c->address.family == AF_UNIX) {
-        buf_printf(out, "addr=%s:0 laddr=%s:0", local.un.sun_path, local.un.sun_path);
+        buf_printf(addr, "%s:0", local.un.sun_path);
+        buf_printf(laddr, "%s:0", local.un.sun_path);
         return;
     }
     struct client_address a = address_of(&local.storage);
-    buf_printf(out, "addr=");
-    put_address(out, &c->address);
-    buf_printf(out, " laddr=");
-    put_address(out, &a);
+    put_address(addr, &c->address);
+    put_address(laddr, &a);
 }
 
-void client_describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
+static bool matches(const struct client *c, const struct client_filter *f) {
+    bool wanted = !f->nobody && c->id != f->not_id && (!f->created_before_ms || c->created_ms <= f->created_before_ms);
+    int i = 0;
+    for (int64_t id; wanted && f->ids && i < f->id_count; i++)
+        if (resp_integer_of(f->ids[i], &id) && (uint64_t)id == c->id)
+            break;
+    if (!wanted || (f->ids && i == f->id_count))
+        return false;
+    if (!f->addr.p && !f->laddr.p)
+        return true;
+    char text[2][128];
+    struct buf addr = {text[0], 0, sizeof text[0], false}, laddr = {text[1], 0, sizeof text[1], false};
+    put_addresses(c, &addr, &laddr);
+    return (!f->addr.p || slice_equal(f->addr, (struct slice){addr.p, addr.len})) &&
+           (!f->laddr.p || slice_equal(f->laddr, (struct slice){laddr.p, laddr.len}));
+}
+
+static void describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
     uint32_t input = atomic_load_explicit(&c->input_bytes, memory_order_relaxed);
     uint32_t output = atomic_load_explicit(&c->output_bytes, memory_order_relaxed);
     int64_t idle_ms = now_ms - atomic_load_explicit(&c->active_ms, memory_order_relaxed);
-    buf_printf(out, "id=%llu ", (unsigned long long)c->id);
-    put_addresses(c, out);
+    uint8_t modes = atomic_load_explicit(&c->modes, memory_order_relaxed);
+    char text[2][128], flags[8];
+    struct buf addr = {text[0], 0, sizeof text[0], false}, laddr = {text[1], 0, sizeof text[1], false};
+    put_addresses(c, &addr, &laddr);
+    snprintf(flags, sizeof flags, "%s%s%s%s", c->address.family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
+             modes & CLIENT_NO_EVICT ? "e" : "", modes & CLIENT_NO_TOUCH ? "T" : "");
+    buf_printf(out, "id=%llu addr=%.*s laddr=%.*s", (unsigned long long)c->id, (int)addr.len, addr.p, (int)laddr.len,
+               laddr.p);
     buf_printf(out,
-               " fd=%d name=%s age=%lld idle=%lld flags=%s db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%u qbuf-free=0 "
+               " fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d qbuf=%u qbuf-free=0 "
                "argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s cmd=%s user=default "
                "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
                c->fd, c->name ? c->name : "", (long long)(now_ms - c->created_ms) / 1000,
-               (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, c->address.family == AF_UNIX ? "U" : "N", input, output,
+               (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, flags[0] ? flags : "N",
+               atomic_load_explicit(&c->database, memory_order_relaxed), modes & CLIENT_MULTI ? 0 : -1, input, output,
                output, (size_t)input + output, output ? "w" : "r", command,
                atomic_load_explicit(&c->resp, memory_order_relaxed), c->lib_name ? c->lib_name : "",
                c->lib_version ? c->lib_version : "");
 }
 
-int64_t registry_list(struct registry *r, int64_t from, int most, int64_t now_ms,
+void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
+    pthread_mutex_lock(&r->lock);
+    describe(c, now_ms, command, out);
+    pthread_mutex_unlock(&r->lock);
+}
+
+int64_t registry_kill(struct registry *r, const struct client_filter *f, uint64_t id, bool *self) {
+    int64_t killed = 0;
+    pthread_mutex_lock(&r->lock);
+    for (uint32_t i = 0; i < r->high; i++) {
+        const struct client *c = registry_record(r, i);
+        if (!r->live[i] || !matches(c, f))
+            continue;
+        killed++;
+        if (c->id == id)
+            *self = true;
+        else
+            shutdown(c->fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return killed;
+}
+
+int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t from, int most, int64_t now_ms,
                       const char *(*command_name)(uint32_t row), struct buf *out) {
     pthread_mutex_lock(&r->lock);
     int64_t i = from, end = from + most < r->high ? from + most : r->high, high = r->high;
     for (; i < end; i++) {
         const struct client *c = registry_record(r, (uint32_t)i);
-        if (r->live[i])
-            client_describe(c, now_ms, command_name(atomic_load_explicit(&c->last_command, memory_order_relaxed)), out);
+        if (r->live[i] && matches(c, f))
+            describe(c, now_ms, command_name(atomic_load_explicit(&c->last_command, memory_order_relaxed)), out);
     }
     pthread_mutex_unlock(&r->lock);
     return i < high ? i : -1;

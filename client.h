@@ -14,6 +14,18 @@
 
 #include "buf.h"
 
+/* What is not usual about a client; nearly always nothing is. */
+enum client_mode {
+    CLIENT_LOCKED_OUT = 1, /* it has to authenticate first */
+    CLIENT_MULTI = 2,      /* requests are queued until EXEC */
+    CLIENT_MUTE = 4,       /* CLIENT REPLY OFF */
+    CLIENT_SKIP = 8,       /* CLIENT REPLY SKIP: the next request is not answered */
+    CLIENT_NO_TOUCH = 16,
+    CLIENT_NO_EVICT = 32
+};
+
+struct transaction; /* what command.c keeps of MULTI and WATCH */
+
 enum client_limits { CLIENT_NAME_MAX = 256, CLIENT_LIBRARY_MAX = 64 }; /* bytes: ten thousand clients have them */
 
 /* What a command that was suspended goes on with. */
@@ -40,11 +52,13 @@ struct client {
     uint32_t slot;
 
     /* owning worker only */
-    bool authenticated;
     struct suspended suspended;
+    struct transaction *transaction; /* a block of the worker's pool; NULL: there is none */
 
     /* written by the owner, read by anyone */
-    _Atomic uint8_t resp;          /* protocol version: 2 or 3 */
+    _Atomic uint8_t resp;  /* protocol version: 2 or 3 */
+    _Atomic uint8_t modes; /* enum client_mode */
+    _Atomic uint8_t database;
     _Atomic int64_t active_ms;     /* last time that a request came */
     _Atomic uint32_t last_command; /* its row in the command table */
     _Atomic uint32_t input_bytes;  /* held for it: a request that is not whole, or waits */
@@ -62,6 +76,7 @@ struct registry {
     size_t record_bytes;
     uint32_t capacity;
 
+    atomic_uint limit; /* no more connections than these, of the capacity */
     pthread_mutex_t lock;
     /* under lock */
     uint64_t next_id;
@@ -72,14 +87,14 @@ struct registry {
     atomic_uint count; /* of connections; read by anyone */
 };
 
-/* Room for `capacity` records of `record_bytes`. False: out of memory. */
+/* Room for `capacity` records of `record_bytes`; the limit is as much. False: out of memory. */
 bool registry_init(struct registry *r, uint32_t capacity, size_t record_bytes);
 void registry_release(struct registry *r);
 
 /* A zeroed record with its struct client filled in, or NULL when all are in use. `address` is the peer's. */
 struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, int64_t now_ms);
 
-/* Takes the record out of the registry and frees it. The caller closed fd before. */
+/* Takes the record out of the registry and frees it. The caller closes fd after that: who finds a record may use it. */
 void client_free(struct registry *r, struct client *c);
 
 /* Whether record i is in use. Only its owner may use it without the lock. */
@@ -93,12 +108,26 @@ bool client_set_text(struct registry *r, char **field, struct slice text);
 /* Copies the name to `to` (CLIENT_NAME_MAX bytes) and returns its length; 0 when there is none. */
 size_t client_name(struct registry *r, const struct client *c, char *to);
 
+/* Which clients are meant: those for which all holds that is set. */
+struct client_filter {
+    bool nobody;             /* a type or user that no client has */
+    const struct slice *ids; /* decimal numbers, id_count of them; NULL: any */
+    int id_count;
+    struct slice addr, laddr;  /* as CLIENT LIST shows them; p is NULL: any */
+    uint64_t not_id;           /* 0: any */
+    int64_t created_before_ms; /* 0: any */
+};
+
 /* Appends the lines of CLIENT LIST for records `from` up to `from + most` and returns the next record to go on with,
  * or -1 at the end. `command_name` turns last_command into text. out->full when they do not fit. */
-int64_t registry_list(struct registry *r, int64_t from, int most, int64_t now_ms,
+int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t from, int most, int64_t now_ms,
                       const char *(*command_name)(uint32_t row), struct buf *out);
 
-/* One line, for client c. The caller holds the lock or owns c. */
-void client_describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out);
+/* Shuts the sockets of those clients, so that their workers close them. Returns how many; *self: one of them is
+ * client `id`, whose socket stays open. */
+int64_t registry_kill(struct registry *r, const struct client_filter *f, uint64_t id, bool *self);
+
+/* One line, for client c, whose owner calls. */
+void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out);
 
 #endif

@@ -1,801 +1,537 @@
-/* command.c -- the command table, its arity checked once, one handler a command: argv in, reply out.
+/* command.c -- the command table, its checks, transactions, and the commands on connections and the server.
  *
- * Owns    nothing that lasts but client->suspended of a command that was interrupted.
+ * Owns    client->transaction, from MULTI or WATCH to EXEC, DISCARD or the end of the connection; server->config while
+ *         CONFIG SET changes it, under config_lock.
  *
- * A handler is headed by its syntax as the Redis documentation writes it, and answers as Redis 7.2 does, byte for
- * byte. It locks a shard, encodes the reply from the entry itself, and unlocks; between the two there is no system
- * call, since `out` has room for any reply that is given at once (command_reply_room()).
+ * The handlers of commands on keys and values are in keyspace.c. The table is in commands.h.
  *
- * Work without a bound (KEYS, MGET of very many keys) is done in pieces: the handler keeps its place in
- * client->suspended and returns COMMAND_AGAIN; on the next turn it is called with the same arguments. A reply whose
- * length must be known before its first byte is collected in a block of the pool meanwhile.
+ * The order of checks is Redis's: name, arity, (then ours: key size, value size), authentication, pause, transaction,
+ * the handler. A client's mistake becomes an error line in a handler or here, and nowhere else.
  *
- * The order of checks is Redis's: name, arity, (then ours: key size, value size), authentication, the handler. A
- * client's mistake becomes an error line here and nowhere else. */
+ * MULTI   Requests are checked and then kept, their bytes in one block of the pool, until EXEC. It locks the shards of
+ *         all their keys (all shards, when one of them is about more than its keys) in the order of the index, and only
+ *         then looks whether a watched key has changed and how long the reply can become: values do not grow behind its
+ *         back any more. A reply that could pass client-output-buffer-limit is refused before anything is done. While
+ *         shards are locked there is no system call, so commands that make one are not allowed within a transaction.
+ * WATCH   A shard with watched keys counts the changes of its keys, in 4096 counters; a transaction goes through if
+ *         those of its watched keys stand where they stood. Another key that shares the counter aborts it for nothing.
+ *
+ * True    a shard's `watched` is the number of watches on its keys, of all clients. */
 #include "command.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "glob.h"
-#include "resp.h"
+#include "keyspace.h"
 
-#define LIST_REPLY_BYTES (1u << 20) /* what a list that is answered at once takes at most */
-#define KEYS_PER_TURN 512           /* keys of one MGET or DEL */
-#define BUCKETS_PER_TURN 64         /* of KEYS: some 600 keys */
-#define CLIENTS_PER_TURN 64         /* of CLIENT LIST: a system call each */
-#define SCAN_BUCKETS_MAX 512        /* of one SCAN, whatever its COUNT asks for */
-#define SCAN_BYTES_MAX (256u << 10) /* of one SCAN: it stops at the bucket that passes it */
-#define CONFIG_PATTERNS_MAX 64      /* of one CONFIG GET, ... */
-#define CONFIG_PATTERN_BYTES 128    /* ... each: no name is half as long, and matching takes patterns x names x bytes */
-#define PATTERN_BYTES_MAX 1024      /* of KEYS and SCAN; or max-key-size, where that is less */
-#define MATCH_STEPS_MAX 500000      /* of KEYS and SCAN: a pattern of many stars takes a thousand a key */
-#define COLLECT_FIRST (64u << 10)   /* first size of a collected reply */
-#define COLLECT_HEADER 32           /* room before it for its header */
-#define KEYS_AHEAD 16               /* keys whose memory is fetched at once: as many lines as a core waits for */
+#define CLIENTS_PER_TURN 64      /* of CLIENT LIST: a system call each */
+#define CONFIG_PATTERNS_MAX 64   /* of one CONFIG GET, ... */
+#define CONFIG_PATTERN_BYTES 128 /* ... each: no name is half as long, and matching takes patterns x names x bytes */
+#define SCAN_REPLY_BYTES (384u << 10) /* of one SCAN, its last bucket with it */
+#define REPLY_BYTES 88        /* of one without a value: +OK, a number, the error that such a command may give */
+#define REPLY_BYTES_MORE 1200 /* of one with options, or that is about the connection */
+#define EXEC_ARGS 64          /* arguments of a request in a transaction for which no block is needed, ... */
+#define EXEC_SIZES 256        /* ... and sizes of values */
 
+/* Bits as COMMAND shows them, in this order; then those that only we know. */
 enum flags {
     WRITE = 1 << 0,
     READONLY = 1 << 1,
-    FAST = 1 << 2,
-    DENYOOM = 1 << 3,
-    ADMIN = 1 << 4,
-    NOSCRIPT = 1 << 5,
-    LOADING = 1 << 6,
-    STALE = 1 << 7,
-    NO_AUTH = 1 << 8,
+    DENYOOM = 1 << 2,
+    ADMIN = 1 << 3,
+    NOSCRIPT = 1 << 4,
+    LOADING = 1 << 5,
+    STALE = 1 << 6,
+    SKIP_SLOWLOG = 1 << 7,
+    FAST = 1 << 8,
+    NO_AUTH = 1 << 9,
+    ALLOW_BUSY = 1 << 10,
+    MOVABLE = 1 << 11,
+    NO_MULTI = 1 << 12,
+    FLAGS_SHOWN = 13,
+    KEYSPACE = 1 << 13,  /* has that ACL category without being a command on keys */
+    DANGEROUS = 1 << 14, /* the same */
+    RETURNS = 1 << 15,   /* values */
+    IN_MULTI = 1 << 16,  /* is not queued */
 };
 
-/* One call of a handler. */
-struct call {
-    struct command_context *context;
-    struct client *client;
-    const struct request *request;
-    struct slice *argv;
-    int argc;
-    struct buf *out;
-    struct shards *shards;
-    uint64_t hash; /* of the first key */
-    int64_t now_ms;
-    int resp;
-};
+static const char *const flag_names[FLAGS_SHOWN] = {"write",      "readonly",    "denyoom",      "admin", "noscript",
+                                                    "loading",    "stale",       "skip_slowlog", "fast",  "no_auth",
+                                                    "allow_busy", "movablekeys", "no_multi"};
 
-struct command {
-    const char *name; /* lower case; a subcommand's is "parent|name" */
-    int arity;        /* negative: at least so many; the name counts */
-    unsigned flags;
-    int first_key, last_key, key_step;
-    enum command_result (*handler)(struct call *c);
-    const char *syntax;
-    const char *group;
-    const char *since;
-    const char *summary;
-};
-
-/* ---- helpers ---- */
-
-static enum command_result error(struct call *c, struct slice text) {
-    resp_error(c->out, text);
-    metrics_add(&c->context->metrics->total_error_replies, 1);
-    return COMMAND_DONE;
+/* Whether a list of names in argv is short enough to be answered at once. */
+static bool names_fit(struct call *c) {
+    if (c->argc <= NAMES_MAX)
+        return true;
+    error_format(c, "ERR at most %d names at once", NAMES_MAX);
+    return false;
 }
 
-__attribute__((format(printf, 2, 3))) static enum command_result error_format(struct call *c, const char *format, ...) {
-    char text[1024];
+/* Writes a reply by its shape: '*' an array, '%' a map, '~' a set, each with an int, how many follow; '$' a bulk string,
+ * '+' a simple one (const char *), 's' a bulk string (struct slice), ':' a number (int64_t). */
+static void put(struct call *c, const char *shape, ...) {
     va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    size_t size = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    return error(c, (struct slice){text, size});
-}
-
-static enum command_result syntax_error(struct call *c) {
-    return error(c, SLICE("ERR syntax error"));
-}
-
-static enum command_result not_an_integer(struct call *c) {
-    return error(c, SLICE("ERR value is not an integer or out of range"));
-}
-
-static enum command_result ok(struct call *c) {
-    buf_put_slice(c->out, SLICE("+OK\r\n")); /* the most frequent reply of all but values, composed once */
-    return COMMAND_DONE;
-}
-
-static enum command_result integer(struct call *c, int64_t value) {
-    resp_integer(c->out, value);
-    return COMMAND_DONE;
-}
-
-static enum command_result null(struct call *c) {
-    resp_null(c->out, c->resp);
-    return COMMAND_DONE;
-}
-
-static bool is_word(struct slice s, struct slice word) {
-    return slice_equal_nocase(s, word);
-}
-
-static struct lru *lock(struct call *c) {
-    return shard_lock(c->shards, c->hash);
-}
-
-static void unlock(struct call *c) {
-    shard_unlock(c->shards, c->hash);
-}
-
-/* Finds an entry for a command that reads it, counting hits and misses. */
-static struct entry *read_entry(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms, bool touch) {
-    struct entry *e = touch ? lru_get(l, hash, key, now_ms) : lru_peek(l, hash, key, now_ms);
-    *(e ? &l->hits : &l->misses) += 1;
-    return e;
-}
-
-static bool value_fits(struct call *c, size_t bytes) {
-    uint64_t max = c->context->server->config->max_value_size_bytes;
-    if (bytes <= max)
-        return true;
-    error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max);
-    return false;
-}
-
-/* Stores a value whose size was checked. It always fits: config.c keeps max-value-size below half a shard. */
-static void store(struct call *c, struct lru *l, struct slice value, int64_t deadline_ms) {
-    bool stored = lru_set(l, c->hash, c->argv[1], value, deadline_ms);
-    (void)stored;
-}
-
-/* The end of `out`, `bytes` of it: a place to put a value together while the shard is locked. */
-static char *scratch(struct call *c, size_t bytes) {
-    return c->out->p + c->out->cap - bytes;
-}
-
-/* Stores the entry anew with the same value and another deadline: for one that has no room for a deadline. */
-static void store_with_deadline(struct call *c, struct lru *l, const struct entry *e, int64_t deadline_ms) {
-    struct slice value = entry_value(e);
-    char *copy = scratch(c, value.n);
-    if (value.n)
-        memcpy(copy, value.p, value.n);
-    store(c, l, (struct slice){copy, value.n}, deadline_ms);
-}
-
-/* Calls each(c, l, hash, key) for the keys of argv from `from` to `to` (exclusive), every step-th, with their memory
- * fetched ahead. */
-static void for_keys(struct call *c, int from, int to, int step,
-                     void (*each)(struct call *c, struct lru *l, uint64_t hash, struct slice key)) {
-    uint64_t hash[KEYS_AHEAD];
-    while (from < to) {
-        int n = (to - from + step - 1) / step;
-        n = n < KEYS_AHEAD ? n : KEYS_AHEAD;
-        for (int i = 0; i < n; i++) {
-            hash[i] = shards_hash(c->shards, c->argv[from + i * step]);
-            lru_prefetch_bucket(shard_unlocked(c->shards, hash[i]), hash[i]);
-        }
-        for (int i = 0; i < n; i++)
-            lru_prefetch_entry(shard_unlocked(c->shards, hash[i]), hash[i]);
-        for (int i = 0; i < n; i++) {
-            each(c, shard_lock(c->shards, hash[i]), hash[i], c->argv[from + i * step]);
-            shard_unlock(c->shards, hash[i]);
-        }
-        from += n * step;
-    }
-}
-
-/* Where a command over all of argv[1..] goes on: *from and *to say which keys are this turn's. True: they are the
- * last ones. */
-static bool keys_of_turn(struct call *c, int *from, int *to) {
-    struct suspended *s = &c->client->suspended;
-    *from = s->next ? (int)s->next : 1;
-    *to = c->argc - *from > KEYS_PER_TURN ? *from + KEYS_PER_TURN : c->argc;
-    s->next = *to == c->argc ? 0 : *to;
-    return *to == c->argc;
-}
-
-/* ---- collected replies ---- */
-
-void command_forget(struct command_context *c, struct client *client) {
-    pool_put(c->pool, client->suspended.reply.p, client->suspended.reply.cap);
-    client->suspended = (struct suspended){0};
-}
-
-/* Makes `bytes` of room in the collected reply. False: it would pass what may wait for one client. */
-static bool collect_room(struct call *c, size_t bytes) {
-    struct buf *b = &c->client->suspended.reply;
-    if (b->p == NULL) {
-        b->p = pool_get(c->context->pool, COLLECT_FIRST, &b->cap);
-        b->len = COLLECT_HEADER;
-    } else if (b->cap - b->len < bytes) {
-        if (b->len + bytes > c->context->server->config->client_output_bytes)
-            return false;
-        char *p = pool_grow(c->context->pool, b->p, &b->cap, b->len, b->len + bytes);
-        if (p == NULL)
-            return false;
-        b->p = p;
-    }
-    b->full = false;
-    return b->p != NULL;
-}
-
-static enum command_result collect_failed(struct call *c, const char *command, const char *instead) {
-    command_forget(c->context, c->client);
-    return error_format(
-        c, "ERR the reply of %s exceeds client-output-buffer-limit (%" PRIu64 " bytes) or client-memory; %s", command,
-        c->context->server->config->client_output_bytes, instead);
-}
-
-/* Puts the header before what was collected. */
-static enum command_result collected(struct call *c, const char *header, size_t n) {
-    struct suspended *s = &c->client->suspended;
-    s->start = COLLECT_HEADER - n;
-    memcpy(s->reply.p + s->start, header, n);
-    s->next = 0;
-    s->cursor = 0;
-    s->count = 0;
-    return COMMAND_COLLECTED;
-}
-
-/* ---- strings ---- */
-
-/* GET key */
-static enum command_result cmd_get(struct call *c) {
-    struct lru *l = lock(c);
-    struct entry *e = read_entry(l, c->hash, c->argv[1], c->now_ms, true);
-    if (e)
-        resp_bulk(c->out, entry_value(e));
-    unlock(c);
-    return e ? COMMAND_DONE : null(c);
-}
-
-/* The deadline that `text` means: of `unit_ms` each, counted from now or as a time itself. False: the error is
- * answered. As Redis, only what is positive is a time to live. */
-static bool deadline_of(struct call *c, struct slice text, int64_t unit_ms, bool relative, int64_t *deadline_ms) {
-    int64_t v;
-    if (!resp_integer_of(text, &v)) {
-        not_an_integer(c);
-        return false;
-    }
-    if (v <= 0 || v > INT64_MAX / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms)) {
-        error_format(c, "ERR invalid expire time in '%s' command", c->request->command->name);
-        return false;
-    }
-    *deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
-    return true;
-}
-
-enum set_flags {
-    SET_NX = 1,
-    SET_XX = 2,
-    SET_GET = 4,
-    SET_KEEPTTL = 8,
-    SET_EX = 16,
-    SET_PX = 32,
-    SET_EXAT = 64,
-    SET_PXAT = 128
-};
-
-/* Reads the options of SET. `*time` is the argument of a time to live, 0: none. False: they contradict each other or
- * are unknown. */
-static bool set_options(struct call *c, unsigned *flags, int *time) {
-    static const struct {
-        struct slice word;
-        unsigned flag;
-        unsigned not_with;
-        bool has_time;
-    } options[] = {
-        {{"nx", 2}, SET_NX, SET_XX, false},
-        {{"xx", 2}, SET_XX, SET_NX, false},
-        {{"get", 3}, SET_GET, 0, false},
-        {{"keepttl", 7}, SET_KEEPTTL, SET_EX | SET_PX | SET_EXAT | SET_PXAT, false},
-        {{"ex", 2}, SET_EX, SET_KEEPTTL | SET_PX | SET_EXAT | SET_PXAT, true},
-        {{"px", 2}, SET_PX, SET_KEEPTTL | SET_EX | SET_EXAT | SET_PXAT, true},
-        {{"exat", 4}, SET_EXAT, SET_KEEPTTL | SET_EX | SET_PX | SET_PXAT, true},
-        {{"pxat", 4}, SET_PXAT, SET_KEEPTTL | SET_EX | SET_PX | SET_EXAT, true},
-    };
-    for (int i = 3; i < c->argc; i++) {
-        size_t n = sizeof options / sizeof *options, o = 0;
-        while (o < n && !is_word(c->argv[i], options[o].word))
-            o++;
-        if (o == n || (*flags & options[o].not_with) || (options[o].has_time && i + 1 == c->argc))
-            return false;
-        *flags |= options[o].flag;
-        if (options[o].has_time)
-            *time = ++i;
-    }
-    return true;
-}
-
-static enum command_result set_entry(struct call *c, unsigned flags, int64_t deadline_ms) {
-    struct lru *l = lock(c);
-    struct entry *e = NULL;
-    if (flags & (SET_NX | SET_XX | SET_GET | SET_KEEPTTL))
-        e = lru_peek(l, c->hash, c->argv[1], c->now_ms);
-    if (flags & SET_GET) {
-        *(e ? &l->hits : &l->misses) += 1;
-        if (e)
-            resp_bulk(c->out, entry_value(e));
+    va_start(args, shape);
+    for (; *shape; shape++) {
+        if (*shape == '*')
+            resp_array(c->out, (size_t)va_arg(args, int));
+        else if (*shape == '%')
+            resp_map(c->out, (size_t)va_arg(args, int), c->resp);
+        else if (*shape == '~')
+            resp_set(c->out, (size_t)va_arg(args, int), c->resp);
+        else if (*shape == '$')
+            resp_bulk(c->out, slice_of(va_arg(args, const char *)));
+        else if (*shape == 's')
+            resp_bulk(c->out, va_arg(args, struct slice));
+        else if (*shape == '+')
+            resp_simple(c->out, slice_of(va_arg(args, const char *)));
         else
-            resp_null(c->out, c->resp);
+            resp_integer(c->out, va_arg(args, int64_t));
     }
-    bool stored = !((flags & SET_NX) && e) && !((flags & SET_XX) && !e);
-    if (stored) {
-        if ((flags & SET_KEEPTTL) && e)
-            deadline_ms = entry_deadline_ms(e);
-        store(c, l, c->argv[2], deadline_ms);
+    va_end(args);
+}
+
+static void set_mode(struct client *client, uint8_t mode, bool on) {
+    uint8_t modes = atomic_load_explicit(&client->modes, memory_order_relaxed);
+    atomic_store_explicit(&client->modes, (uint8_t)(on ? modes | mode : modes & ~mode), memory_order_relaxed);
+}
+
+static bool has_mode(const struct client *client, uint8_t mode) {
+    return atomic_load_explicit(&client->modes, memory_order_relaxed) & mode;
+}
+
+static uint32_t database_of_client(const struct client *client) {
+    return atomic_load_explicit(&client->database, memory_order_relaxed);
+}
+
+static bool server_has_password(struct command_server *s) {
+    pthread_mutex_lock(&s->config_lock);
+    bool has = s->config->requirepass[0] != '\0';
+    pthread_mutex_unlock(&s->config_lock);
+    return has;
+}
+
+/* ---- transactions ---- */
+
+struct watch {
+    uint64_t hash;
+    int64_t deadline_ms; /* of its entry; 0: none */
+    uint32_t changes;    /* the counter as it stood */
+    uint32_t database;
+};
+
+/* One queued request: behind it stand argc lengths of four bytes, then the arguments' bytes; all of it in `bytes`. */
+struct queued {
+    const struct command *command;
+    uint32_t argc;
+    uint32_t bytes;
+};
+
+struct transaction {
+    char *queue; /* blocks of the worker's pool; NULL: none */
+    size_t queue_bytes, queue_cap;
+    uint32_t count; /* of requests */
+    int argc_max;
+    uint32_t keys; /* of all requests */
+    bool aborted;  /* one of them was wrong */
+    bool all;      /* one of them is about more than its keys */
+    struct watch *watches;
+    size_t watch_count, watch_cap; /* cap: in bytes */
+};
+
+/* The client's transaction, made when there is none. NULL: no memory. */
+static struct transaction *transaction_of(struct call *c) {
+    if (c->client->transaction == NULL) {
+        size_t cap;
+        c->client->transaction =
+            (struct transaction *)(void *)pool_get(c->context->pool, sizeof(struct transaction), &cap);
+        if (c->client->transaction)
+            memset(c->client->transaction, 0, sizeof(struct transaction));
     }
-    unlock(c);
-    if (flags & SET_GET)
-        return COMMAND_DONE;
-    return stored ? ok(c) : null(c);
+    return c->client->transaction;
 }
 
-/* SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT time | PXAT time | KEEPTTL] */
-static enum command_result cmd_set(struct call *c) {
-    unsigned flags = 0;
-    int time = 0;
-    int64_t deadline_ms = 0;
-    if (c->argc > 3) {
-        if (!set_options(c, &flags, &time))
-            return syntax_error(c);
-        bool seconds = flags & (SET_EX | SET_EXAT), relative = flags & (SET_EX | SET_PX);
-        if (time && !deadline_of(c, c->argv[time], seconds ? 1000 : 1, relative, &deadline_ms))
-            return COMMAND_DONE;
+static enum command_result no_memory(struct call *c) {
+    return ERROR(c, "ERR client-memory is used up; send less at once");
+}
+
+static void unwatch(struct shards *shards, struct transaction *t) {
+    for (size_t i = 0; i < t->watch_count; i++) {
+        shard_lock(shards, t->watches[i].hash)->watched--;
+        shard_unlock(shards, t->watches[i].hash);
     }
-    if (!value_fits(c, c->argv[2].n))
-        return COMMAND_DONE;
-    return set_entry(c, flags, deadline_ms);
+    t->watch_count = 0;
 }
 
-/* PUT key value: what SET without options does; the name that key-value servers of textbooks give it. */
-static enum command_result cmd_put(struct call *c) {
-    return value_fits(c, c->argv[2].n) ? set_entry(c, 0, 0) : COMMAND_DONE;
-}
-
-/* SETNX key value */
-static enum command_result cmd_setnx(struct call *c) {
-    if (!value_fits(c, c->argv[2].n))
-        return COMMAND_DONE;
-    struct lru *l = lock(c);
-    bool stored = lru_peek(l, c->hash, c->argv[1], c->now_ms) == NULL;
-    if (stored)
-        store(c, l, c->argv[2], 0);
-    unlock(c);
-    return integer(c, stored);
-}
-
-static enum command_result set_with_ttl(struct call *c, int64_t unit_ms) {
-    int64_t deadline_ms;
-    if (!deadline_of(c, c->argv[2], unit_ms, true, &deadline_ms) || !value_fits(c, c->argv[3].n))
-        return COMMAND_DONE;
-    struct lru *l = lock(c);
-    store(c, l, c->argv[3], deadline_ms);
-    unlock(c);
-    return ok(c);
-}
-
-/* SETEX key seconds value */
-static enum command_result cmd_setex(struct call *c) {
-    return set_with_ttl(c, 1000);
-}
-
-/* PSETEX key milliseconds value */
-static enum command_result cmd_psetex(struct call *c) {
-    return set_with_ttl(c, 1);
-}
-
-/* GETSET key value */
-static enum command_result cmd_getset(struct call *c) {
-    return value_fits(c, c->argv[2].n) ? set_entry(c, SET_GET, 0) : COMMAND_DONE;
-}
-
-static void mget_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
-    struct entry *e = read_entry(l, hash, key, c->now_ms, true);
-    if (e)
-        resp_bulk(c->out, entry_value(e));
-    else
-        resp_null(c->out, c->resp);
-}
-
-/* MGET key [key ...] */
-static enum command_result cmd_mget(struct call *c) {
-    struct suspended *s = &c->client->suspended;
-    int from = s->next ? (int)s->next : 1;
-    int most = c->argc - from > KEYS_PER_TURN ? from + KEYS_PER_TURN : c->argc;
-    if (from == 1)
-        resp_array(c->out, (size_t)c->argc - 1);
-    size_t room = KEYS_AHEAD * resp_bulk_bytes(c->context->server->config->max_value_size_bytes);
-    while (from < most) {
-        /* as many at once as surely fit; one always does, since `out` came with room for a whole value */
-        size_t left = buf_left(c->out);
-        int n = left >= room ? KEYS_AHEAD : left >= room / KEYS_AHEAD ? 1 : 0;
-        if (n == 0)
-            break;
-        n = most - from < n ? most - from : n;
-        for_keys(c, from, from + n, 1, mget_one);
-        from += n;
-    }
-    s->next = from == c->argc ? 0 : from;
-    return s->next ? COMMAND_AGAIN : COMMAND_DONE;
-}
-
-/* MSET key value [key value ...]: all shards locked at once, so nobody sees a part of it. */
-static enum command_result cmd_mset(struct call *c) {
-    if (c->argc % 2 == 0)
-        return error(c, SLICE("ERR wrong number of arguments for 'mset' command"));
-    uint64_t set = 0;
-    for (int i = 1; i < c->argc; i += 2) {
-        if (!value_fits(c, c->argv[i + 1].n))
-            return COMMAND_DONE;
-        set |= 1ull << hash_shard(shards_hash(c->shards, c->argv[i]));
-    }
-    shards_lock_many(c->shards, set);
-    for (int i = 1; i < c->argc; i += 2) {
-        uint64_t hash = shards_hash(c->shards, c->argv[i]);
-        lru_set(shard_locked(c->shards, hash), hash, c->argv[i], c->argv[i + 1], 0);
-    }
-    shards_unlock_many(c->shards, set);
-    return ok(c);
-}
-
-/* APPEND key value */
-static enum command_result cmd_append(struct call *c) {
-    struct slice more = c->argv[2];
-    if (!value_fits(c, more.n))
-        return COMMAND_DONE;
-    uint64_t max = c->context->server->config->max_value_size_bytes;
-    struct lru *l = lock(c);
-    const struct entry *e = lru_peek(l, c->hash, c->argv[1], c->now_ms);
-    struct slice old = e ? entry_value(e) : (struct slice){"", 0};
-    size_t size = old.n + more.n;
-    if (size <= max) {
-        char *joined = scratch(c, size);
-        if (old.n)
-            memcpy(joined, old.p, old.n);
-        if (more.n)
-            memcpy(joined + old.n, more.p, more.n);
-        store(c, l, (struct slice){joined, size}, e ? entry_deadline_ms(e) : 0);
-    }
-    unlock(c);
-    if (!value_fits(c, size))
-        return COMMAND_DONE;
-    return integer(c, (int64_t)size);
-}
-
-/* STRLEN key */
-static enum command_result cmd_strlen(struct call *c) {
-    struct lru *l = lock(c);
-    const struct entry *e = read_entry(l, c->hash, c->argv[1], c->now_ms, true);
-    int64_t size = e ? (int64_t)entry_value(e).n : 0;
-    unlock(c);
-    return integer(c, size);
-}
-
-static enum command_result increment(struct call *c, int64_t by) {
-    struct lru *l = lock(c);
-    const struct entry *e = lru_peek(l, c->hash, c->argv[1], c->now_ms);
-    int64_t value = 0;
-    bool is_integer = e == NULL || resp_integer_of(entry_value(e), &value);
-    bool in_range = is_integer && !__builtin_add_overflow(value, by, &value);
-    if (in_range) {
-        char text[24];
-        int n = snprintf(text, sizeof text, "%" PRId64, value);
-        store(c, l, (struct slice){text, (size_t)n}, e ? entry_deadline_ms(e) : 0);
-    }
-    unlock(c);
-    if (!is_integer)
-        return not_an_integer(c);
-    return in_range ? integer(c, value) : error(c, SLICE("ERR increment or decrement would overflow"));
-}
-
-/* INCR key */
-static enum command_result cmd_incr(struct call *c) {
-    return increment(c, 1);
-}
-
-/* DECR key */
-static enum command_result cmd_decr(struct call *c) {
-    return increment(c, -1);
-}
-
-/* INCRBY key increment */
-static enum command_result cmd_incrby(struct call *c) {
-    int64_t by;
-    return resp_integer_of(c->argv[2], &by) ? increment(c, by) : not_an_integer(c);
-}
-
-/* DECRBY key decrement */
-static enum command_result cmd_decrby(struct call *c) {
-    int64_t by;
-    if (!resp_integer_of(c->argv[2], &by))
-        return not_an_integer(c);
-    return by == INT64_MIN ? error(c, SLICE("ERR decrement would overflow")) : increment(c, -by);
-}
-
-/* ---- keys ---- */
-
-static void delete_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
-    struct entry *e = lru_peek(l, hash, key, c->now_ms);
-    if (e == NULL)
+/* Forgets all that was queued and watched. */
+static void end_transaction(struct shards *shards, struct pool *pool, struct client *client) {
+    struct transaction *t = client->transaction;
+    set_mode(client, CLIENT_MULTI, false);
+    if (t == NULL)
         return;
-    lru_remove(l, hash, e);
-    c->client->suspended.count++;
+    unwatch(shards, t);
+    pool_put(pool, t->queue, t->queue_cap);
+    pool_put(pool, (char *)t->watches, t->watch_cap);
+    pool_put(pool, (char *)t, sizeof *t);
+    client->transaction = NULL;
 }
 
-static void exists_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
-    c->client->suspended.count += read_entry(l, hash, key, c->now_ms, true) != NULL;
+/* The keys of a request: argv[*first], then every *step-th up to argv[*last]. False: it has none. */
+static bool key_range(const struct command *command, const struct slice *argv, int argc, int *first, int *last,
+                      int *step) {
+    int64_t n;
+    *first = command->first_key;
+    *last = command->last_key < 0 ? argc - 1 : command->last_key;
+    *step = command->key_step;
+    if (command->flags & MOVABLE) { /* MSETEX numkeys key value ... */
+        if (argc < 3 || argv[1].p == NULL || !resp_integer_of(argv[1], &n) || n <= 0 || n > (argc - 2) / 2)
+            return false;
+        *first = *step = 2;
+        *last = 2 * (int)n;
+    }
+    *last -= *step ? (*last - *first) % *step : 0;
+    return *first > 0 && *first < argc;
 }
 
-/* Counts the keys of argv[1..] for which `each` said so, in pieces. */
-static enum command_result count_keys(struct call *c,
-                                      void (*each)(struct call *, struct lru *, uint64_t, struct slice)) {
-    int from, to;
-    bool last = keys_of_turn(c, &from, &to);
-    for_keys(c, from, to, 1, each);
-    if (!last)
-        return COMMAND_AGAIN;
-    int64_t count = c->client->suspended.count;
-    c->client->suspended.count = 0;
-    return integer(c, count);
-}
-
-/* DEL key [key ...] and UNLINK: nothing here is freed later, there is nothing to wait for */
-static enum command_result cmd_del(struct call *c) {
-    return count_keys(c, delete_one);
-}
-
-/* EXISTS key [key ...], TOUCH key [key ...] */
-static enum command_result cmd_exists(struct call *c) {
-    return count_keys(c, exists_one);
-}
-
-/* TYPE key */
-static enum command_result cmd_type(struct call *c) {
-    struct lru *l = lock(c);
-    bool there = read_entry(l, c->hash, c->argv[1], c->now_ms, false) != NULL;
-    unlock(c);
-    resp_simple(c->out, there ? SLICE("string") : SLICE("none"));
+/* Keeps the request until EXEC. */
+static enum command_result queue_request(struct call *c) {
+    struct transaction *t = c->client->transaction;
+    size_t bytes = sizeof(struct queued) + (size_t)c->argc * sizeof(uint32_t);
+    for (int i = 0; i < c->argc; i++)
+        bytes += c->argv[i].n;
+    bytes = (bytes + 7) / 8 * 8;
+    if (t->queue_cap - t->queue_bytes < bytes) {
+        size_t wanted = t->queue_bytes + bytes;
+        char *p = wanted > c->context->config->client_memory_bytes / 2 ? NULL
+                  : t->queue ? pool_grow(c->context->pool, t->queue, &t->queue_cap, t->queue_bytes, wanted)
+                             : pool_get(c->context->pool, wanted, &t->queue_cap);
+        if (p == NULL) {
+            t->aborted = true;
+            return no_memory(c);
+        }
+        t->queue = p;
+    }
+    struct queued q = {c->command, (uint32_t)c->argc, (uint32_t)bytes};
+    char *p = t->queue + t->queue_bytes;
+    memcpy(p, &q, sizeof q);
+    p += sizeof q;
+    for (int i = 0; i < c->argc; i++, p += sizeof(uint32_t))
+        memcpy(p, &(uint32_t){(uint32_t)c->argv[i].n}, sizeof(uint32_t));
+    for (int i = 0; i < c->argc; p += c->argv[i++].n)
+        memcpy(p, c->argv[i].p, c->argv[i].n);
+    t->queue_bytes += bytes;
+    t->count++;
+    t->argc_max = c->argc > t->argc_max ? c->argc : t->argc_max;
+    int first, last, step;
+    bool keyed = key_range(c->command, c->argv, c->argc, &first, &last, &step);
+    t->keys += keyed ? (uint32_t)((last - first) / step + 1) : 0;
+    t->all |= !keyed || c->command->handler == cmd_move || (c->command->handler == cmd_copy && c->argc > 3);
+    resp_simple(c->out, SLICE("QUEUED"));
     return COMMAND_DONE;
 }
 
-/* The time that is left, in ms: -2 no such key, -1 no deadline. */
-static int64_t ttl_ms(struct call *c) {
-    struct lru *l = lock(c);
-    const struct entry *e = read_entry(l, c->hash, c->argv[1], c->now_ms, false);
-    int64_t deadline_ms = e ? entry_deadline_ms(e) : 0;
-    unlock(c);
-    if (e == NULL)
-        return -2;
-    if (deadline_ms == 0)
-        return -1;
-    return deadline_ms > c->now_ms ? deadline_ms - c->now_ms : 0;
+/* The request at `p` of the queue, its arguments into argv. Returns where the next one is. */
+static const char *unqueue(const char *p, struct queued *q, struct slice *argv) {
+    memcpy(q, p, sizeof *q);
+    const char *sizes = p + sizeof *q, *bytes = sizes + q->argc * sizeof(uint32_t);
+    for (uint32_t i = 0; i < q->argc; i++) {
+        uint32_t n;
+        memcpy(&n, sizes + i * sizeof n, sizeof n);
+        argv[i] = (struct slice){bytes, n};
+        bytes += n;
+    }
+    return p + q->bytes;
 }
 
-/* TTL key */
-static enum command_result cmd_ttl(struct call *c) {
-    int64_t left = ttl_ms(c);
-    return integer(c, left < 0 ? left : left / 1000 + (left % 1000 >= 500));
+/* What EXEC works with: memory that it has before it locks. */
+struct plan {
+    struct slice *argv; /* of the longest request */
+    uint32_t *sizes;    /* of values, by hash: the most that one of those that share a place may have */
+    uint32_t sizes_mask;
+    struct slice argv_own[EXEC_ARGS];
+    uint32_t sizes_own[EXEC_SIZES];
+    size_t argv_cap, sizes_cap; /* of blocks of the pool; 0: the own ones */
+};
+
+static void plan_release(struct call *c, struct plan *p) {
+    pool_put(c->context->pool, p->argv_cap ? (char *)p->argv : NULL, p->argv_cap);
+    pool_put(c->context->pool, p->sizes_cap ? (char *)p->sizes : NULL, p->sizes_cap);
 }
 
-/* PTTL key */
-static enum command_result cmd_pttl(struct call *c) {
-    return integer(c, ttl_ms(c));
+static bool plan_init(struct call *c, const struct transaction *t, struct plan *p) {
+    p->argv = p->argv_own;
+    p->sizes = p->sizes_own;
+    p->sizes_mask = EXEC_SIZES - 1;
+    p->argv_cap = p->sizes_cap = 0;
+    if (t->argc_max > EXEC_ARGS)
+        p->argv =
+            (struct slice *)(void *)pool_get(c->context->pool, (size_t)t->argc_max * sizeof *p->argv, &p->argv_cap);
+    while (p->sizes_mask < 4 * t->keys)
+        p->sizes_mask = 2 * p->sizes_mask + 1;
+    if (p->sizes_mask >= EXEC_SIZES)
+        p->sizes =
+            (uint32_t *)(void *)pool_get(c->context->pool, (p->sizes_mask + 1) * sizeof *p->sizes, &p->sizes_cap);
+    if (p->argv && p->sizes)
+        return true;
+    plan_release(c, p);
+    return false;
 }
 
-enum expire_flags { EXPIRE_NX = 1, EXPIRE_XX = 2, EXPIRE_GT = 4, EXPIRE_LT = 8 };
+/* The shards of all keys, watched ones included. */
+static uint64_t shards_of(struct call *c, const struct transaction *t, struct plan *plan) {
+    uint64_t set = t->all ? SHARDS_ALL : 0;
+    for (size_t i = 0; i < t->watch_count; i++)
+        set |= 1ull << hash_shard(t->watches[i].hash);
+    const char *p = t->queue;
+    for (uint32_t n = 0; n < t->count && set != SHARDS_ALL; n++) {
+        struct queued q;
+        int first, last, step;
+        p = unqueue(p, &q, plan->argv);
+        if (key_range(q.command, plan->argv, (int)q.argc, &first, &last, &step))
+            for (int i = first; i <= last; i += step)
+                set |= 1ull << hash_shard(shards_hash(c->shards, c->database, plan->argv[i]));
+    }
+    return set;
+}
 
-/* Reads the condition of EXPIRE. False: the error is answered. */
-static bool expire_options(struct call *c, unsigned *flags) {
-    static const struct {
-        struct slice word;
-        unsigned flag;
-    } options[] = {{{"nx", 2}, EXPIRE_NX}, {{"xx", 2}, EXPIRE_XX}, {{"gt", 2}, EXPIRE_GT}, {{"lt", 2}, EXPIRE_LT}};
-    for (int i = 3; i < c->argc; i++) {
-        size_t o = 0;
-        while (o < 4 && !is_word(c->argv[i], options[o].word))
-            o++;
-        if (o == 4) {
-            int n = c->argv[i].n < 128 ? (int)c->argv[i].n : 128;
-            error_format(c, "ERR Unsupported option %.*s", n, c->argv[i].p);
+/* Whether all watched keys are as they were. Their shards are held. */
+static bool watches_hold(struct call *c, const struct transaction *t) {
+    for (size_t i = 0; i < t->watch_count; i++) {
+        const struct watch *w = &t->watches[i];
+        if (lru_changes(shard_locked(c->shards, w->hash), w->hash) != w->changes ||
+            hash_database(w->hash) != shards_id(c->shards, w->database) ||
+            (w->deadline_ms && w->deadline_ms < c->now_ms))
             return false;
-        }
-        *flags |= options[o].flag;
-    }
-    if ((*flags & EXPIRE_NX) && (*flags & ~(unsigned)EXPIRE_NX)) {
-        error(c, SLICE("ERR NX and XX, GT or LT options at the same time are not compatible"));
-        return false;
-    }
-    if ((*flags & EXPIRE_GT) && (*flags & EXPIRE_LT)) {
-        error(c, SLICE("ERR GT and LT options at the same time are not compatible"));
-        return false;
     }
     return true;
 }
 
-/* Whether the condition lets an entry with deadline `old_ms` (0: none, so infinitely late) have `new_ms`. */
-static bool expire_allowed(unsigned flags, int64_t old_ms, int64_t new_ms) {
-    if ((flags & EXPIRE_NX) && old_ms)
-        return false;
-    if ((flags & EXPIRE_XX) && old_ms == 0)
-        return false;
-    if ((flags & EXPIRE_GT) && (old_ms == 0 || new_ms <= old_ms))
-        return false;
-    return !((flags & EXPIRE_LT) && old_ms && new_ms >= old_ms);
+static void grow_to(uint32_t *size, size_t n) {
+    if (*size < n)
+        *size = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
-static enum command_result expire(struct call *c, int64_t unit_ms, bool relative) {
-    unsigned flags = 0;
-    int64_t v;
-    if (!expire_options(c, &flags))
-        return COMMAND_DONE;
-    if (!resp_integer_of(c->argv[2], &v))
-        return not_an_integer(c);
-    if (v > INT64_MAX / unit_ms || v < INT64_MIN / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms))
-        return error_format(c, "ERR invalid expire time in '%s' command", c->request->command->name);
-    int64_t deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
-    struct lru *l = lock(c);
-    struct entry *e = lru_peek(l, c->hash, c->argv[1], c->now_ms);
-    bool changed = e && expire_allowed(flags, entry_deadline_ms(e), deadline_ms);
-    if (changed && deadline_ms <= c->now_ms)
-        lru_remove(l, c->hash, e);
-    else if (changed && !lru_set_deadline(l, e, deadline_ms))
-        store_with_deadline(c, l, e, deadline_ms);
-    unlock(c);
-    return integer(c, changed);
+/* The most that a request can add to the reply, and to the sizes of the values of its keys. */
+static size_t request_bound(struct call *c, const struct queued *q, struct plan *plan, uint32_t database, bool *any) {
+    const struct command *command = q->command;
+    int first, last, step, argc = (int)q->argc;
+    size_t longest = 0, bound = command->first_key == 1 && argc <= 3 ? REPLY_BYTES : REPLY_BYTES_MORE;
+    for (int i = 1; i < argc; i++)
+        longest = plan->argv[i].n > longest ? plan->argv[i].n : longest;
+    if (command->handler == cmd_keys) {
+        struct shards_totals totals;
+        shards_total(c->shards, &totals);
+        return bound + 2 * totals.used_bytes;
+    }
+    if (command->handler == cmd_scan || command->handler == cmd_randomkey)
+        return bound + SCAN_REPLY_BYTES;
+    /* after these, what a key holds is not what it held */
+    *any |= command->handler == cmd_swapdb || command->handler == cmd_move || command->handler == cmd_copy;
+    if (!key_range(command, plan->argv, argc, &first, &last, &step))
+        return bound + longest + (size_t)argc * 4; /* ECHO, PING */
+    uint32_t largest = 0;
+    for (int i = first; i <= last; i += step) {
+        uint32_t *size = &plan->sizes[shards_hash(c->shards, database, plan->argv[i]) & plan->sizes_mask];
+        grow_to(&largest, *size);
+        if (command->flags & RETURNS)
+            bound += resp_bulk_bytes(*any ? command_reply_room(c->context->config) : *size);
+        if (!(command->flags & WRITE))
+            continue;
+        int64_t offset = 0;
+        if (command->handler == cmd_append)
+            longest += *size;
+        else if (command->handler == cmd_rename)
+            longest = longest > largest ? longest : largest;
+        else if (command->handler == cmd_setrange && resp_integer_of(plan->argv[2], &offset) && offset > 0)
+            longest += offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
+        else if (command->handler == cmd_increment || command->handler == cmd_incrbyfloat)
+            bound += longest = command->handler == cmd_increment ? 24 : 5200;
+        grow_to(size, longest);
+    }
+    return bound;
 }
 
-/* EXPIRE key seconds [NX | XX | GT | LT] */
-static enum command_result cmd_expire(struct call *c) {
-    return expire(c, 1000, true);
-}
-
-/* PEXPIRE key milliseconds [NX | XX | GT | LT] */
-static enum command_result cmd_pexpire(struct call *c) {
-    return expire(c, 1, true);
-}
-
-/* EXPIREAT key unix-time-seconds [NX | XX | GT | LT] */
-static enum command_result cmd_expireat(struct call *c) {
-    return expire(c, 1000, false);
-}
-
-/* PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT] */
-static enum command_result cmd_pexpireat(struct call *c) {
-    return expire(c, 1, false);
-}
-
-/* PERSIST key */
-static enum command_result cmd_persist(struct call *c) {
-    struct lru *l = lock(c);
-    struct entry *e = lru_peek(l, c->hash, c->argv[1], c->now_ms);
-    bool changed = e && entry_deadline_ms(e);
-    if (changed)
-        lru_set_deadline(l, e, 0);
-    unlock(c);
-    return integer(c, changed);
-}
-
-/* ---- all keys ---- */
-
-struct walk {
-    struct buf *out;
-    const struct slice *pattern; /* NULL: every key */
-    int64_t found;
-    size_t steps; /* of matching */
-};
-
-static void walk_emit(void *context, const struct entry *e) {
-    struct walk *w = context;
-    if (w->pattern && !glob_match_steps(*w->pattern, entry_key(e), false, &w->steps))
-        return;
-    resp_bulk(w->out, entry_key(e));
-    w->found++;
-}
-
-/* The pattern in argv[i], in *pattern; what matches every key becomes NULL. False: it is too long, and that was
- * answered: matching takes time with the product of both lengths. */
-static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
-    uint64_t max = c->context->server->config->max_key_size_bytes;
-    max = max < PATTERN_BYTES_MAX ? max : PATTERN_BYTES_MAX;
-    *pattern = slice_equal(c->argv[i], SLICE("*")) ? NULL : &c->argv[i];
-    if (c->argv[i].n <= max)
-        return true;
-    error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max);
-    return false;
-}
-
-/* SCAN cursor [MATCH pattern] [COUNT count] [TYPE type] */
-static enum command_result cmd_scan(struct call *c) {
-    int64_t cursor, count = 10;
-    const struct slice *pattern = NULL;
-    bool strings = true;
-    if (!resp_integer_of(c->argv[1], &cursor) || cursor < 0 || !shards_cursor_valid((uint64_t)cursor))
-        return error(c, SLICE("ERR invalid cursor"));
-    for (int i = 2; i < c->argc; i += 2) {
-        if (i + 1 == c->argc)
-            return syntax_error(c);
-        if (is_word(c->argv[i], SLICE("count"))) {
-            if (!resp_integer_of(c->argv[i + 1], &count))
-                return not_an_integer(c);
-            if (count < 1)
-                return syntax_error(c);
-        } else if (is_word(c->argv[i], SLICE("match"))) {
-            if (!pattern_of(c, i + 1, &pattern))
-                return COMMAND_DONE;
-        } else if (is_word(c->argv[i], SLICE("type"))) {
-            strings = is_word(c->argv[i + 1], SLICE("string"));
-        } else {
-            return syntax_error(c);
+/* The most that the reply can take. All shards of the keys are held. */
+static size_t reply_bound(struct call *c, const struct transaction *t, struct plan *plan) {
+    size_t bound = 32;
+    bool any = false;
+    memset(plan->sizes, 0, (plan->sizes_mask + 1) * sizeof *plan->sizes);
+    for (int pass = 0; pass < 2; pass++) { /* first what the keys hold, then what becomes of it */
+        const char *p = t->queue;
+        uint32_t database = c->database;
+        for (uint32_t n = 0; n < t->count; n++) {
+            struct queued q;
+            int first, last, step;
+            int64_t index;
+            p = unqueue(p, &q, plan->argv);
+            if (strcmp(q.command->name, "select") == 0 && resp_integer_of(plan->argv[1], &index) && index >= 0 &&
+                index < c->context->config->databases)
+                database = (uint32_t)index;
+            if (pass == 1) {
+                bound += request_bound(c, &q, plan, database, &any);
+                continue;
+            }
+            if (!key_range(q.command, plan->argv, (int)q.argc, &first, &last, &step))
+                continue;
+            for (int i = first; i <= last; i += step) {
+                uint64_t hash = shards_hash(c->shards, database, plan->argv[i]);
+                const struct entry *e = lru_peek(shard_locked(c->shards, hash), hash, plan->argv[i], c->now_ms);
+                if (e)
+                    grow_to(&plan->sizes[hash & plan->sizes_mask], entry_value_size(e));
+            }
         }
     }
-    /* the items are written first, then moved up to the header that says how many they are */
-    struct buf *out = c->out, items = {out->p + out->len + 64, 0, buf_left(out) - 64, false};
-    struct walk w = {&items, pattern, 0, 0};
-    uint64_t at = (uint64_t)cursor;
-    int buckets = 0;
-    do {
-        at = shards_scan(c->shards, at, c->now_ms, walk_emit, &w);
-        if (!strings)
-            items.len = (size_t)(w.found = 0);
-    } while (at && w.found < count && ++buckets < SCAN_BUCKETS_MAX && buckets / 10 < count &&
-             items.len < SCAN_BYTES_MAX && w.steps < MATCH_STEPS_MAX);
-    resp_array(out, 2);
-    resp_bulk_integer(out, (int64_t)at);
-    resp_array(out, (size_t)w.found);
-    memmove(out->p + out->len, items.p, items.len);
-    out->len += items.len;
-    return COMMAND_DONE;
+    return bound;
 }
 
-/* KEYS pattern */
-static enum command_result cmd_keys(struct call *c) {
-    struct suspended *s = &c->client->suspended;
-    const struct slice *pattern;
-    if (!pattern_of(c, 1, &pattern))
-        return COMMAND_DONE;
-    size_t steps = 0;
-    for (int buckets = 0; buckets < BUCKETS_PER_TURN && steps < MATCH_STEPS_MAX; buckets++) {
-        if (!collect_room(c, COLLECT_FIRST / 2))
-            return collect_failed(c, "KEYS", "use SCAN");
-        struct walk w = {&s->reply, pattern, 0, 0};
-        size_t before = s->reply.len;
-        uint64_t next = shards_scan(c->shards, s->cursor, c->now_ms, walk_emit, &w);
-        steps += w.steps;
-        if (s->reply.full) { /* a bucket of long keys: once more, with more room */
-            s->reply.len = before;
-            if (!collect_room(c, s->reply.cap))
-                return collect_failed(c, "KEYS", "use SCAN");
+static inline enum command_result run_handler(struct call *c);
+
+static uint32_t row_of(const struct command *command);
+
+/* Executes what is queued, one after the other, into `out`. */
+static void run_queue(struct call *c, const struct transaction *t, struct plan *plan, struct buf *out) {
+    const char *p = t->queue;
+    resp_array(out, t->count);
+    for (uint32_t n = 0; n < t->count; n++) {
+        struct queued q;
+        p = unqueue(p, &q, plan->argv);
+        struct call one = *c;
+        one.command = q.command;
+        one.row = row_of(q.command);
+        one.argv = plan->argv;
+        one.argc = (int)q.argc;
+        one.out = out;
+        one.in_exec = true;
+        one.failed = false;
+        one.database = database_of_client(c->client);
+        one.resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
+        if (q.command->first_key == 1)
+            one.hash = shards_hash(c->shards, one.database, one.argv[1]);
+        while (run_handler(&one) == COMMAND_AGAIN)
+            ;
+    }
+}
+
+/* Locks what is needed and executes; `out` has room for a reply of LIST_REPLY_BYTES, a longer one gets a block. */
+static enum command_result execute_queue(struct call *c, const struct transaction *t, struct plan *plan) {
+    struct buf block = {NULL, 0, 0, false};
+    size_t spare = command_reply_room(c->context->config) - LIST_REPLY_BYTES,
+           limit = c->context->config->client_output_bytes;
+    for (;;) {
+        uint64_t set = shards_of(c, t, plan), locked = shards_lock_many(c->shards, set);
+        if (shards_of(c, t, plan) & ~set) { /* a database was flushed or swapped meanwhile */
+            shards_unlock_many(c->shards, locked);
             continue;
         }
-        s->count += w.found;
-        s->cursor = next;
-        if (next == 0) {
-            char header[COLLECT_HEADER];
-            int n = snprintf(header, sizeof header, "*%" PRId64 "\r\n", s->count);
-            return collected(c, header, (size_t)n);
+        bool hold = watches_hold(c, t);
+        size_t bound = hold ? reply_bound(c, t, plan) : 0;
+        bool here = bound <= LIST_REPLY_BYTES, room = here || bound + spare <= block.cap;
+        if (hold && room)
+            run_queue(c, t, plan, here ? c->out : &block);
+        shards_unlock_many(c->shards, locked);
+        if (!hold) {
+            resp_null_array(c->out, c->resp);
+            break;
         }
+        if (room && !here) {
+            c->client->suspended = (struct suspended){.reply = block};
+            return COMMAND_COLLECTED;
+        }
+        if (room)
+            break;
+        pool_put(c->context->pool, block.p, block.cap);
+        block = (struct buf){NULL, 0, 0, false};
+        if (bound > limit)
+            return error_format(c,
+                                "EXECABORT Transaction discarded because its reply could exceed "
+                                "client-output-buffer-limit (%zu bytes); send it in parts",
+                                limit);
+        block.p = pool_get(c->context->pool, bound + bound / 8 + spare, &block.cap);
+        if (block.p == NULL)
+            return ERROR(c, "EXECABORT Transaction discarded because client-memory is used up; send it in parts");
     }
-    return COMMAND_AGAIN;
+    pool_put(c->context->pool, block.p, block.cap);
+    return COMMAND_DONE;
 }
 
-/* DBSIZE */
-static enum command_result cmd_dbsize(struct call *c) {
-    struct shards_totals totals;
-    shards_total(c->shards, &totals);
-    return integer(c, (int64_t)totals.entries);
-}
-
-/* FLUSHALL [ASYNC | SYNC], FLUSHDB [ASYNC | SYNC] */
-static enum command_result cmd_flushall(struct call *c) {
-    if (c->argc > 2 || (c->argc == 2 && !is_word(c->argv[1], SLICE("async")) && !is_word(c->argv[1], SLICE("sync"))))
-        return syntax_error(c);
-    shards_clear(c->shards);
+/* MULTI */
+static enum command_result cmd_multi(struct call *c) {
+    if (has_mode(c->client, CLIENT_MULTI))
+        return ERROR(c, "ERR MULTI calls can not be nested");
+    if (transaction_of(c) == NULL)
+        return no_memory(c);
+    set_mode(c->client, CLIENT_MULTI, true);
     return ok(c);
+}
+
+/* EXEC */
+static enum command_result cmd_exec(struct call *c) {
+    struct plan plan;
+    struct transaction *t = c->client->transaction;
+    enum command_result result = COMMAND_DONE;
+    if (!has_mode(c->client, CLIENT_MULTI))
+        return ERROR(c, "ERR EXEC without MULTI");
+    set_mode(c->client, CLIENT_MULTI, false); /* its requests are no longer queued */
+    if (t->aborted) {
+        ERROR(c, "EXECABORT Transaction discarded because of previous errors.");
+    } else if (!plan_init(c, t, &plan)) {
+        ERROR(c, "EXECABORT Transaction discarded because client-memory is used up; send it in parts");
+    } else {
+        result = execute_queue(c, t, &plan);
+        plan_release(c, &plan);
+    }
+    end_transaction(c->shards, c->context->pool, c->client);
+    return result;
+}
+
+/* DISCARD */
+static enum command_result cmd_discard(struct call *c) {
+    if (!has_mode(c->client, CLIENT_MULTI))
+        return ERROR(c, "ERR DISCARD without MULTI");
+    end_transaction(c->shards, c->context->pool, c->client);
+    return ok(c);
+}
+
+/* WATCH key [key ...] */
+static enum command_result cmd_watch(struct call *c) {
+    if (has_mode(c->client, CLIENT_MULTI))
+        return ERROR(c, "ERR WATCH inside MULTI is not allowed");
+    struct transaction *t = transaction_of(c);
+    size_t wanted = t ? (t->watch_count + (size_t)c->argc - 1) * sizeof *t->watches : 0;
+    if (t && t->watch_cap < wanted) {
+        char *p = t->watches ? pool_grow(c->context->pool, (char *)t->watches, &t->watch_cap, t->watch_cap, wanted)
+                             : pool_get(c->context->pool, wanted, &t->watch_cap);
+        t->watches = p ? (struct watch *)(void *)p : t->watches;
+        t = p ? t : NULL;
+    }
+    if (t == NULL)
+        return no_memory(c);
+    for (int i = 1; i < c->argc; i++) {
+        uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
+        struct lru *l = lock_key(c, c->database, c->argv[i], &hash);
+        const struct entry *e = lru_peek(l, hash, c->argv[i], c->now_ms);
+        l->watched++;
+        t->watches[t->watch_count++] =
+            (struct watch){hash, e ? entry_deadline_ms(e) : 0, lru_changes(l, hash), c->database};
+        shard_unlock(c->shards, hash);
+    }
+    return ok(c);
+}
+
+/* UNWATCH */
+static enum command_result cmd_unwatch(struct call *c) {
+    if (c->client->transaction && !c->in_exec)
+        unwatch(c->shards, c->client->transaction);
+    return ok(c);
+}
+
+void command_forget(struct command_context *context, struct client *client) {
+    collect_forget(context->pool, client);
+    end_transaction(context->shards, context->pool, client);
 }
 
 /* ---- connection ---- */
@@ -803,7 +539,7 @@ static enum command_result cmd_flushall(struct call *c) {
 /* PING [message] */
 static enum command_result cmd_ping(struct call *c) {
     if (c->argc > 2)
-        return error(c, SLICE("ERR wrong number of arguments for 'ping' command"));
+        return wrong_arity(c);
     if (c->argc == 2)
         resp_bulk(c->out, c->argv[1]);
     else
@@ -819,12 +555,11 @@ static enum command_result cmd_echo(struct call *c) {
 
 /* SELECT index */
 static enum command_result cmd_select(struct call *c) {
-    int64_t index;
-    if (!resp_integer_of(c->argv[1], &index))
-        return not_an_integer(c);
-    if (index < INT_MIN || index > INT_MAX)
-        return error_format(c, "ERR value is out of range, value must between %d and %d", INT_MIN, INT_MAX);
-    return index == 0 ? ok(c) : error(c, SLICE("ERR DB index is out of range"));
+    uint32_t database;
+    if (!database_of(c, c->argv[1], &database))
+        return COMMAND_DONE;
+    atomic_store_explicit(&c->client->database, (uint8_t)database, memory_order_relaxed);
+    return ok(c);
 }
 
 /* QUIT */
@@ -833,36 +568,38 @@ static enum command_result cmd_quit(struct call *c) {
     return COMMAND_CLOSE;
 }
 
-static bool password_set(const struct call *c) {
-    return c->context->server->config->requirepass[0] != '\0';
-}
-
 /* RESET */
 static enum command_result cmd_reset(struct call *c) {
-    client_set_text(c->context->server->registry, &c->client->name, (struct slice){"", 0});
-    atomic_store_explicit(&c->client->resp, 2, memory_order_relaxed);
-    c->client->authenticated = false;
+    struct client *client = c->client;
+    client_set_text(c->context->server->registry, &client->name, (struct slice){"", 0});
+    end_transaction(c->shards, c->context->pool, client);
+    set_mode(client, (uint8_t)~CLIENT_NO_EVICT, false);
+    atomic_store_explicit(&client->database, 0, memory_order_relaxed);
+    atomic_store_explicit(&client->resp, 2, memory_order_relaxed);
+    command_greet(c->context->server, client);
     resp_simple(c->out, SLICE("RESET"));
     return COMMAND_DONE;
 }
 
 /* Compares in a time that depends on the lengths only. */
-static bool password_is(const struct call *c, struct slice given) {
-    const char *password = c->context->server->config->requirepass;
+static bool password_is(struct command_server *s, struct slice given) {
+    pthread_mutex_lock(&s->config_lock);
+    const char *password = s->config->requirepass;
     size_t n = strlen(password);
-    unsigned char differs = given.n != n;
-    for (size_t i = 0; i < given.n; i++)
-        differs |= (unsigned char)(given.p[i] ^ password[n ? i % n : 0]);
+    unsigned char differs = n && given.n != n;
+    for (size_t i = 0; n && i < given.n; i++)
+        differs |= (unsigned char)(given.p[i] ^ password[i % n]);
+    pthread_mutex_unlock(&s->config_lock);
     return differs == 0;
 }
 
-/* Whether user and password let in; answers when they do not. */
+/* Whether user and password let in; answers when they do not. Without a password any lets in. */
 static bool authenticate(struct call *c, struct slice user, struct slice password) {
-    if (slice_equal(user, SLICE("default")) && (!password_set(c) || password_is(c, password))) {
-        c->client->authenticated = true;
+    if (slice_equal(user, SLICE("default")) && password_is(c->context->server, password)) {
+        set_mode(c->client, CLIENT_LOCKED_OUT, false);
         return true;
     }
-    error(c, SLICE("WRONGPASS invalid username-password pair or user is disabled."));
+    ERROR(c, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }
 
@@ -870,9 +607,9 @@ static bool authenticate(struct call *c, struct slice user, struct slice passwor
 static enum command_result cmd_auth(struct call *c) {
     if (c->argc > 3)
         return syntax_error(c);
-    if (c->argc == 2 && !password_set(c))
-        return error(c, SLICE("ERR AUTH <password> called without any password configured for the default user. Are "
-                              "you sure your configuration is correct?"));
+    if (c->argc == 2 && !server_has_password(c->context->server))
+        return ERROR(c, "ERR AUTH <password> called without any password configured for the default user. Are "
+                        "you sure your configuration is correct?");
     struct slice user = c->argc == 3 ? c->argv[1] : SLICE("default");
     return authenticate(c, user, c->argv[c->argc - 1]) ? ok(c) : COMMAND_DONE;
 }
@@ -897,29 +634,15 @@ static bool set_client_text(struct call *c, char **field, struct slice text, str
     }
     if (client_set_text(c->context->server->registry, field, text))
         return true;
-    error(c, SLICE("ERR out of memory"));
+    ERROR(c, "ERR out of memory");
     return false;
 }
 
 static void hello_reply(struct call *c) {
-    int resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
-    resp_map(c->out, 8, resp);
-    resp_bulk(c->out, SLICE("server"));
-    resp_bulk(c->out, SLICE("redis"));
-    resp_bulk(c->out, SLICE("version"));
-    resp_bulk(c->out, SLICE(SPONSON_REDIS_VERSION));
-    resp_bulk(c->out, SLICE("sponson_version"));
-    resp_bulk(c->out, SLICE(SPONSON_VERSION));
-    resp_bulk(c->out, SLICE("proto"));
-    resp_integer(c->out, resp);
-    resp_bulk(c->out, SLICE("id"));
-    resp_integer(c->out, (int64_t)c->client->id);
-    resp_bulk(c->out, SLICE("mode"));
-    resp_bulk(c->out, SLICE("standalone"));
-    resp_bulk(c->out, SLICE("role"));
-    resp_bulk(c->out, SLICE("master"));
-    resp_bulk(c->out, SLICE("modules"));
-    resp_array(c->out, 0);
+    c->resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
+    put(c, "%$$$$$$$:$:$$$$$*", 8, "server", "redis", "version", SPONSON_REDIS_VERSION, "sponson_version",
+        SPONSON_VERSION, "proto", (int64_t)c->resp, "id", (int64_t)c->client->id, "mode", "standalone", "role",
+        "master", "modules", 0);
 }
 
 /* HELLO [protover [AUTH username password] [SETNAME clientname]] */
@@ -928,9 +651,9 @@ static enum command_result cmd_hello(struct call *c) {
     const struct slice *name = NULL, *user = NULL;
     if (c->argc > 1) {
         if (!resp_integer_of(c->argv[1], &version))
-            return error(c, SLICE("ERR Protocol version is not an integer or out of range"));
+            return ERROR(c, "ERR Protocol version is not an integer or out of range");
         if (version < 2 || version > 3)
-            return error(c, SLICE("NOPROTO unsupported protocol version"));
+            return ERROR(c, "NOPROTO unsupported protocol version");
     }
     for (int i = 2; i < c->argc; i++) {
         int more = c->argc - 1 - i;
@@ -940,18 +663,17 @@ static enum command_result cmd_hello(struct call *c) {
         } else if (is_word(c->argv[i], SLICE("setname")) && more >= 1) {
             name = &c->argv[++i];
             if (!is_plain(*name))
-                return error(c, SLICE("ERR Client names cannot contain spaces, newlines or special characters."));
+                return ERROR(c, "ERR Client names cannot contain spaces, newlines or special characters.");
         } else {
-            int n = c->argv[i].n < 128 ? (int)c->argv[i].n : 128;
-            return error_format(c, "ERR Syntax error in HELLO option '%.*s'", n, c->argv[i].p);
+            return error_format(c, "ERR Syntax error in HELLO option '%.*s'", shown_option(c->argv[i]), c->argv[i].p);
         }
     }
     if (user && !authenticate(c, user[0], user[1]))
         return COMMAND_DONE;
-    if (password_set(c) && !c->client->authenticated)
-        return error(c, SLICE("NOAUTH HELLO must be called with the client already authenticated, otherwise the "
-                              "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
-                              "select the RESP protocol version at the same time"));
+    if (has_mode(c->client, CLIENT_LOCKED_OUT))
+        return ERROR(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+                        "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
+                        "select the RESP protocol version at the same time");
     if (name && !set_client_text(c, &c->client->name, *name, SLICE("Client names"), CLIENT_NAME_MAX - 1))
         return COMMAND_DONE;
     if (version)
@@ -989,30 +711,102 @@ static enum command_result cmd_client_setinfo(struct call *c) {
     } else if (is_word(c->argv[2], SLICE("lib-ver"))) {
         set = set_client_text(c, &c->client->lib_version, c->argv[3], c->argv[2], CLIENT_LIBRARY_MAX);
     } else {
-        int n = c->argv[2].n < 128 ? (int)c->argv[2].n : 128;
-        return error_format(c, "ERR Unrecognized option '%.*s'", n, c->argv[2].p);
+        return error_format(c, "ERR Unrecognized option '%.*s'", shown_bytes(c->argv[2]), c->argv[2].p);
     }
     return set ? ok(c) : COMMAND_DONE;
 }
 
+/* CLIENT GETREDIR */
+static enum command_result cmd_client_getredir(struct call *c) {
+    return integer(c, -1);
+}
+
+/* What "ON" or "OFF" in argv[2] says: 1, 0; -1: neither, and that was answered. */
+static int on_or_off(struct call *c) {
+    if (is_word(c->argv[2], SLICE("on")))
+        return 1;
+    if (is_word(c->argv[2], SLICE("off")))
+        return 0;
+    syntax_error(c);
+    return -1;
+}
+
+/* CLIENT NO-EVICT ON | OFF, CLIENT NO-TOUCH ON | OFF */
+static enum command_result cmd_client_mode(struct call *c) {
+    int on = on_or_off(c);
+    if (on < 0)
+        return COMMAND_DONE;
+    set_mode(c->client, (uint8_t)c->command->variant, on);
+    return ok(c);
+}
+
+/* CLIENT REPLY ON | OFF | SKIP */
+static enum command_result cmd_client_reply(struct call *c) {
+    bool skip = is_word(c->argv[2], SLICE("skip"));
+    if (skip) {
+        set_mode(c->client, CLIENT_SKIP, !has_mode(c->client, CLIENT_MUTE));
+        return COMMAND_DONE;
+    }
+    int on = on_or_off(c);
+    if (on >= 0)
+        set_mode(c->client, CLIENT_MUTE, !on);
+    return on > 0 ? ok(c) : COMMAND_DONE;
+}
+
 static const char *display_name(uint32_t row);
 
-/* CLIENT LIST */
+/* CLIENT INFO */
+static enum command_result cmd_client_info(struct call *c) {
+    char text[2048];
+    struct buf line = {text, 0, sizeof text, false};
+    uint32_t row = atomic_load_explicit(&c->client->last_command, memory_order_relaxed);
+    client_describe(c->context->server->registry, c->client, c->now_ms, display_name(row), &line);
+    resp_text(c->out, (struct slice){text, line.len}, c->resp);
+    return COMMAND_DONE;
+}
+
+/* Reads a client's type: every one of ours is "normal". False: that was answered. */
+static bool type_filter(struct call *c, struct slice type, struct client_filter *f) {
+    static const char *const others[] = {"master", "replica", "slave", "pubsub"};
+    bool known = is_word(type, SLICE("normal"));
+    f->nobody |= !known;
+    for (int i = 0; i < 4; i++)
+        known |= is_word(type, slice_of(others[i]));
+    if (!known)
+        error_format(c, "ERR Unknown client type '%.*s'", shown_bytes(type), type.p);
+    return known;
+}
+
+/* CLIENT LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]] */
 static enum command_result cmd_client_list(struct call *c) {
-    if (c->argc > 2)
+    struct client_filter f = {0};
+    int64_t id;
+    if (c->argc == 4 && is_word(c->argv[2], SLICE("type"))) {
+        if (!type_filter(c, c->argv[3], &f))
+            return COMMAND_DONE;
+    } else if (c->argc > 3 && is_word(c->argv[2], SLICE("id"))) {
+        if (!names_fit(c))
+            return COMMAND_DONE;
+        f.ids = c->argv + 3;
+        f.id_count = c->argc - 3;
+        for (int i = 3; i < c->argc; i++)
+            if (!resp_integer_of(c->argv[i], &id))
+                return ERROR(c, "ERR Invalid client ID");
+    } else if (c->argc > 2) {
         return syntax_error(c);
+    }
     struct suspended *s = &c->client->suspended;
     size_t before = s->reply.len;
     if (!collect_room(c, COLLECT_FIRST / 2))
-        return collect_failed(c, "CLIENT LIST", "close some connections");
+        return collect_failed(c, "close some connections");
     if (before == 0)
         before = s->reply.len;
     int64_t next =
-        registry_list(c->context->server->registry, s->next, CLIENTS_PER_TURN, c->now_ms, display_name, &s->reply);
+        registry_list(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->now_ms, display_name, &s->reply);
     if (s->reply.full) { /* lines of long names: once more, with more room */
         s->reply.len = before;
         if (!collect_room(c, s->reply.cap))
-            return collect_failed(c, "CLIENT LIST", "close some connections");
+            return collect_failed(c, "close some connections");
         return COMMAND_AGAIN;
     }
     if (next >= 0) {
@@ -1024,20 +818,111 @@ static enum command_result cmd_client_list(struct call *c) {
     int n = c->resp == 2 ? snprintf(header, sizeof header, "$%zu\r\n", text)
                          : snprintf(header, sizeof header, "=%zu\r\ntxt:", text + 4);
     if (!collect_room(c, 2))
-        return collect_failed(c, "CLIENT LIST", "close some connections");
+        return collect_failed(c, "close some connections");
     buf_put(&s->reply, "\r\n", 2);
     return collected(c, header, (size_t)n);
 }
 
-/* ---- server ---- */
-
-/* Whether a list of names in argv is short enough to be answered at once. */
-static bool names_fit(struct call *c) {
-    if (c->argc <= KEYS_PER_TURN)
-        return true;
-    error_format(c, "ERR at most %d names at once", KEYS_PER_TURN);
-    return false;
+/* CLIENT KILL addr:port, or CLIENT KILL with filters: ID, TYPE, USER, ADDR, LADDR, SKIPME, MAXAGE */
+static enum command_result cmd_client_kill(struct call *c) {
+    struct client_filter f = {.not_id = c->argc > 3 ? c->client->id : 0};
+    bool self = false;
+    int64_t v;
+    if (c->argc == 3)
+        f.addr = c->argv[2];
+    for (int i = 2; c->argc > 3 && i < c->argc; i += 2) {
+        struct slice word = c->argv[i], value = i + 1 < c->argc ? c->argv[i + 1] : (struct slice){NULL, 0};
+        if (value.p == NULL)
+            return syntax_error(c);
+        if (is_word(word, SLICE("id"))) {
+            if (!resp_integer_of(value, &v) || v <= 0)
+                return ERROR(c, "ERR client-id should be greater than 0");
+            f.ids = &c->argv[i + 1];
+            f.id_count = 1;
+        } else if (is_word(word, SLICE("maxage"))) {
+            if (!resp_integer_of(value, &v) || v <= 0 || v > c->now_ms / 1000)
+                return ERROR(c, "ERR maxage is not an integer or out of range");
+            f.created_before_ms = c->now_ms - v * 1000;
+        } else if (is_word(word, SLICE("type"))) {
+            if (!type_filter(c, value, &f))
+                return COMMAND_DONE;
+        } else if (is_word(word, SLICE("addr"))) {
+            f.addr = value;
+        } else if (is_word(word, SLICE("laddr"))) {
+            f.laddr = value;
+        } else if (is_word(word, SLICE("user"))) {
+            if (!slice_equal(value, SLICE("default")))
+                return error_format(c, "ERR No such user '%.*s'", shown_bytes(value), value.p);
+        } else if (is_word(word, SLICE("skipme")) && (is_word(value, SLICE("yes")) || is_word(value, SLICE("no")))) {
+            f.not_id = is_word(value, SLICE("yes")) ? c->client->id : 0;
+        } else {
+            return syntax_error(c);
+        }
+    }
+    int64_t killed = registry_kill(c->context->server->registry, &f, c->client->id, &self);
+    if (c->argc > 3)
+        integer(c, killed);
+    else if (killed)
+        ok(c);
+    else
+        ERROR(c, "ERR No such client");
+    return self ? COMMAND_CLOSE : COMMAND_DONE;
 }
+
+/* CLIENT PAUSE timeout [WRITE | ALL] */
+static enum command_result cmd_client_pause(struct call *c) {
+    struct command_server *s = c->context->server;
+    int64_t timeout_ms;
+    bool all = c->argc == 3 || is_word(c->argv[3], SLICE("all"));
+    if (c->argc > 4 || (!all && !is_word(c->argv[3], SLICE("write"))))
+        return c->argc > 4 ? wrong_arity(c) : ERROR(c, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+    if (!resp_integer_of(c->argv[2], &timeout_ms) || timeout_ms > INT64_MAX - c->now_ms)
+        return ERROR(c, "ERR timeout is not an integer or out of range");
+    if (timeout_ms < 0)
+        return ERROR(c, "ERR timeout is negative");
+    atomic_store(&s->paused_all, all);
+    atomic_store(&s->paused_until_ms, c->now_ms + timeout_ms);
+    c->context->paused = true;
+    return ok(c);
+}
+
+/* CLIENT UNPAUSE */
+static enum command_result cmd_client_unpause(struct call *c) {
+    atomic_store(&c->context->server->paused_until_ms, 0);
+    c->context->paused = false;
+    return ok(c);
+}
+
+bool command_is_paused(const struct command_server *server, int64_t now_ms) {
+    return now_ms < atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed);
+}
+
+void command_greet(struct command_server *server, struct client *client) {
+    set_mode(client, CLIENT_LOCKED_OUT, server_has_password(server));
+}
+
+/* READONLY, READWRITE */
+static enum command_result cmd_readonly(struct call *c) {
+    return ERROR(c, "ERR This instance has cluster support disabled");
+}
+
+/* WAIT numreplicas timeout: no replica will ever acknowledge, so there is nothing to wait for */
+static enum command_result cmd_wait(struct call *c) {
+    int64_t replicas, timeout_ms;
+    if (!resp_integer_of(c->argv[1], &replicas))
+        return not_an_integer(c);
+    if (!resp_integer_of(c->argv[2], &timeout_ms))
+        return ERROR(c, "ERR timeout is not an integer or out of range");
+    return timeout_ms < 0 ? ERROR(c, "ERR timeout is negative") : integer(c, 0);
+}
+
+/* ROLE */
+static enum command_result cmd_role(struct call *c) {
+    put(c, "*$:*", 3, "master", (int64_t)0, 0);
+    return COMMAND_DONE;
+}
+
+/* ---- server ---- */
 
 /* TIME */
 static enum command_result cmd_time(struct call *c) {
@@ -1065,22 +950,23 @@ static enum command_result cmd_shutdown(struct call *c) {
     if ((save && nosave) || (abort && c->argc > 2))
         return syntax_error(c);
     if (abort)
-        return error(c, SLICE("ERR No shutdown in progress."));
+        return ERROR(c, "ERR No shutdown in progress.");
     if (save)
-        return error(c, SLICE("ERR SHUTDOWN SAVE: this cache keeps nothing on disk. Use SHUTDOWN NOSAVE"));
-    c->context->server->shutdown(c->context->server->shutdown_context);
+        return ERROR(c, "ERR SHUTDOWN SAVE: this cache keeps nothing on disk. Use SHUTDOWN NOSAVE");
+    c->context->server->shutdown(c->context->server->callback_context);
     return COMMAND_CLOSE;
 }
 
 /* CONFIG GET pattern [pattern ...] */
 static enum command_result cmd_config_get(struct call *c) {
-    const struct config *config = c->context->server->config;
+    const struct config *config = c->context->config;
     if (c->argc - 2 > CONFIG_PATTERNS_MAX)
         return error_format(c, "ERR at most %d patterns at once", CONFIG_PATTERNS_MAX);
     for (int i = 2; i < c->argc; i++)
         if (c->argv[i].n > CONFIG_PATTERN_BYTES)
             return error_format(c, "ERR pattern exceeds %d bytes", CONFIG_PATTERN_BYTES);
     char value[CONFIG_TEXT_MAX + 64];
+    pthread_mutex_lock(&c->context->server->config_lock);
     for (int counting = 1, found = 0; counting >= 0; counting--) {
         for (int o = 0; o < config_count(); o++) {
             struct slice name = slice_of(config_name(o));
@@ -1099,7 +985,85 @@ static enum command_result cmd_config_get(struct call *c) {
         if (counting)
             resp_map(c->out, (size_t)found, c->resp);
     }
+    pthread_mutex_unlock(&c->context->server->config_lock);
     return COMMAND_DONE;
+}
+
+/* Why CONFIG SET changes nothing: as Redis says it. */
+static enum command_result config_set_failed(struct call *c, int i, const char *why) {
+    return error_format(c, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s", shown_bytes(c->argv[i]),
+                        c->argv[i].p, why);
+}
+
+/* Takes argv's options over into `next`. False: one cannot be, and that was answered. */
+static bool change_options(struct call *c, struct config *next) {
+    char name[CONFIG_PATTERN_BYTES + 1], value[CONFIG_TEXT_MAX + 1], error[CONFIG_TEXT_MAX + 512];
+    for (int i = 2; i < c->argc; i += 2) {
+        const struct slice *a = &c->argv[i];
+        for (int before = 2; before < i; before += 2)
+            if (is_word(c->argv[before], a[0]))
+                return config_set_failed(c, i, "duplicate parameter"), false;
+        bool whole = a[0].n < sizeof name && a[1].n < sizeof value && !memchr(a[1].p, '\0', a[1].n);
+        snprintf(name, sizeof name, "%.*s", whole ? (int)a[0].n : 0, a[0].p);
+        snprintf(value, sizeof value, "%.*s", whole ? (int)a[1].n : 0, a[1].p);
+        enum config_change change = config_change(next, name, value, error, sizeof error);
+        if (change == CONFIG_CHANGED && whole)
+            continue;
+        if (change == CONFIG_UNKNOWN)
+            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'", shown_bytes(a[0]),
+                         a[0].p);
+        else
+            config_set_failed(c, i,
+                              change == CONFIG_IMMUTABLE ? "can't set immutable config"
+                              : whole                    ? error
+                                                         : "too long");
+        return false;
+    }
+    return true;
+}
+
+/* CONFIG SET parameter value [parameter value ...]: all or nothing */
+static enum command_result cmd_config_set(struct call *c) {
+    struct command_server *s = c->context->server;
+    char error[CONFIG_TEXT_MAX + 512];
+    if (c->argc % 2)
+        return syntax_error(c);
+    if (c->argc > 2 * CONFIG_PATTERNS_MAX)
+        return error_format(c, "ERR at most %d parameters at once", CONFIG_PATTERNS_MAX);
+    pthread_mutex_lock(&s->config_lock);
+    struct config next = *s->config;
+    if (change_options(c, &next)) {
+        config_follow(&next, s->config);
+        if (!config_resolve(&next, s->host, error, sizeof error) ||
+            !s->reconfigure(s->callback_context, &next, error, sizeof error))
+            config_set_failed(c, 2, error);
+        else
+            ok(c);
+    }
+    pthread_mutex_unlock(&s->config_lock);
+    return COMMAND_DONE;
+}
+
+/* What all threads have counted since CONFIG RESETSTAT. */
+static void count_all(struct command_server *s, struct metrics_totals *totals) {
+    memset(totals, 0, sizeof *totals);
+    for (int i = 0; i < s->metrics_count; i++)
+        metrics_sum(totals, s->metrics[i]);
+    pthread_mutex_lock(&s->config_lock);
+    metrics_subtract(totals, &s->since);
+    pthread_mutex_unlock(&s->config_lock);
+}
+
+/* CONFIG RESETSTAT */
+static enum command_result cmd_config_resetstat(struct call *c) {
+    struct command_server *s = c->context->server;
+    pthread_mutex_lock(&s->config_lock);
+    memset(&s->since, 0, sizeof s->since);
+    for (int i = 0; i < s->metrics_count; i++)
+        metrics_sum(&s->since, s->metrics[i]);
+    pthread_mutex_unlock(&s->config_lock);
+    shards_reset_counters(c->shards);
+    return ok(c);
 }
 
 static void info_server(struct call *c, struct buf *b) {
@@ -1165,12 +1129,6 @@ static void info_memory(struct call *c, struct buf *b) {
                used ? (double)rss / (double)used : 0.0);
 }
 
-static void info_persistence(struct call *c, struct buf *b) {
-    (void)c;
-    buf_printf(b, "# Persistence\r\nloading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n"
-                  "aof_enabled:0\r\naof_rewrite_in_progress:0\r\n");
-}
-
 /* The lag that 99 of 100 swept entries did not pass: the upper end of its power of two, or the longest there was. */
 static uint64_t lag_p99_ms(const struct shards_totals *t) {
     uint64_t swept = 0, seen = 0, longest = t->lag_max_ms;
@@ -1183,11 +1141,9 @@ static uint64_t lag_p99_ms(const struct shards_totals *t) {
 }
 
 static void info_stats(struct call *c, struct buf *b) {
-    const struct command_server *s = c->context->server;
-    struct metrics_totals counters = {0};
+    struct metrics_totals counters;
     struct shards_totals totals;
-    for (int i = 0; i < s->metrics_count; i++)
-        metrics_sum(&counters, s->metrics[i]);
+    count_all(c->context->server, &counters);
     shards_total(c->shards, &totals);
     buf_printf(b, "# Stats\r\n");
     metrics_print(b, &counters);
@@ -1199,11 +1155,6 @@ static void info_stats(struct call *c, struct buf *b) {
                totals.hits, totals.misses);
 }
 
-static void info_replication(struct call *c, struct buf *b) {
-    (void)c;
-    buf_printf(b, "# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n");
-}
-
 static void info_cpu(struct call *c, struct buf *b) {
     (void)c;
     struct timespec t;
@@ -1211,17 +1162,16 @@ static void info_cpu(struct call *c, struct buf *b) {
     buf_printf(b, "# CPU\r\nused_cpu_total:%lld.%06ld\r\n", (long long)t.tv_sec, t.tv_nsec / 1000);
 }
 
-static void info_cluster(struct call *c, struct buf *b) {
-    (void)c;
-    buf_printf(b, "# Cluster\r\ncluster_enabled:0\r\n");
-}
+static void info_commandstats(struct call *c, struct buf *b);
 
 static void info_keyspace(struct call *c, struct buf *b) {
     struct shards_totals totals;
     shards_total(c->shards, &totals);
     buf_printf(b, "# Keyspace\r\n");
-    if (totals.entries)
-        buf_printf(b, "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", totals.entries, totals.with_deadline);
+    for (int d = 0; d < DATABASES_MAX; d++)
+        if (totals.database[d].entries)
+            buf_printf(b, "db%d:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", d, totals.database[d].entries,
+                       totals.database[d].with_deadline);
 }
 
 /* INFO [section [section ...]] */
@@ -1229,29 +1179,73 @@ static enum command_result cmd_info(struct call *c) {
     static const struct {
         const char *name;
         void (*print)(struct call *c, struct buf *b);
+        const char *text; /* of a section that always says the same */
     } sections[] = {
-        {"server", info_server},     {"clients", info_clients},
-        {"memory", info_memory},     {"persistence", info_persistence},
-        {"stats", info_stats},       {"replication", info_replication},
-        {"cpu", info_cpu},           {"cluster", info_cluster},
-        {"keyspace", info_keyspace},
+        {"server", info_server, NULL},
+        {"clients", info_clients, NULL},
+        {"memory", info_memory, NULL},
+        {"persistence", NULL,
+         "# Persistence\r\nloading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n"
+         "aof_enabled:0\r\naof_rewrite_in_progress:0\r\n"},
+        {"stats", info_stats, NULL},
+        {"replication", NULL,
+         "# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\n"
+         "master_repl_offset:0\r\nrepl_backlog_active:0\r\n"},
+        {"cpu", info_cpu, NULL},
+        {"modules", NULL, "# Modules\r\n"},
+        {"commandstats", info_commandstats, NULL},
+        {"cluster", NULL, "# Cluster\r\ncluster_enabled:0\r\n"},
+        {"keyspace", info_keyspace, NULL},
     };
     if (!names_fit(c))
         return COMMAND_DONE;
-    char text[16384];
+    char text[32768];
     struct buf b = {text, 0, sizeof text, false};
     for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
-        bool wanted = c->argc == 1;
+        struct slice name = slice_of(sections[s].name);
+        bool usual = sections[s].print != info_commandstats, wanted = c->argc == 1 && usual;
         for (int i = 1; i < c->argc && !wanted; i++)
-            wanted = is_word(c->argv[i], slice_of(sections[s].name)) || is_word(c->argv[i], SLICE("all")) ||
-                     is_word(c->argv[i], SLICE("default")) || is_word(c->argv[i], SLICE("everything"));
+            wanted = is_word(c->argv[i], name) || is_word(c->argv[i], SLICE("all")) ||
+                     is_word(c->argv[i], SLICE("everything")) || (usual && is_word(c->argv[i], SLICE("default")));
         if (!wanted)
             continue;
         if (b.len)
             buf_printf(&b, "\r\n");
-        sections[s].print(c, &b);
+        if (sections[s].print)
+            sections[s].print(c, &b);
+        else
+            buf_printf(&b, "%s", sections[s].text);
     }
     resp_text(c->out, (struct slice){text, b.len}, c->resp);
+    return COMMAND_DONE;
+}
+
+/* MEMORY PURGE: upkeep gives free pages back without being asked */
+static enum command_result cmd_memory_purge(struct call *c) {
+    return ok(c);
+}
+
+/* MEMORY STATS */
+static enum command_result cmd_memory_stats(struct call *c) {
+    const struct command_server *s = c->context->server;
+    struct shards_totals totals;
+    shards_total(c->shards, &totals);
+    uint64_t clients = atomic_load_explicit(&s->client_memory->used_bytes, memory_order_relaxed);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } items[] = {
+        {"total.allocated", totals.used_bytes + clients},
+        {"clients.normal", clients},
+        {"keys.count", totals.entries},
+        {"keys.bytes-per-key", totals.entries ? totals.used_bytes / totals.entries : 0},
+        {"dataset.bytes", totals.used_bytes},
+        {"maxmemory", s->config->maxmemory_bytes},
+        {"resident", resident_bytes()},
+    };
+    put(c, "%", (int)(sizeof items / sizeof *items));
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++)
+        put(c, "$:", items[i].name, (int64_t)items[i].value);
     return COMMAND_DONE;
 }
 
@@ -1260,131 +1254,20 @@ static enum command_result cmd_command_count(struct call *c);
 static enum command_result cmd_command_list(struct call *c);
 static enum command_result cmd_command_info(struct call *c);
 static enum command_result cmd_command_docs(struct call *c);
+static enum command_result cmd_command_getkeys(struct call *c);
 static enum command_result cmd_help(struct call *c);
 
 /* ---- the table ---- */
 
-static const struct command commands[] = {
-    {"append", 3, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_append, "APPEND key value", "string", "2.0.0",
-     "Appends a string to the value of a key. Creates the key if it doesn't exist."},
-    {"auth", -2, FAST | NOSCRIPT | LOADING | STALE | NO_AUTH, 0, 0, 0, cmd_auth, "AUTH [username] password",
-     "connection", "1.0.0", "Authenticates the connection."},
-    {"client", -2, NOSCRIPT | LOADING | STALE, 0, 0, 0, NULL, "CLIENT ID | SETNAME | GETNAME | SETINFO | LIST | HELP",
-     "connection", "2.4.0", "A container for client connection commands."},
-    {"client|getname", 2, NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_getname, "CLIENT GETNAME", "connection",
-     "2.6.9", "Returns the name of the connection."},
-    {"client|help", 2, LOADING | STALE, 0, 0, 0, cmd_help, "CLIENT HELP", "connection", "5.0.0",
-     "Returns helpful text about the different subcommands."},
-    {"client|id", 2, NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_id, "CLIENT ID", "connection", "5.0.0",
-     "Returns the unique client ID of the connection."},
-    {"client|list", -2, ADMIN | NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_list, "CLIENT LIST", "connection",
-     "2.4.0", "Lists open connections."},
-    {"client|setinfo", 4, NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_setinfo,
-     "CLIENT SETINFO LIB-NAME libname | LIB-VER libver", "connection", "7.2.0",
-     "Sets information specific to the client or connection."},
-    {"client|setname", 3, NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_client_setname, "CLIENT SETNAME connection-name",
-     "connection", "2.6.9", "Sets the connection name."},
-    {"command", -1, LOADING | STALE, 0, 0, 0, cmd_command, "COMMAND [COUNT | LIST | INFO | DOCS | HELP]", "server",
-     "2.8.13", "Returns detailed information about all commands."},
-    {"command|count", 2, LOADING | STALE, 0, 0, 0, cmd_command_count, "COMMAND COUNT", "server", "2.8.13",
-     "Returns a count of commands."},
-    {"command|docs", -2, LOADING | STALE, 0, 0, 0, cmd_command_docs, "COMMAND DOCS [command-name ...]", "server",
-     "7.0.0", "Returns documentary information about one, multiple or all commands."},
-    {"command|help", 2, LOADING | STALE, 0, 0, 0, cmd_help, "COMMAND HELP", "server", "5.0.0",
-     "Returns helpful text about the different subcommands."},
-    {"command|info", -2, LOADING | STALE, 0, 0, 0, cmd_command_info, "COMMAND INFO [command-name ...]", "server",
-     "2.8.13", "Returns information about one, multiple or all commands."},
-    {"command|list", -2, LOADING | STALE, 0, 0, 0, cmd_command_list, "COMMAND LIST", "server", "7.0.0",
-     "Returns a list of command names."},
-    {"config", -2, ADMIN | NOSCRIPT | LOADING | STALE, 0, 0, 0, NULL, "CONFIG GET | HELP", "server", "2.0.0",
-     "A container for server configuration commands."},
-    {"config|get", -3, ADMIN | NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_config_get, "CONFIG GET pattern [pattern ...]",
-     "server", "2.0.0", "Returns the effective values of configuration parameters."},
-    {"config|help", 2, LOADING | STALE, 0, 0, 0, cmd_help, "CONFIG HELP", "server", "5.0.0",
-     "Returns helpful text about the different subcommands."},
-    {"dbsize", 1, READONLY | FAST, 0, 0, 0, cmd_dbsize, "DBSIZE", "server", "1.0.0",
-     "Returns the number of keys in the database."},
-    {"decr", 2, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_decr, "DECR key", "string", "1.0.0",
-     "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist."},
-    {"decrby", 3, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_decrby, "DECRBY key decrement", "string", "1.0.0",
-     "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist."},
-    {"del", -2, WRITE, 1, -1, 1, cmd_del, "DEL key [key ...]", "generic", "1.0.0", "Deletes one or more keys."},
-    {"echo", 2, LOADING | STALE | FAST, 0, 0, 0, cmd_echo, "ECHO message", "connection", "1.0.0",
-     "Returns the given string."},
-    {"exists", -2, READONLY | FAST, 1, -1, 1, cmd_exists, "EXISTS key [key ...]", "generic", "1.0.0",
-     "Determines whether one or more keys exist."},
-    {"expire", -3, WRITE | FAST, 1, 1, 1, cmd_expire, "EXPIRE key seconds [NX | XX | GT | LT]", "generic", "1.0.0",
-     "Sets the expiration time of a key in seconds."},
-    {"expireat", -3, WRITE | FAST, 1, 1, 1, cmd_expireat, "EXPIREAT key unix-time-seconds [NX | XX | GT | LT]",
-     "generic", "1.2.0", "Sets the expiration time of a key to a Unix timestamp."},
-    {"flushall", -1, WRITE, 0, 0, 0, cmd_flushall, "FLUSHALL [ASYNC | SYNC]", "server", "1.0.0",
-     "Removes all keys from all databases."},
-    {"flushdb", -1, WRITE, 0, 0, 0, cmd_flushall, "FLUSHDB [ASYNC | SYNC]", "server", "1.0.0",
-     "Removes all keys from the current database."},
-    {"get", 2, READONLY | FAST, 1, 1, 1, cmd_get, "GET key", "string", "1.0.0", "Returns the string value of a key."},
-    {"getset", 3, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_getset, "GETSET key value", "string", "1.0.0",
-     "Returns the previous string value of a key after setting it to a new value."},
-    {"hello", -1, FAST | NOSCRIPT | LOADING | STALE | NO_AUTH, 0, 0, 0, cmd_hello,
-     "HELLO [protover [AUTH username password] [SETNAME clientname]]", "connection", "6.0.0",
-     "Handshakes with the Redis server."},
-    {"incr", 2, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_incr, "INCR key", "string", "1.0.0",
-     "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist."},
-    {"incrby", 3, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_incrby, "INCRBY key increment", "string", "1.0.0",
-     "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist."},
-    {"info", -1, LOADING | STALE, 0, 0, 0, cmd_info, "INFO [section [section ...]]", "server", "1.0.0",
-     "Returns information and statistics about the server."},
-    {"keys", 2, READONLY, 0, 0, 0, cmd_keys, "KEYS pattern", "generic", "1.0.0",
-     "Returns all key names that match a pattern."},
-    {"mget", -2, READONLY | FAST, 1, -1, 1, cmd_mget, "MGET key [key ...]", "string", "1.0.0",
-     "Atomically returns the string values of one or more keys."},
-    {"mset", -3, WRITE | DENYOOM, 1, -1, 2, cmd_mset, "MSET key value [key value ...]", "string", "1.0.1",
-     "Atomically creates or modifies the string values of one or more keys."},
-    {"persist", 2, WRITE | FAST, 1, 1, 1, cmd_persist, "PERSIST key", "generic", "2.2.0",
-     "Removes the expiration time of a key."},
-    {"pexpire", -3, WRITE | FAST, 1, 1, 1, cmd_pexpire, "PEXPIRE key milliseconds [NX | XX | GT | LT]", "generic",
-     "2.6.0", "Sets the expiration time of a key in milliseconds."},
-    {"pexpireat", -3, WRITE | FAST, 1, 1, 1, cmd_pexpireat, "PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]",
-     "generic", "2.6.0", "Sets the expiration time of a key to a Unix milliseconds timestamp."},
-    {"ping", -1, FAST, 0, 0, 0, cmd_ping, "PING [message]", "connection", "1.0.0",
-     "Returns the server's liveliness response."},
-    {"psetex", 4, WRITE | DENYOOM, 1, 1, 1, cmd_psetex, "PSETEX key milliseconds value", "string", "2.6.0",
-     "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist."},
-    {"pttl", 2, READONLY | FAST, 1, 1, 1, cmd_pttl, "PTTL key", "generic", "2.6.0",
-     "Returns the expiration time in milliseconds of a key."},
-    {"put", 3, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_put, "PUT key value", "string", "1.0.0",
-     "Sets the string value of a key, as SET without options."},
-    {"quit", -1, FAST | NOSCRIPT | LOADING | STALE | NO_AUTH, 0, 0, 0, cmd_quit, "QUIT", "connection", "1.0.0",
-     "Closes the connection."},
-    {"reset", 1, FAST | NOSCRIPT | LOADING | STALE | NO_AUTH, 0, 0, 0, cmd_reset, "RESET", "connection", "6.2.0",
-     "Resets the connection."},
-    {"scan", -2, READONLY, 0, 0, 0, cmd_scan, "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]", "generic",
-     "2.8.0", "Iterates over the key names in the database."},
-    {"select", 2, LOADING | STALE | FAST, 0, 0, 0, cmd_select, "SELECT index", "connection", "1.0.0",
-     "Changes the selected database."},
-    {"set", -3, WRITE | DENYOOM, 1, 1, 1, cmd_set,
-     "SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT "
-     "unix-time-milliseconds | KEEPTTL]",
-     "string", "1.0.0", "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist."},
-    {"setex", 4, WRITE | DENYOOM, 1, 1, 1, cmd_setex, "SETEX key seconds value", "string", "2.0.0",
-     "Sets the string value and expiration time of a key. Creates the key if it doesn't exist."},
-    {"setnx", 3, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_setnx, "SETNX key value", "string", "1.0.0",
-     "Set the string value of a key only when the key doesn't exist."},
-    {"shutdown", -1, ADMIN | NOSCRIPT | LOADING | STALE, 0, 0, 0, cmd_shutdown,
-     "SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "server", "1.0.0", "Shuts down the server in an orderly way."},
-    {"strlen", 2, READONLY | FAST, 1, 1, 1, cmd_strlen, "STRLEN key", "string", "2.2.0",
-     "Returns the length of a string value."},
-    {"time", 1, LOADING | STALE | FAST, 0, 0, 0, cmd_time, "TIME", "server", "2.6.0", "Returns the server time."},
-    {"touch", -2, READONLY | FAST, 1, -1, 1, cmd_exists, "TOUCH key [key ...]", "generic", "3.2.1",
-     "Returns the number of existing keys out of those specified after updating the time they were last accessed."},
-    {"ttl", 2, READONLY | FAST, 1, 1, 1, cmd_ttl, "TTL key", "generic", "1.0.0",
-     "Returns the expiration time in seconds of a key."},
-    {"type", 2, READONLY | FAST, 1, 1, 1, cmd_type, "TYPE key", "generic", "1.0.0",
-     "Determines the type of value stored at a key."},
-    {"unlink", -2, WRITE | FAST, 1, -1, 1, cmd_del, "UNLINK key [key ...]", "generic", "4.0.0",
-     "Deletes one or more keys; as DEL, which never blocks here."},
-};
+#include "commands.h"
+
+static uint32_t row_of(const struct command *command) {
+    return (uint32_t)(command - commands);
+}
 
 enum table { COMMANDS = sizeof commands / sizeof *commands };
+
+_Static_assert((int)COMMANDS <= (int)METRICS_COMMANDS, "each row has its counters");
 
 const char *command_name(uint32_t row) {
     return row < COMMANDS ? commands[row].name : NULL;
@@ -1407,7 +1290,35 @@ static bool is_subcommand(const struct command *command) {
     return strchr(command->name, '|') != NULL;
 }
 
+static void info_commandstats(struct call *c, struct buf *b) {
+    struct metrics_totals t;
+    count_all(c->context->server, &t);
+    buf_printf(b, "# Commandstats\r\n");
+    for (int i = 0; i < COMMANDS; i++) {
+        uint64_t calls = t.command[i].calls, usec = t.command[i].ns / 1000;
+        if (calls || t.command[i].rejected)
+            buf_printf(b,
+                       "cmdstat_%s:calls=%" PRIu64 ",usec=%" PRIu64 ",usec_per_call=%.2f,rejected_calls=%" PRIu64
+                       ",failed_calls=%" PRIu64 "\r\n",
+                       commands[i].name, calls, usec, calls ? (double)t.command[i].ns / 1000 / (double)calls : 0,
+                       t.command[i].rejected, t.command[i].failed);
+    }
+}
+
 /* ---- COMMAND, which prints the table ---- */
+
+/* Whether `command` is a subcommand of the parent whose name is `parent`. */
+static bool is_child(const struct command *command, struct slice parent) {
+    size_t n = strcspn(command->name, "|");
+    return command->name[n] == '|' && is_word((struct slice){command->name, n}, parent);
+}
+
+static size_t count_children(struct slice parent) {
+    size_t n = 0;
+    for (size_t i = 0; i < COMMANDS; i++)
+        n += is_child(&commands[i], parent);
+    return n;
+}
 
 static size_t count_commands(void) {
     size_t n = 0;
@@ -1423,35 +1334,119 @@ static const struct command *find_command(struct slice name) {
     return NULL;
 }
 
-/* Ten items, as COMMAND INFO of Redis 7; those that nothing here needs are empty. */
+/* The next of the words in *text that are apart by `stop`; false: there is none. */
+static bool next_word(const char **text, char stop, struct slice *word) {
+    if (**text == '\0')
+        return false;
+    const char *end = strchr(*text, stop);
+    *word = (struct slice){*text, end ? (size_t)(end - *text) : strlen(*text)};
+    *text += word->n + (end != NULL);
+    return true;
+}
+
+static size_t count_words(const char *text, char stop) {
+    size_t n = 0;
+    for (struct slice word; next_word(&text, stop, &word);)
+        n++;
+    return n;
+}
+
+/* Writes the ACL categories of a command, those that Redis gives it, and returns how many; `out` NULL: only counts. */
+static size_t put_categories(const struct command *command, struct buf *out, struct slice *wanted) {
+    unsigned f = command->flags;
+    const char *name = command->name, *group = command->handler ? command->group : "";
+    bool keys = !strcmp(group, "generic") && strcmp(name, "wait");
+    const struct {
+        struct slice name;
+        bool has;
+    } categories[] = {
+        {SLICE("@keyspace"), keys || (f & KEYSPACE)},
+        {SLICE("@read"), f & READONLY},
+        {SLICE("@write"), f & WRITE},
+        {SLICE("@string"), !strcmp(group, "string")},
+        {SLICE("@admin"), (f & ADMIN) || !strcmp(name, "role")},
+        {SLICE("@fast"), f & FAST},
+        {SLICE("@slow"), !(f & FAST)},
+        {SLICE("@dangerous"), f & (ADMIN | DANGEROUS)},
+        {SLICE("@connection"), !strcmp(group, "connection") || !strncmp(name, "command", 7) || !strcmp(name, "wait")},
+        {SLICE("@transaction"), !strcmp(group, "transactions")},
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof categories / sizeof *categories; i++) {
+        bool has = categories[i].has &&
+                   (!wanted || is_word(*wanted, (struct slice){categories[i].name.p + 1, categories[i].name.n - 1}));
+        n += has;
+        if (has && out)
+            resp_simple(out, categories[i].name);
+    }
+    return n;
+}
+
+/* The flags of one key, such as "RW ACCESS UPDATE", as COMMAND shows them. */
+static void put_key_flags(struct call *c, struct slice flags) {
+    char lower[64];
+    snprintf(lower, sizeof lower, "%.*s", (int)flags.n, flags.p);
+    for (char *p = strchr(lower, ' '); p && *p; p++) /* the first word stays as it is */
+        *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+    const char *text = lower;
+    put(c, "~", (int)count_words(text, ' '));
+    for (struct slice word; next_word(&text, ' ', &word);)
+        resp_simple(c->out, word);
+}
+
+/* The key specifications: where the keys are, and what is done to them. */
+static void put_key_specs(struct call *c, const struct command *command) {
+    const char *keys = command->keys;
+    bool movable = command->flags & MOVABLE, several = strchr(keys, '/') != NULL;
+    int64_t at = movable ? 1 : command->first_key, last = several ? 0 : command->last_key - (int)at;
+    put(c, "~", (int)count_words(keys, '/'));
+    for (struct slice each; next_word(&keys, '/', &each); at++) {
+        put(c, "%$", 3, "flags");
+        put_key_flags(c, each);
+        put(c, "$%$$$%$:", "begin_search", 2, "type", "index", "spec", 1, "index", at);
+        if (movable)
+            put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "keynum", "spec", 3, "keynumidx", (int64_t)0, "firstkey",
+                (int64_t)1, "keystep", (int64_t)2);
+        else
+            put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "range", "spec", 3, "lastkey",
+                command->last_key < 0 ? (int64_t)-1 : last, "keystep", (int64_t)(several ? 1 : command->key_step),
+                "limit", (int64_t)0);
+    }
+}
+
+/* Ten items, as COMMAND INFO of Redis 7. */
 static void put_command_info(struct call *c, const struct command *command) {
-    static const char *const names[] = {"write",    "readonly", "fast",  "denyoom", "admin",
-                                        "noscript", "loading",  "stale", "no_auth"};
-    resp_array(c->out, 10);
-    resp_bulk(c->out, slice_of(command->name));
-    resp_integer(c->out, command->arity);
-    resp_set(c->out, (size_t)__builtin_popcount(command->flags), c->resp);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (command->flags >> i & 1)
-            resp_simple(c->out, slice_of(names[i]));
-    resp_integer(c->out, command->first_key);
-    resp_integer(c->out, command->last_key);
-    resp_integer(c->out, command->key_step);
-    for (int empty = 0; empty < 4; empty++) /* ACL categories, tips, key specifications, subcommands */
-        resp_set(c->out, 0, c->resp);
+    struct slice word, name = slice_of(command->name);
+    const char *tips = command->tips;
+    unsigned shown = command->flags & ((1u << FLAGS_SHOWN) - 1);
+    int children = (int)count_children(name);
+    put(c, "*s:~", 10, name, (int64_t)command->arity, __builtin_popcount(shown));
+    for (size_t i = 0; i < FLAGS_SHOWN; i++)
+        if (shown >> i & 1)
+            resp_simple(c->out, slice_of(flag_names[i]));
+    put(c, ":::~", (int64_t)command->first_key, (int64_t)command->last_key, (int64_t)command->key_step,
+        (int)put_categories(command, NULL, NULL));
+    put_categories(command, c->out, NULL);
+    put(c, "~", (int)count_words(tips, ' '));
+    while (next_word(&tips, ' ', &word))
+        resp_bulk(c->out, word);
+    put_key_specs(c, command);
+    put(c, children ? "*" : "~", children);
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (is_child(&commands[i], name))
+            put_command_info(c, &commands[i]);
 }
 
 static void put_command_docs(struct call *c, const struct command *command) {
-    resp_bulk(c->out, slice_of(command->name));
-    resp_map(c->out, 4, c->resp);
-    resp_bulk(c->out, SLICE("summary"));
-    resp_bulk(c->out, slice_of(command->summary));
-    resp_bulk(c->out, SLICE("since"));
-    resp_bulk(c->out, slice_of(command->since));
-    resp_bulk(c->out, SLICE("group"));
-    resp_bulk(c->out, slice_of(command->group));
-    resp_bulk(c->out, SLICE("syntax"));
-    resp_bulk(c->out, slice_of(command->syntax));
+    struct slice name = slice_of(command->name);
+    int children = (int)count_children(name);
+    put(c, "s%$$$$$$$$", name, children ? 5 : 4, "summary", command->summary, "since", command->since, "group",
+        command->group, "syntax", command->syntax);
+    if (children)
+        put(c, "$%", "subcommands", children);
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (is_child(&commands[i], name))
+            put_command_docs(c, &commands[i]);
 }
 
 /* COMMAND */
@@ -1468,17 +1463,29 @@ static enum command_result cmd_command_count(struct call *c) {
     return integer(c, (int64_t)count_commands());
 }
 
-/* COMMAND LIST */
+/* COMMAND LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern] */
 static enum command_result cmd_command_list(struct call *c) {
-    if (c->argc > 2)
+    bool module = false, category = false, pattern = false;
+    if (c->argc == 5 && is_word(c->argv[2], SLICE("filterby"))) {
+        module = is_word(c->argv[3], SLICE("module"));
+        category = is_word(c->argv[3], SLICE("aclcat"));
+        pattern = is_word(c->argv[3], SLICE("pattern")) && c->argv[4].n <= CONFIG_PATTERN_BYTES;
+    }
+    if (c->argc != 2 && !module && !category && !pattern)
         return syntax_error(c);
-    resp_array(c->out, COMMANDS);
+    bool listed[COMMANDS];
+    size_t n = 0;
     for (size_t i = 0; i < COMMANDS; i++)
-        resp_bulk(c->out, slice_of(commands[i].name));
+        n += listed[i] = c->argc == 2 || (category && put_categories(&commands[i], NULL, &c->argv[4])) ||
+                         (pattern && glob_match(c->argv[4], slice_of(commands[i].name), true));
+    resp_array(c->out, n);
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (listed[i])
+            resp_bulk(c->out, slice_of(commands[i].name));
     return COMMAND_DONE;
 }
 
-/* COMMAND INFO [command-name ...] */
+/* COMMAND INFO [command-name [command-name ...]] */
 static enum command_result cmd_command_info(struct call *c) {
     if (c->argc == 2)
         return cmd_command(c);
@@ -1495,21 +1502,17 @@ static enum command_result cmd_command_info(struct call *c) {
     return COMMAND_DONE;
 }
 
-/* COMMAND DOCS [command-name ...] */
+/* COMMAND DOCS [command-name [command-name ...]] */
 static enum command_result cmd_command_docs(struct call *c) {
-    if (c->argc == 2) {
-        resp_map(c->out, count_commands(), c->resp);
-        for (size_t i = 0; i < COMMANDS; i++)
-            if (!is_subcommand(&commands[i]))
-                put_command_docs(c, &commands[i]);
-        return COMMAND_DONE;
-    }
     if (!names_fit(c))
         return COMMAND_DONE;
     size_t known = 0;
     for (int i = 2; i < c->argc; i++)
         known += find_command(c->argv[i]) != NULL;
-    resp_map(c->out, known, c->resp);
+    resp_map(c->out, c->argc == 2 ? count_commands() : known, c->resp);
+    for (size_t i = 0; c->argc == 2 && i < COMMANDS; i++)
+        if (!is_subcommand(&commands[i]))
+            put_command_docs(c, &commands[i]);
     for (int i = 2; i < c->argc; i++) {
         const struct command *command = find_command(c->argv[i]);
         if (command)
@@ -1518,22 +1521,13 @@ static enum command_result cmd_command_docs(struct call *c) {
     return COMMAND_DONE;
 }
 
-/* Whether `command` is a subcommand of the parent whose name is `parent`. */
-static bool is_child(const struct command *command, struct slice parent) {
-    size_t n = strcspn(command->name, "|");
-    return command->name[n] == '|' && is_word((struct slice){command->name, n}, parent);
-}
-
-/* CLIENT HELP, COMMAND HELP, CONFIG HELP */
+/* CLIENT HELP and those of the other containers */
 static enum command_result cmd_help(struct call *c) {
-    size_t lines = 1;
-    for (size_t i = 0; i < COMMANDS; i++)
-        lines += is_child(&commands[i], c->argv[0]) ? 2 : 0;
-    resp_array(c->out, lines);
+    resp_array(c->out, 1 + 2 * count_children(c->argv[0]));
     char title[96];
-    size_t n = strcspn(c->request->command->name, "|");
+    size_t n = strcspn(c->command->name, "|");
     snprintf(title, sizeof title, "%.*s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", (int)n,
-             c->request->command->name);
+             c->command->name);
     for (size_t i = 0; i < n; i++)
         title[i] = (char)(title[i] - 32);
     resp_simple(c->out, slice_of(title));
@@ -1584,6 +1578,7 @@ static const struct command *lookup(const struct command_server *s, struct slice
 }
 
 void command_init(struct command_server *server) {
+    pthread_mutex_init(&server->config_lock, NULL);
     memset(server->index, 0, sizeof server->index);
     for (size_t r = 0; r < COMMANDS; r++) {
         if (is_subcommand(&commands[r]))
@@ -1596,19 +1591,69 @@ void command_init(struct command_server *server) {
     }
 }
 
+/* The row of "parent|name" for argv[1], NULL when there is none. */
+static const struct command *subcommand(const struct command *parent, struct slice name) {
+    size_t n = strlen(parent->name);
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (is_child(&commands[i], (struct slice){parent->name, n}) &&
+            is_word(name, slice_of(commands[i].name + n + 1)))
+            return &commands[i];
+    return NULL;
+}
+
+static bool arity_right(const struct command *command, int argc) {
+    return command->arity < 0 ? argc >= -command->arity : argc == command->arity;
+}
+
+/* COMMAND GETKEYS command [arg [arg ...]], COMMAND GETKEYSANDFLAGS command [arg [arg ...]] */
+static enum command_result cmd_command_getkeys(struct call *c) {
+    int first, last, step, argc = c->argc - 2;
+    struct slice *argv = c->argv + 2;
+    const struct command *command = find_command(argv[0]);
+    if (command && command->handler == NULL && argc > 1)
+        command = subcommand(command, argv[1]);
+    if (command == NULL)
+        return ERROR(c, "ERR Invalid command specified");
+    if (command->keys[0] == '\0')
+        return ERROR(c, "ERR The command has no key arguments");
+    if (!arity_right(command, argc))
+        return ERROR(c, "ERR Invalid number of arguments specified for command");
+    if (!key_range(command, argv, argc, &first, &last, &step))
+        return ERROR(c, "ERR Invalid arguments specified for command");
+    if ((last - first) / step >= NAMES_MAX)
+        return error_format(c, "ERR at most %d keys at once", NAMES_MAX);
+    const char *keys = command->keys;
+    struct slice each = {"", 0};
+    bool returns = command->handler != cmd_set;
+    for (int i = 3; i < argc; i++)
+        returns |= is_word(argv[i], SLICE("get"));
+    keys = returns ? keys : "OW UPDATE";
+    resp_array(c->out, (size_t)((last - first) / step + 1));
+    for (int i = first; i <= last; i += step) {
+        if (c->command->variant)
+            put(c, "*", 2);
+        resp_bulk(c->out, argv[i]);
+        if (!c->command->variant)
+            continue;
+        next_word(&keys, '/', &each);
+        put_key_flags(c, each);
+    }
+    return COMMAND_DONE;
+}
+
 /* ---- the steps of a request ---- */
 
-void command_prepare(const struct command_context *c, struct request *r) {
+void command_prepare(const struct command_context *c, const struct client *client, struct request *r) {
     const struct command *command = r->command = lookup(c->server, r->argv[0]);
     r->hash = 0;
     r->ahead = NULL;
-    if (command == NULL || command->first_key == 0 || r->argc < 2)
+    if (command == NULL || command->first_key != 1 || r->argc < 2)
         return;
     struct slice key = r->argv[1];
     if (key.p == NULL || key.n > KEY_SIZE_MAX)
         return;
-    r->hash = shards_hash(c->server->shards, key);
-    r->ahead = shard_unlocked(c->server->shards, r->hash);
+    r->hash = shards_hash(c->shards, database_of_client(client), key);
+    r->ahead = shard_unlocked(c->shards, r->hash);
     lru_prefetch_bucket(r->ahead, r->hash);
 }
 
@@ -1623,6 +1668,11 @@ void command_fetch_links(const struct request *r) {
 
 size_t command_reply_room(const struct config *config) {
     return (size_t)config->max_value_size_bytes + LIST_REPLY_BYTES;
+}
+
+size_t command_reply_room_max(const struct shards *shards) {
+    uint64_t half_shard = shards->maxmemory_max / SHARDS / 2;
+    return (size_t)(half_shard < VALUE_SIZE_MAX ? half_shard : VALUE_SIZE_MAX) + LIST_REPLY_BYTES;
 }
 
 size_t command_argument_max(const struct config *config) {
@@ -1652,19 +1702,8 @@ static enum command_result unknown_command(struct call *c) {
         int most = a.n < 128 - n ? (int)a.n : (int)(128 - n);
         n += (size_t)snprintf(args + n, sizeof args - n, "'%.*s' ", most, a.p);
     }
-    int most = name.p == NULL ? 0 : name.n < 128 ? (int)name.n : 128;
-    return error_format(c, "ERR unknown command '%.*s', with args beginning with: %s", most, name.p ? name.p : "",
-                        args);
-}
-
-/* The row of "parent|name" for argv[1], NULL when there is none. */
-static const struct command *subcommand(const struct command *parent, struct slice name) {
-    size_t n = strlen(parent->name);
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (is_child(&commands[i], (struct slice){parent->name, n}) &&
-            is_word(name, slice_of(commands[i].name + n + 1)))
-            return &commands[i];
-    return NULL;
+    return error_format(c, "ERR unknown command '%.*s', with args beginning with: %s", shown_bytes(name),
+                        name.p ? name.p : "", args);
 }
 
 static enum command_result unknown_subcommand(struct call *c, const struct command *parent) {
@@ -1673,65 +1712,141 @@ static enum command_result unknown_subcommand(struct call *c, const struct comma
     for (size_t i = 0; i <= n; i++)
         upper[i] = (char)(parent->name[i] >= 'a' ? parent->name[i] - 32 : parent->name[i]);
     struct slice name = c->argv[1];
-    int most = name.p == NULL ? 0 : name.n < 128 ? (int)name.n : 128;
-    return error_format(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", most, name.p ? name.p : "", upper);
-}
-
-static bool arity_right(const struct command *command, int argc) {
-    return command->arity < 0 ? argc >= -command->arity : argc == command->arity;
+    return error_format(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown_bytes(name), name.p ? name.p : "",
+                        upper);
 }
 
 /* Checks the sizes of all arguments. False: the error is answered. */
-static bool sizes_right(struct call *c, const struct command *command) {
-    const struct config *config = c->context->server->config;
-    if (command->first_key) {
-        int last = command->last_key < 0 ? c->argc - 1 : command->last_key;
-        for (int i = command->first_key; i <= last; i += command->key_step)
-            if (c->argv[i].n > config->max_key_size_bytes) {
-                error_format(c, "ERR key exceeds max-key-size (%" PRIu64 " bytes)", config->max_key_size_bytes);
+static bool sizes_right(struct call *c) {
+    uint64_t max_key = c->context->config->max_key_size_bytes, max_value = c->context->config->max_value_size_bytes;
+    int first, last, step;
+    if (key_range(c->command, c->argv, c->argc, &first, &last, &step))
+        for (int i = first; i <= last && i < c->argc; i += step)
+            if (c->argv[i].n > max_key) {
+                error_format(c, "ERR key exceeds max-key-size (%" PRIu64 " bytes)", max_key);
                 return false;
             }
-    }
     for (int i = 1; i < c->argc; i++)
         if (c->argv[i].p == NULL) {
-            error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", config->max_value_size_bytes);
+            error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max_value);
             return false;
         }
     return true;
 }
 
-enum command_result command_execute(struct command_context *context, struct client *client, const struct request *r,
-                                    struct buf *out) {
-    struct call c = {context,
-                     client,
-                     r,
-                     r->argv,
-                     r->argc,
-                     out,
-                     context->server->shards,
-                     r->hash,
-                     context->now_ms,
-                     atomic_load_explicit(&client->resp, memory_order_relaxed)};
+static inline enum command_result run_handler(struct call *c) {
+    enum command_result result = c->command->handler(c);
+    if (result != COMMAND_AGAIN)
+        metrics_add(&c->context->metrics->command[c->row].calls, 1);
+    if (c->failed)
+        metrics_add(&c->context->metrics->command[c->row].failed, 1);
+    return result;
+}
+
+/* An error was answered before the command was executed. */
+static enum command_result rejected(struct call *c) {
+    if (c->command)
+        metrics_add(&c->context->metrics->command[c->row].rejected, 1);
+    else
+        atomic_store_explicit(&c->client->last_command, 0, memory_order_relaxed);
+    if (has_mode(c->client, CLIENT_MULTI))
+        c->client->transaction->aborted = true;
+    if (c->command && c->command->handler == cmd_exec) { /* that was its end all the same */
+        char why[256];
+        size_t n = c->out->len - c->start, skip = memcmp(c->out->p + c->start, "-ERR ", 5) ? 1 : 5;
+        snprintf(why, sizeof why, "%.*s", (int)(n - skip - 2), c->out->p + c->start + skip);
+        c->out->len = c->start;
+        end_transaction(c->shards, c->context->pool, c->client);
+        error_format(c, "EXECABORT Transaction discarded because of: %s", why);
+    }
+    return COMMAND_DONE;
+}
+
+/* What is to be done instead of executing the command now, for a client that is not in its usual mode or while all are
+ * paused. False: execute it. */
+static bool instead(struct call *c, enum command_result *result) {
+    const struct command *command = c->command;
+    bool multi = has_mode(c->client, CLIENT_MULTI), queued = multi && !(command->flags & IN_MULTI);
+    if (has_mode(c->client, CLIENT_LOCKED_OUT) && !(command->flags & NO_AUTH)) {
+        ERROR(c, "NOAUTH Authentication required.");
+        *result = rejected(c);
+        return true;
+    }
+    if (queued && (command->flags & NO_MULTI)) {
+        ERROR(c, "ERR Command not allowed inside a transaction");
+        *result = rejected(c);
+        return true;
+    }
+    if (queued) {
+        *result = queue_request(c);
+        return true;
+    }
+    bool writes = (command->flags & WRITE) || command->handler == cmd_exec;
+    bool connection = (command->flags & NO_AUTH) || !strncmp(command->name, "client|", 7);
+    *result = COMMAND_WAIT;
+    return c->context->paused && !connection && (writes || atomic_load(&c->context->server->paused_all));
+}
+
+/* All of it but muting the reply. */
+static enum command_result execute(struct call *c, const struct request *r) {
     const struct command *command = r->command;
-    struct request with_subcommand;
-    if (command == NULL)
-        return unknown_command(&c);
+    enum command_result result;
+    if (command == NULL) {
+        result = unknown_command(c);
+        return result == COMMAND_DONE ? rejected(c) : result;
+    }
     if (r->argc > 1 && (command->handler == NULL || command->handler == cmd_command)) {
         const struct command *child = subcommand(command, r->argv[1]);
-        if (child == NULL)
-            return unknown_subcommand(&c, command);
-        with_subcommand = *r;
-        with_subcommand.command = command = child;
-        c.request = &with_subcommand;
+        if (child == NULL) {
+            unknown_subcommand(c, command);
+            return rejected(c);
+        }
+        command = child;
     }
-    atomic_store_explicit(&client->last_command, (uint32_t)(command - commands) + 1, memory_order_relaxed);
-    if (r->resumed)
-        return command->handler(&c);
-    if (!arity_right(command, r->argc))
-        return error_format(&c, "ERR wrong number of arguments for '%s' command", command->name);
-    if (!r->sizes_are_right && !sizes_right(&c, command))
-        return COMMAND_DONE;
-    if (!client->authenticated && !(command->flags & NO_AUTH) && password_set(&c))
-        return error(&c, SLICE("NOAUTH Authentication required."));
-    return command->handler(&c);
+    c->command = command;
+    c->row = row_of(command);
+    atomic_store_explicit(&c->client->last_command, c->row + 1, memory_order_relaxed);
+    if (!r->resumed) {
+        if (!arity_right(command, r->argc)) {
+            wrong_arity(c);
+            return rejected(c);
+        }
+        if (!r->sizes_are_right && !sizes_right(c))
+            return rejected(c);
+        uint8_t modes = atomic_load_explicit(&c->client->modes, memory_order_relaxed);
+        if ((modes || c->context->paused) && instead(c, &result))
+            return result;
+    }
+    return run_handler(c);
+}
+
+enum command_result command_execute(struct command_context *context, struct client *client, const struct request *r,
+                                    struct buf *out) {
+    uint8_t modes = atomic_load_explicit(&client->modes, memory_order_relaxed);
+    size_t before = out->len;
+    struct call c = {.context = context,
+                     .client = client,
+                     .argv = r->argv,
+                     .argc = r->argc,
+                     .resp = atomic_load_explicit(&client->resp, memory_order_relaxed),
+                     .no_touch = modes & CLIENT_NO_TOUCH,
+                     .database = database_of_client(client),
+                     .out = out,
+                     .shards = context->shards,
+                     .hash = r->hash,
+                     .start = before,
+                     .now_ms = context->now_ms};
+    enum command_result result = execute(&c, r);
+    if (modes & (CLIENT_MUTE | CLIENT_SKIP) || has_mode(client, CLIENT_MUTE)) {
+        bool on = (modes & CLIENT_MUTE) && !has_mode(client, CLIENT_MUTE); /* CLIENT REPLY ON is answered */
+        if (!on)
+            out->len = before;
+        if (!on && result == COMMAND_COLLECTED) {
+            collect_forget(context->pool, client);
+            result = COMMAND_DONE;
+        }
+        if (result != COMMAND_AGAIN && result != COMMAND_WAIT && (modes & CLIENT_SKIP))
+            set_mode(client, CLIENT_SKIP, false);
+    }
+    return result;
 }

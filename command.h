@@ -12,45 +12,42 @@
 #ifndef SPONSON_COMMAND_H
 #define SPONSON_COMMAND_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
-#include "buf.h"
-#include "client.h"
-#include "config.h"
-#include "metrics.h"
-#include "shard.h"
-#include "slice.h"
+#include "call.h"
 
 enum command_index { COMMAND_SLOTS = 256 };
 
-struct command;
+struct host;
 
-/* What all workers share. Set once, before they start. */
+/* What all workers share. */
 struct command_server {
+    /* set once, before they start */
     struct shards *shards;
     struct registry *registry;
-    const struct config *config;
+    const struct host *host;
     struct pool_budget *client_memory;
     struct metrics **metrics; /* of every thread that counts */
     int metrics_count;
     int64_t started_ms;
     char run_id[41];                 /* forty hexadecimal digits, new at every start */
     void (*shutdown)(void *context); /* asks for an orderly end; returns at once */
-    void *shutdown_context;
+    /* Makes `next` the configuration; under config_lock. False, and nothing changed: `error` says why. */
+    bool (*reconfigure)(void *context, const struct config *next, char *error, size_t error_size);
+    void *callback_context; /* of both */
     struct command_slot {
         uint64_t letters; /* of the name, in lower case */
         size_t size;
         const struct command *command; /* NULL: free */
     } index[COMMAND_SLOTS];            /* by name; command_init() fills it */
-};
 
-/* What one worker has of its own. */
-struct command_context {
-    struct command_server *server;
-    struct metrics *metrics;
-    struct pool *pool;
-    int64_t now_ms; /* wall clock, read once a turn and once for 16 requests */
+    _Atomic int64_t paused_until_ms; /* by CLIENT PAUSE */
+    atomic_bool paused_all;          /* not only what writes */
+
+    pthread_mutex_t config_lock;
+    struct config *config;       /* changed under the lock; its atomic fields are read without */
+    struct metrics_totals since; /* under the lock: what was counted up to CONFIG RESETSTAT */
 };
 
 struct request {
@@ -65,18 +62,16 @@ struct request {
     uint64_t hash;           /* of the first key */
 };
 
-enum command_result {
-    COMMAND_DONE,      /* its reply is in `out` */
-    COMMAND_AGAIN,     /* a part is done: call again with the same request in the next turn, when `out` is sent */
-    COMMAND_COLLECTED, /* as COMMAND_DONE, and client->suspended.reply holds more to be sent after `out`; the caller
-                          takes the block over, and sends it from suspended.start on */
-    COMMAND_CLOSE      /* as COMMAND_DONE, and the connection is to be closed once that is sent */
-};
-
-/* Fills server->index. */
+/* Fills server->index and makes the lock. */
 void command_init(struct command_server *server);
 
-void command_prepare(const struct command_context *c, struct request *r);
+/* What a new client may do: with a password set, only authenticate. */
+void command_greet(struct command_server *server, struct client *client);
+
+/* Whether CLIENT PAUSE holds: context->paused says so to command_execute(). */
+bool command_is_paused(const struct command_server *server, int64_t now_ms);
+
+void command_prepare(const struct command_context *c, const struct client *client, struct request *r);
 void command_fetch(struct request *r);
 void command_fetch_links(const struct request *r);
 
@@ -87,13 +82,16 @@ enum command_result command_execute(struct command_context *c, struct client *cl
 /* What a reply may take at most: the largest value, and as much again as any list that is answered at once. */
 size_t command_reply_room(const struct config *config);
 
+/* And the most that this becomes, whatever CONFIG SET does. */
+size_t command_reply_room_max(const struct shards *shards);
+
 /* The longest argument that a request may bring; the parser keeps no bytes of a longer one. */
 size_t command_argument_max(const struct config *config);
 
 /* An argument of at most so many bytes is within every limit. */
 size_t command_argument_safe(const struct config *config);
 
-/* Returns to the pool what a suspended command of this client holds. */
+/* Returns to the pool what a suspended command of this client holds, and its transaction. */
 void command_forget(struct command_context *c, struct client *client);
 
 /* The table, for documents and tests: row i, in lower case; NULL past the end. Subcommands are "client|list". */

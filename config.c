@@ -60,6 +60,7 @@ enum kind {
 struct option {
     const char *name; /* a pattern where it is IGNORED or REFUSED */
     enum kind kind;
+    bool changes;        /* CONFIG SET may */
     size_t offset, size; /* of the field in struct config; numbers are int or uint64_t */
     uint64_t min, max;   /* of a number, or of the bytes of a text */
     const char *initial; /* as a file would hold it; of a FIXED option the only value */
@@ -68,10 +69,11 @@ struct option {
 };
 
 /* clang-format off */
-#define FIELD(name) offsetof(struct config, name), sizeof(((struct config *)0)->name)
-#define FIXED(name, value, why) {name, FIXED, 0, 0, 0, 0, value, why, NULL}
-#define IGNORED(name) {name, IGNORED, 0, 0, 0, 0, "", "", NULL}
-#define REFUSED(name, instead) {name, REFUSED, 0, 0, 0, 0, "", instead, NULL}
+#define FIELD(name) false, offsetof(struct config, name), sizeof(((struct config *)0)->name)
+#define CHANGES(name) true, offsetof(struct config, name), sizeof(((struct config *)0)->name)
+#define FIXED(name, value, why) {name, FIXED, false, 0, 0, 0, 0, value, why, NULL}
+#define IGNORED(name) {name, IGNORED, false, 0, 0, 0, 0, "", "", NULL}
+#define REFUSED(name, instead) {name, REFUSED, false, 0, 0, 0, 0, "", instead, NULL}
 
 static const struct option options[] = {
     {"bind", ADDRESSES, FIELD(bind), 1, TEXT_MAX, "127.0.0.1 -::1", "addresses to listen on; -ADDRESS may be absent", NULL},
@@ -79,25 +81,25 @@ static const struct option options[] = {
     {"unixsocket", TEXT, FIELD(unixsocket), 0, SOCKET_PATH_MAX, "", "path of a unix socket to listen on", NULL},
     {"unixsocketperm", MODE, FIELD(unixsocketperm), 1, 0777, "0", "mode of the unix socket", "what the umask leaves"},
     {"threads", NUMBER, FIELD(threads), 1, THREADS_MAX, "0", "worker threads", "the CPUs this process may use"},
-    {"maxclients", NUMBER, FIELD(maxclients), 1, 1000000, "10000", "connections at once", NULL},
-    {"timeout", SECONDS, FIELD(timeout_s), 1, TIMEOUT_MAX, "0", "close clients idle for so long", "never"},
-    {"tcp-keepalive", SECONDS, FIELD(tcp_keepalive_s), 1, KEEPALIVE_MAX, "300", "probe silent TCP clients after so long", "no probes"},
+    {"databases", NUMBER, FIELD(databases), 1, DATABASES_MAX, "16", "databases, for SELECT", NULL},
+    {"maxclients", NUMBER, CHANGES(maxclients), 1, MAXCLIENTS_MAX, "10000", "connections at once", NULL},
+    {"timeout", SECONDS, CHANGES(timeout_s), 1, TIMEOUT_MAX, "0", "close clients idle for so long", "never"},
+    {"tcp-keepalive", SECONDS, CHANGES(tcp_keepalive_s), 1, KEEPALIVE_MAX, "300", "probe silent TCP clients after so long", "no probes"},
     {"tcp-backlog", NUMBER, FIELD(tcp_backlog), 1, 65535, "511", "connections waiting to be accepted", NULL},
-    {"maxmemory", BYTES, FIELD(maxmemory_bytes), MAXMEMORY_MIN, MAXMEMORY_MAX, "0", "entries and their index", "a share of the machine's memory"},
-    {"shard-capacity", NUMBER, FIELD(shard_capacity), 1, INT32_MAX, "0", "entries in each shard", "what fits maxmemory"},
-    {"max-key-size", BYTES, FIELD(max_key_size_bytes), 1, KEY_SIZE_MAX, "1024", "longest key", NULL},
-    {"max-value-size", BYTES, FIELD(max_value_size_bytes), 1, VALUE_SIZE_MAX, "0", "largest value", "the lesser of 1mb and an eighth of a shard"},
-    {"client-memory", BYTES, FIELD(client_memory_bytes), MB, MAXMEMORY_MAX, "0", "all clients' buffers", "a sixteenth of maxmemory and at least 16mb"},
-    {"client-output-buffer-limit", OUTPUT, FIELD(client_output_bytes), 1, MAXMEMORY_MAX, "normal 0 0 0",
+    {"maxmemory", BYTES, CHANGES(maxmemory_bytes), MAXMEMORY_MIN, MAXMEMORY_MAX, "0", "entries and their index", "a share of the machine's memory"},
+    {"shard-capacity", NUMBER, CHANGES(shard_capacity), 1, INT32_MAX, "0", "entries in each shard", "what fits maxmemory"},
+    {"max-key-size", BYTES, CHANGES(max_key_size_bytes), 1, KEY_SIZE_MAX, "1024", "longest key", NULL},
+    {"max-value-size", BYTES, CHANGES(max_value_size_bytes), 1, VALUE_SIZE_MAX, "0", "largest value", "the lesser of 1mb and an eighth of a shard"},
+    {"client-memory", BYTES, CHANGES(client_memory_bytes), MB, MAXMEMORY_MAX, "0", "all clients' buffers", "a sixteenth of maxmemory and at least 16mb"},
+    {"client-output-buffer-limit", OUTPUT, CHANGES(client_output_bytes), 1, MAXMEMORY_MAX, "normal 0 0 0",
      "normal BYTES 0 0: what may wait for one client", "the lesser of 32mb and half of client-memory"},
-    {"requirepass", SECRET, FIELD(requirepass), 0, TEXT_MAX, "", "what clients must send with AUTH", NULL},
-    {"shutdown-timeout", SECONDS, FIELD(shutdown_timeout_s), 0, 3600, "5", "how long a stop waits for clients", NULL},
-    {"loglevel", LEVEL, FIELD(loglevel), 0, LOG_LEVEL_WARNING, "notice", "debug, verbose, notice or warning", NULL},
+    {"requirepass", SECRET, CHANGES(requirepass), 0, TEXT_MAX, "", "what clients must send with AUTH", NULL},
+    {"shutdown-timeout", SECONDS, CHANGES(shutdown_timeout_s), 0, 3600, "5", "how long a stop waits for clients", NULL},
+    {"loglevel", LEVEL, CHANGES(loglevel), 0, LOG_LEVEL_WARNING, "notice", "debug, verbose, notice or warning", NULL},
 
     FIXED("save", "", "nothing is written to disk"),
     FIXED("appendonly", "no", "nothing is written to disk"),
     FIXED("maxmemory-policy", "allkeys-lru", "the least recently used go first, with a TTL or without"),
-    FIXED("databases", "1", "this server has one database"),
     FIXED("daemonize", "no", "let a service manager or container run it"),
     FIXED("supervised", "no", "let a service manager or container run it"),
     FIXED("pidfile", "", "it stays in the foreground, its starter knows the pid"),
@@ -295,9 +297,17 @@ static bool parse_output(const char *text, uint64_t *limit) {
 
 static uint64_t get_number(const struct config *c, const struct option *o) {
     const void *field = (const char *)c + o->offset;
-    const int *small = field;
-    const uint64_t *large = field;
-    return o->size == sizeof *small ? (uint64_t)small[0] : large[0];
+    if (o->size == sizeof(int))
+        return (uint64_t)__atomic_load_n((const int *)field, __ATOMIC_RELAXED);
+    return __atomic_load_n((const uint64_t *)field, __ATOMIC_RELAXED);
+}
+
+static void set_number(struct config *c, const struct option *o, uint64_t n) {
+    void *field = (char *)c + o->offset;
+    if (o->size == sizeof(int))
+        __atomic_store_n((int *)field, (int)n, __ATOMIC_RELAXED);
+    else
+        __atomic_store_n((uint64_t *)field, n, __ATOMIC_RELAXED);
 }
 
 static bool set_value(struct config *c, const struct option *o, const char *value) {
@@ -312,10 +322,8 @@ static bool set_value(struct config *c, const struct option *o, const char *valu
         return false;
     if (o->kind > OUTPUT)
         memcpy(field, value, n + 1);
-    else if (o->size == sizeof(int))
-        *(int *)field = (int)n;
     else
-        *(uint64_t *)field = n;
+        set_number(c, o, n);
     return true;
 }
 
@@ -591,6 +599,40 @@ bool config_resolve(struct config *c, const struct host *h, char *error, size_t 
     if (c->threads == 0)
         c->threads = (int)MIN((uint64_t)host_usable_cpus(h), THREADS_MAX);
     return resolve_maxmemory(&l, h) && resolve_sizes(&l);
+}
+
+/* ---- CONFIG SET ---- */
+
+enum config_change config_change(struct config *next, const char *name, const char *value, char *error,
+                                 size_t error_size) {
+    struct load l = {.config = next, .error = error, .error_size = error_size};
+    const struct option *o = find_option(name);
+    if (!o || o->kind > FIXED)
+        return CONFIG_UNKNOWN;
+    if (o->kind != FIXED && !o->changes)
+        return CONFIG_IMMUTABLE;
+    return set_option(&l, o->name, value, 1) ? CONFIG_CHANGED : CONFIG_INVALID;
+}
+
+void config_follow(struct config *next, const struct config *running) {
+    uint64_t was = running->maxmemory_bytes / SHARDS;
+    if (next->maxmemory_bytes == running->maxmemory_bytes)
+        return;
+    if (next->shard_capacity == was / ENTRY_SIZE_LEAST)
+        next->shard_capacity = 0;
+    if (next->max_value_size_bytes == running->max_value_size_bytes && was / 8 < VALUE_SIZE_DEFAULT_MAX &&
+        next->max_value_size_bytes == was / 8)
+        next->max_value_size_bytes = 0;
+}
+
+void config_apply(struct config *running, const struct config *next) {
+    for (int i = 0; i < config_count(); i++) {
+        const struct option *o = &options[i];
+        if (o->changes && o->kind <= OUTPUT)
+            set_number(running, o, get_number(next, o));
+        else if (o->changes)
+            memcpy((char *)running + o->offset, (const char *)next + o->offset, o->size);
+    }
 }
 
 /* ---- CONFIG GET ---- */

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPONSON_VERSION "0.2.0"
+#define SPONSON_VERSION "0.3.0"
 /* Clients choose what they send by the version of Redis that INFO and HELLO name. */
 #define SPONSON_REDIS_VERSION "7.2.0"
 
@@ -16,6 +16,9 @@
 
 #define SHARDS 64                           /* a power of two; six bits of the hash choose one */
 #define KEY_SIZE_MAX 4095                   /* bytes: twelve bits of an entry's header */
+#define DATABASES_MAX 16                    /* as Redis has them; ... */
+#define DATABASE_IDS 32                     /* ... five bits of an entry's header: FLUSHDB takes a fresh one */
+#define MAXCLIENTS_MAX 1000000              /* a process that has more descriptors is none that we know */
 #define VALUE_SIZE_MAX ((1u << 29) - 1)     /* bytes: twenty-nine bits of an entry's header */
 #define ARGS_MAX 1048576                    /* arguments of one request, as in Redis */
 #define BULK_MAX (512u << 20)               /* bytes a bulk string may announce, as in Redis */
@@ -29,6 +32,7 @@
 
 enum config_limits { CONFIG_TEXT_MAX = 1024 };
 
+/* Once the server runs, config_apply() changes the atomic ones, and requirepass under a lock of its caller. */
 struct config {
     /* as given by file, environment and flags; 0 or "" where the default depends on the machine */
     char bind[CONFIG_TEXT_MAX];       /* addresses apart by spaces; "-" before one: its absence is no error */
@@ -36,19 +40,20 @@ struct config {
     char unixsocket[CONFIG_TEXT_MAX]; /* path; "": none */
     int unixsocketperm;               /* mode bits; 0: as the umask has it */
     int threads;                      /* 0: the CPUs this process may use */
-    int maxclients;                   /* connections */
-    int timeout_s;                    /* idle clients are closed after it; 0: never */
-    int tcp_keepalive_s;              /* 0: off */
+    _Atomic int maxclients;           /* connections */
+    _Atomic int timeout_s;            /* idle clients are closed after it; 0: never */
+    _Atomic int tcp_keepalive_s;      /* 0: off */
     int tcp_backlog;
-    uint64_t maxmemory_bytes;          /* entries and their index; 0: from the machine */
-    uint64_t shard_capacity;           /* entries; 0: from maxmemory */
-    uint64_t max_key_size_bytes;       /* 1 to KEY_SIZE_MAX */
-    uint64_t max_value_size_bytes;     /* 0: 1 MB or an eighth of a shard */
-    uint64_t client_memory_bytes;      /* all clients' buffers together; 0: a sixteenth of maxmemory, at least 16 MB */
-    uint64_t client_output_bytes;      /* what may wait for one client; 0: the lesser of 32 MB and half client_memory */
-    char requirepass[CONFIG_TEXT_MAX]; /* "": none */
-    int shutdown_timeout_s;
-    int loglevel; /* enum log_level */
+    int databases;
+    _Atomic uint64_t maxmemory_bytes;      /* entries and their index; 0: from the machine */
+    _Atomic uint64_t shard_capacity;       /* entries; 0: from maxmemory */
+    _Atomic uint64_t max_key_size_bytes;   /* 1 to KEY_SIZE_MAX */
+    _Atomic uint64_t max_value_size_bytes; /* 0: 1 MB or an eighth of a shard */
+    _Atomic uint64_t client_memory_bytes;  /* all clients' buffers; 0: a sixteenth of maxmemory, at least 16 MB */
+    _Atomic uint64_t client_output_bytes;  /* what may wait for one client; 0: 32 MB, or half client_memory if less */
+    char requirepass[CONFIG_TEXT_MAX];     /* "": none */
+    _Atomic int shutdown_timeout_s;
+    _Atomic int loglevel; /* enum log_level */
 
     /* worked out by config_resolve() */
     char maxmemory_source[128]; /* for the start-up line: "maxmemory", "cgroup limit of 512 MB" */
@@ -81,6 +86,21 @@ bool config_set(struct config *c, const char *name, const char *value, char *err
 /* Works out every value that depends on the machine or on another option, and checks them against one another.
  * False: `error` is set. Descriptor limits are the server's business, not this function's. */
 bool config_resolve(struct config *c, const struct host *h, char *error, size_t error_size);
+
+/* ---- CONFIG SET: options are changed in a copy, resolved, and applied together ---- */
+
+enum config_change { CONFIG_CHANGED, CONFIG_UNKNOWN, CONFIG_IMMUTABLE, CONFIG_INVALID };
+
+/* Sets one option in a copy of the running configuration; a value that the option has anyway is always right. With
+ * CONFIG_INVALID `error` is set. */
+enum config_change config_change(struct config *next, const char *name, const char *value, char *error,
+                                 size_t error_size);
+
+/* What maxmemory led to by default and is to follow it when it is changed is worked out again: before config_resolve(). */
+void config_follow(struct config *next, const struct config *running);
+
+/* Takes every option that may change from the copy. */
+void config_apply(struct config *running, const struct config *next);
 
 /* ---- the option table, for CONFIG GET and the documents ---- */
 

@@ -1,4 +1,6 @@
-/* hash.h -- the seeded hash of a key: 64 bits, split once into shard, tag and bucket.
+/* hash.h -- the seeded hash of a key in a database: 64 bits, split once.
+ *
+ *   | shard 6 | tag 8 | 1 | change 12 | database 5 | bucket 32 |      the database stands in it as it is
  *
  * Keys come from outside, so nobody without the seed may be able to choose keys that meet in one bucket. The bulk is
  * NH of UMAC (RFC 4418, section 5.2.2) on 64-bit words: for two different keys of one length the 128-bit sums meet
@@ -14,6 +16,7 @@
 #include "config.h"
 #include "slice.h"
 
+#define HASH_CHANGES 4096
 #define HASH_WORDS ((KEY_SIZE_MAX + 15) / 16 * 2)
 
 struct hash_seed {
@@ -32,8 +35,8 @@ static inline uint64_t hash_load32(const char *p) {
     return v;
 }
 
-/* key.n is at most KEY_SIZE_MAX. */
-static inline uint64_t hash_key(const struct hash_seed *s, struct slice key) {
+/* key.n is at most KEY_SIZE_MAX; `database` is an id below DATABASE_IDS. */
+static inline uint64_t hash_key(const struct hash_seed *s, uint32_t database, struct slice key) {
     const char *p = key.p;
     size_t n = key.n, i = 0;
     unsigned __int128 sum = 0;
@@ -54,9 +57,10 @@ static inline uint64_t hash_key(const struct hash_seed *s, struct slice key) {
             (uint64_t)(unsigned char)p[n - 1];
     }
     sum += (unsigned __int128)(a + s->word[i / 8]) * (b + s->word[i / 8 + 1]);
-    sum = (unsigned __int128)((uint64_t)sum + s->word[HASH_WORDS] + n) *
+    sum = (unsigned __int128)((uint64_t)sum + s->word[HASH_WORDS] + n + ((uint64_t)database << 32)) *
           ((uint64_t)(sum >> 64) ^ s->word[HASH_WORDS + 1]);
-    return (uint64_t)sum ^ (uint64_t)(sum >> 64);
+    uint64_t hash = (uint64_t)sum ^ (uint64_t)(sum >> 64);
+    return (hash & ~((DATABASE_IDS - 1ull) << 32)) | (uint64_t)database << 32;
 }
 
 static inline uint32_t hash_shard(uint64_t hash) {
@@ -67,6 +71,15 @@ static inline uint32_t hash_shard(uint64_t hash) {
 static inline uint8_t hash_tag(uint64_t hash) {
     uint8_t tag = (uint8_t)(hash >> 50);
     return tag ? tag : 1;
+}
+
+static inline uint32_t hash_database(uint64_t hash) {
+    return (uint32_t)(hash >> 32) & (DATABASE_IDS - 1);
+}
+
+/* Which of an index's counters of changes is the key's. */
+static inline uint32_t hash_change(uint64_t hash) {
+    return (uint32_t)(hash >> 37) & (HASH_CHANGES - 1);
 }
 
 /* The 32 low bits, of which an index takes as many as it has buckets. */

@@ -48,7 +48,7 @@ static size_t put_text(char *text, const char *format, va_list args) {
 }
 
 void log_line(const struct log *log, enum log_level level, const char *format, ...) {
-    if (level < log->level)
+    if ((int)level < log->level)
         return;
     int kept_errno = errno;
     char line[HEAD_MAX + TEXT_MAX + 1];

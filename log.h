@@ -5,8 +5,8 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_VERBOSE, LOG_LEVEL_NOTICE, LOG_LEVEL_WARNING };
 
 struct log {
-    int fd;               /* where lines go; 2 in the server */
-    enum log_level level; /* less important lines are not written */
+    int fd;            /* where lines go; 2 in the server */
+    _Atomic int level; /* enum log_level: less important lines are not written */
 };
 
 /* Writes one line with a single write(2), so lines of several threads never mix. A text over 1000 bytes is cut. */

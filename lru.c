@@ -4,10 +4,10 @@
  *
  *   bucket   | tag[12], 1 byte each | ref[12], 4 bytes each          | next |   64 bytes: one cache line
  *   entry    | prev 4 | next 4 | meta 8 | (deadline 8 | prev 4 | next 4) | key | value |   multiples of 8 bytes
- *   meta       value size 29 | key size 12 | database 4 | deadline field 1 | young 1 | last access 12 | old 1 | unused 4
+ *   meta       value size 29 | key size 12 | database 5 | deadline field 1 | young 1 | last access 12 | old 1 | unused 3
  *
- *   memory   | overflow buckets ... | the wheel's slots, the heap's map | arena ...        |   and the buckets, page
- *              by page, 2^page_shift bytes from one page to the next: so pages of many shards lie side by side
+ *   memory   | overflow buckets ... | the wheel's slots, counters of changes, the heap's map | arena ... |   and the
+ *              buckets, page by page, 2^page_shift bytes from one page to the next: pages of many shards side by side
  *              One budget: what the index holds, the arena may not.
  *
  * Index   Linear hashing: bucket b is split in two when the load asks for it, one bucket an insert, in the order of
@@ -38,7 +38,7 @@
  *           entries on the list == entries in the index == count <= capacity
  *           bytes of index + bytes of arena <= budget
  *           young <= count / 16, and they are the first of the list; the old ones are the last
- *           entries with a deadline == entries in the wheel
+ *           entries with a deadline == entries in the wheel; the databases' entries add up to count
  *
  * Threads none; the caller holds the shard's lock, but for the three prefetch calls.   Time: passed in.
  * Failure an entry that cannot fit returns false, and nothing changes. */
@@ -67,15 +67,21 @@
 #define SHRINK_TRIES 8         /* oldest entries that go for one that lies where the index must grow */
 #define GRANULE 16u            /* buckets by which a region of the index grows */
 #define INDEX_TRIM_PAGES 2u    /* fewer free pages of the index are kept */
-#define TICK_SHIFT 7           /* a tick of the wheel is 128 ms */
-#define SLOT_BITS 6            /* of the tick, a level */
+#define RESIZE_EVICTIONS 64    /* of one step towards a smaller capacity */
+#define RESIZE_BYTES (32u << 10) /* of one step towards a smaller budget */
+#define TICK_SHIFT 7             /* a tick of the wheel is 128 ms */
+#define SLOT_BITS 6              /* of the tick, a level */
 #define PAGE_SHIFT 12
 #define PAGE (1u << PAGE_SHIFT)
 #define WHEEL_BYTES (LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS * sizeof(uint32_t))
+#define CHANGES_BYTES (HASH_CHANGES * sizeof(uint32_t))
 
-#define META_DEADLINE (1ull << 45)
-#define META_YOUNG (1ull << 46)
-#define META_OLD (1ull << 59)
+#define META_DEADLINE (1ull << 46)
+#define META_YOUNG (1ull << 47)
+#define META_OLD (1ull << 60)
+#define ACCESS_SHIFT 48
+#define ACCESS_CLOCK 15 /* a step of the clock is 2^15 ms: 4096 of them are 37 hours */
+#define META_ACCESS (0xFFFull << ACCESS_SHIFT)
 #define META_VALUE ((1ull << 29) - 1)
 
 struct bucket {
@@ -127,7 +133,7 @@ static uint32_t entry_units(const void *block) {
 }
 
 static uint64_t entry_hash(const struct lru *l, const struct entry *e) {
-    return hash_key(l->seed, entry_key(e));
+    return hash_key(l->seed, entry_database(e), entry_key(e));
 }
 
 /* ---- the list ---- */
@@ -204,7 +210,9 @@ static void grow_old(struct lru *l, int steps) {
     }
 }
 
-static void touch(struct lru *l, struct entry *e) {
+static inline void touch(struct lru *l, struct entry *e) {
+    if ((e->meta & META_ACCESS) != l->access)
+        e->meta = (e->meta & ~META_ACCESS) | l->access;
     if (e->meta & META_YOUNG)
         return;
     uint32_t ref = ref_of(l, e);
@@ -266,14 +274,17 @@ static void wheel_moved(struct lru *l, struct entry *e, uint32_t to) {
 /* For an entry that has the field. */
 static void change_deadline(struct lru *l, struct entry *e, int64_t deadline_ms) {
     struct deadline *d = deadline_of(e);
+    uint32_t *with_deadline = &l->database[entry_database(e)].with_deadline;
     if (d->at_ms) {
         wheel_remove(l, e);
         l->with_deadline--;
+        --*with_deadline;
     }
     d->at_ms = deadline_ms;
     if (deadline_ms) {
         wheel_add(l, e, ref_of(l, e), l->tick + 1);
         l->with_deadline++;
+        ++*with_deadline;
     }
 }
 
@@ -344,10 +355,11 @@ static inline bool same_bytes(const char *a, const char *b, size_t n) {
 
 static struct entry *find(const struct lru *l, uint64_t hash, struct slice key) {
     uint8_t tag = hash_tag(hash);
+    uint64_t size_and_database = key.n | (uint64_t)hash_database(hash) << 12;
     for (const struct bucket *b = bucket_of(l, hash);; b = &l->overflow[b->next]) {
         for (uint32_t slots = slots_with(b, tag); slots; slots &= slots - 1) {
             struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
-            if (entry_key_size(e) == key.n && same_bytes(entry_key_bytes(e), key.p, key.n))
+            if ((e->meta >> 29 & 0x1FFFF) == size_and_database && same_bytes(entry_key_bytes(e), key.p, key.n))
                 return e;
         }
         if (b->next == 0)
@@ -502,13 +514,13 @@ static bool index_shrink(struct lru *l, int most) {
 
 static void discard(struct lru *l, uint64_t hash, struct entry *e) {
     uint32_t ref = ref_of(l, e);
+    lru_changed(l, hash);
     chain_remove(l, hash, ref);
-    if (entry_deadline_ms(e)) {
-        wheel_remove(l, e);
-        l->with_deadline--;
-    }
+    if (entry_deadline_ms(e))
+        change_deadline(l, e, 0);
     list_unlink(l, e, ref);
     l->count--;
+    l->database[entry_database(e)].entries--;
     age(l);
     heap_free(&l->heap, ref, entry_units(e));
 }
@@ -684,7 +696,7 @@ static uint32_t overflow_for(uint32_t capacity) {
 /* Pages of the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small, since each
  * request comes to another shard. */
 static size_t map_bytes(uint64_t budget_bytes) {
-    return (size_t)pages_of(WHEEL_BYTES + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
+    return (size_t)pages_of(WHEEL_BYTES + CHANGES_BYTES + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
 }
 
 size_t lru_bucket_bytes(uint32_t capacity) {
@@ -711,28 +723,37 @@ static void empty(struct lru *l) {
     l->overflow_top = 1;
     l->overflow_free = 0;
     l->head = l->tail = l->boundary = l->young = l->old_first = l->old = l->count = l->with_deadline = 0;
+    memset(l->database, 0, sizeof l->database);
     memset(l->slots_used, 0, sizeof l->slots_used);
     memset(l->slot, 0, WHEEL_BYTES);
+}
+
+/* The budget in whole pages, and the map's part of it. */
+static void set_budget(struct lru *l, uint64_t bytes) {
+    l->budget_bytes = bytes / PAGE * PAGE;
+    l->map_bytes = (uint32_t)(heap_map_bytes((uint32_t)(bytes / HEAP_UNIT)) - heap_map_bytes(0));
 }
 
 void lru_init(struct lru *l, const struct lru_options *o) {
     memset(l, 0, sizeof *l);
     char *memory = o->memory;
+    uint64_t budget_max = o->budget_max ? o->budget_max : o->budget_bytes;
+    uint32_t capacity_max = o->capacity_max ? o->capacity_max : o->capacity;
     l->seed = o->seed;
-    l->budget_bytes = o->budget_bytes / PAGE * PAGE;
     l->capacity = o->capacity;
-    l->buckets_max = buckets_for(o->capacity);
-    l->overflow_max = overflow_for(o->capacity);
+    l->buckets_max = buckets_for(capacity_max);
+    l->overflow_max = overflow_for(capacity_max);
     l->buckets = o->buckets;
     l->page_shift = o->page_shift;
     l->overflow = (struct bucket *)memory;
     memory += (size_t)l->overflow_max * sizeof(struct bucket);
-    size_t map = map_bytes(o->budget_bytes);
-    l->map_bytes = (uint32_t)(heap_map_bytes((uint32_t)(o->budget_bytes / HEAP_UNIT)) - heap_map_bytes(0));
+    size_t map = map_bytes(budget_max);
+    set_budget(l, o->budget_bytes);
     l->buckets_cap = GRANULE;
     l->overflow_cap = GRANULE;
     l->slot = (uint32_t *)(void *)memory;
-    heap_init(&l->heap, memory + map, memory + WHEEL_BYTES, arena_units(l), entry_units);
+    l->changes = l->slot + LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS;
+    heap_init(&l->heap, memory + map, memory + WHEEL_BYTES + CHANGES_BYTES, arena_units(l), entry_units);
     empty(l);
 }
 
@@ -770,10 +791,12 @@ static void write_value(struct entry *e, struct slice value) {
 static void insert(struct lru *l, uint64_t hash, struct slice key, struct slice value, int64_t deadline_ms,
                    uint32_t ref) {
     struct entry *e = at(l, ref);
-    e->meta = (uint64_t)key.n << 29 | (deadline_ms ? META_DEADLINE : 0);
+    lru_changed(l, hash);
+    e->meta = (uint64_t)(key.n | hash_database(hash) << 12) << 29 | (deadline_ms ? META_DEADLINE : 0) | l->access;
     memcpy(key_place(e), key.p, key.n);
     write_value(e, value);
     l->count++;
+    l->database[hash_database(hash)].entries++;
     list_push(l, e, ref);
     age(l);
     if (deadline_ms) {
@@ -791,6 +814,7 @@ bool lru_set(struct lru *l, uint64_t hash, struct slice key, struct slice value,
     uint32_t units = units_for(key.n, value.n, deadline_ms != 0);
     struct entry *e = find(l, hash, key);
     if (e && entry_units(e) == units && entry_has_deadline_field(e) == (deadline_ms != 0)) {
+        lru_changed(l, hash);
         write_value(e, value);
         if (deadline_ms)
             change_deadline(l, e, deadline_ms);
@@ -814,16 +838,24 @@ bool lru_set(struct lru *l, uint64_t hash, struct slice key, struct slice value,
 }
 
 bool lru_set_deadline(struct lru *l, struct entry *e, int64_t deadline_ms) {
-    if (entry_has_deadline_field(e)) {
-        change_deadline(l, e, deadline_ms);
-        return true;
-    }
-    return deadline_ms == 0;
+    if (!entry_has_deadline_field(e))
+        return deadline_ms == 0;
+    lru_changed(l, l->watched ? entry_hash(l, e) : 0);
+    change_deadline(l, e, deadline_ms);
+    return true;
 }
 
 void lru_remove(struct lru *l, uint64_t hash, struct entry *e) {
     discard(l, hash, e);
     index_shrink(l, JOINS_PER_CALL);
+}
+
+uint64_t lru_entry_bytes(const struct entry *e) {
+    return (uint64_t)entry_units(e) * HEAP_UNIT;
+}
+
+int64_t lru_idle_ms(const struct lru *l, const struct entry *e) {
+    return (int64_t)((l->access - (e->meta & META_ACCESS)) >> ACCESS_SHIFT & 0xFFF) << ACCESS_CLOCK;
 }
 
 /* ---- fetching ahead ---- */
@@ -892,7 +924,14 @@ static uint32_t reverse_bits(uint32_t x) {
 }
 
 /* A position is a bucket number with its 32 bits reversed: a bucket then covers one interval of positions, which a
- * split halves and a join doubles, so the walk neither skips nor needs to remember anything. */
+ * split halves and a join doubles, so a walk neither skips nor needs to remember anything. The position behind bucket
+ * i wraps to 0 after the last. */
+static uint32_t position_behind(const struct lru *l, uint32_t position, uint32_t i) {
+    int bits = __builtin_popcount(l->mask) + (i < l->split || i > l->mask);
+    uint32_t interval = 1u << (32 - bits);
+    return (position & ~(interval - 1)) + interval;
+}
+
 uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)(void *context, const struct entry *e),
                   void *context) {
     uint32_t i = bucket_index(l->mask, l->split, reverse_bits(position));
@@ -906,14 +945,39 @@ uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)
         if (b->next == 0)
             break;
     }
-    int bits = __builtin_popcount(l->mask) + (i < l->split || i > l->mask);
-    uint32_t interval = 1u << (32 - bits);
-    return (position & ~(interval - 1)) + interval; /* wraps to 0 after the last */
+    return position_behind(l, position, i);
 }
 
 void lru_clear(struct lru *l) {
     empty(l);
     heap_clear(&l->heap);
+    for (uint32_t i = 0; l->watched && i < HASH_CHANGES; i++)
+        l->changes[i]++;
+}
+
+/* An entry of the chain of bucket b that is in one of the databases, NULL when there is none. */
+static struct entry *find_in(const struct lru *l, const struct bucket *b, uint32_t databases) {
+    for (;; b = &l->overflow[b->next]) {
+        for (uint32_t slots = ~slots_with(b, 0) & ((1u << SLOTS) - 1); slots; slots &= slots - 1) {
+            struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
+            if (databases >> entry_database(e) & 1)
+                return e;
+        }
+        if (b->next == 0)
+            return NULL;
+    }
+}
+
+bool lru_purge(struct lru *l, uint32_t databases, int most) {
+    while (most-- > 0) {
+        uint32_t i = bucket_index(l->mask, l->split, reverse_bits(l->purge_at));
+        for (struct entry *e; (e = find_in(l, bucket_at(l, i), databases)) != NULL;)
+            discard(l, entry_hash(l, e), e);
+        l->purge_at = position_behind(l, l->purge_at, i);
+        if (l->purge_at == 0)
+            return false;
+    }
+    return true;
 }
 
 /* ---- upkeep ---- */
@@ -954,6 +1018,7 @@ static int slot_due(const struct lru *l) {
 }
 
 bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
+    l->access = (uint64_t)(now_ms >> ACCESS_CLOCK) << ACCESS_SHIFT & META_ACCESS;
     int64_t last = (now_ms >> TICK_SHIFT) - 1; /* the last tick that is wholly over */
     if (l->tick > last + 1 || l->with_deadline == 0)
         l->tick = last; /* the clock was set back, or there is nothing to walk for */
@@ -969,6 +1034,23 @@ bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
             l->tick = wheel_next(l, last);
     }
     return index_shrink(l, steps < 16 ? steps : 16);
+}
+
+bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity) {
+    budget_bytes = budget_bytes / PAGE * PAGE;
+    int steps = RESIZE_EVICTIONS;
+    while (l->count > capacity && steps-- > 0)
+        evict(l, l->tail);
+    l->capacity = capacity > l->count ? capacity : l->count;
+    uint64_t least = index_bytes(l) + index_bytes(l) / 2, lower = l->budget_bytes - RESIZE_BYTES;
+    if (budget_bytes < lower)
+        budget_bytes = lower > least ? lower : l->budget_bytes; /* the index becomes smaller first */
+    if (budget_bytes != l->budget_bytes) {
+        set_budget(l, budget_bytes);
+        shrink_arena(l);
+        return true;
+    }
+    return l->capacity != capacity;
 }
 
 /* Takes pages behind the `used` first buckets of a region away from it, `most` of them: returns how many. */
@@ -1039,6 +1121,7 @@ static uint32_t check_wheel(const struct lru *l) {
 
 void lru_check(const struct lru *l) {
     uint32_t listed = 0, young = 0, old = 0, units = 0, prev = 0, boundary = 0;
+    struct lru_database database[DATABASE_IDS] = {{0}};
     for (uint32_t ref = l->head; ref; prev = ref, ref = next_of(at(l, ref))) {
         const struct entry *e = at(l, ref);
         assert(e->prev == prev);
@@ -1053,7 +1136,10 @@ void lru_check(const struct lru *l) {
             assert(old == 0);
         listed++;
         units += entry_units(e);
+        database[entry_database(e)].entries++;
+        database[entry_database(e)].with_deadline += entry_deadline_ms(e) != 0;
     }
+    assert(memcmp(database, l->database, sizeof database) == 0);
     assert(prev == l->tail && listed == l->count && l->count <= l->capacity && old == l->old);
     assert(young == l->young && (young == 0 || boundary == l->boundary) && young <= l->count / YOUNG_SHARE);
     assert(check_index(l) == l->count && check_wheel(l) == l->with_deadline);

@@ -5,7 +5,8 @@
  *   struct entry *e = lru_get(l, hash, key, now_ms);
  *   if (e) use entry_value(e), which stays valid until the next call that changes l
  *
- * Hashes are hash_key() of the key with the seed in the options. No call locks, reads a clock or does I/O. */
+ * Hashes are hash_key() of the key and its database, with the seed in the options: a key is told by both. No call locks,
+ * reads a clock or does I/O. */
 #ifndef SPONSON_LRU_H
 #define SPONSON_LRU_H
 
@@ -33,6 +34,8 @@ struct lru_options {
     uint32_t page_shift; /* ... of which a page of 4096 bytes comes every 2^page_shift bytes; 12: it is in one piece */
     uint64_t budget_bytes; /* index and arena together never hold more */
     uint32_t capacity;     /* entries */
+    uint64_t budget_max;   /* lru_resize() may go as far as these; the memory is for them. 0: as above */
+    uint32_t capacity_max;
     const struct hash_seed *seed;
 };
 
@@ -58,6 +61,9 @@ struct lru {
     uint32_t capacity;
     uint64_t hits; /* these two are kept by the caller, who knows what counts as a read */
     uint64_t misses;
+    uint64_t access;   /* the coarse clock of 2^15 ms, in its place in `meta` */
+    uint32_t watched;  /* kept by the caller: while it is not 0, ... */
+    uint32_t *changes; /* ... these count what happens to the keys, HASH_CHANGES of them */
 
     struct heap heap;
 
@@ -74,6 +80,12 @@ struct lru {
     int64_t tick;                          /* the wheel stands here: every slot due before it is empty */
     uint64_t slots_used[LRU_WHEEL_LEVELS]; /* which slots have an entry */
     uint32_t *slot;                        /* first entry of each slot, 0: none */
+
+    struct lru_database {
+        uint32_t entries;
+        uint32_t with_deadline;
+    } database[DATABASE_IDS];
+    uint32_t purge_at; /* where lru_purge() goes on */
 
     /* counters since the start */
     uint64_t evicted;
@@ -106,8 +118,12 @@ static inline uint32_t entry_key_size(const struct entry *e) {
     return (uint32_t)(e->meta >> 29) & 0xFFF;
 }
 
+static inline uint32_t entry_database(const struct entry *e) {
+    return (uint32_t)(e->meta >> 41) & (DATABASE_IDS - 1);
+}
+
 static inline bool entry_has_deadline_field(const struct entry *e) {
-    return e->meta >> 45 & 1;
+    return e->meta >> 46 & 1;
 }
 
 static inline const char *entry_key_bytes(const struct entry *e) {
@@ -148,6 +164,24 @@ bool lru_set_deadline(struct lru *l, struct entry *e, int64_t deadline_ms);
 /* Removes an entry of l, whose hash this is. */
 void lru_remove(struct lru *l, uint64_t hash, struct entry *e);
 
+/* What it takes of the arena. */
+uint64_t lru_entry_bytes(const struct entry *e);
+
+/* How long ago the entry was used, in ms: a multiple of 2^15, and less than 37 hours. */
+int64_t lru_idle_ms(const struct lru *l, const struct entry *e);
+
+/* Has who watches the key know that something happened to it. Nearly always nobody watches any. */
+static inline void lru_changed(struct lru *l, uint64_t hash) {
+    if (l->watched)
+        l->changes[hash_change(hash)]++;
+}
+
+/* A number that is another one after the key was stored, changed, removed or evicted, if `watched` was not 0 all the
+ * while; one in HASH_CHANGES keys of the shard shares it. */
+static inline uint32_t lru_changes(const struct lru *l, uint64_t hash) {
+    return l->changes[hash_change(hash)];
+}
+
 /* ---- fetching ahead: these three may be called without the lock; what they read is not believed ---- */
 
 void lru_prefetch_bucket(const struct lru *l, uint64_t hash);
@@ -167,11 +201,19 @@ uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)
 /* Removes all entries, in time that does not depend on how many there are. */
 void lru_clear(struct lru *l);
 
+/* Removes the entries of a set of databases (bit i: id i), looking at `buckets` buckets at most. True: the walk is not
+ * at its end; false: it is, and none of them is left. */
+bool lru_purge(struct lru *l, uint32_t databases, int buckets);
+
 /* ---- upkeep, in bounded steps ---- */
 
 /* Removes entries whose deadline is over, and joins buckets that many removals left half empty; looks at `steps`
  * entries or slots at most. True: there is more to do. */
 bool lru_sweep(struct lru *l, int64_t now_ms, int steps);
+
+/* Brings budget and capacity nearer to these, at most what the options allowed: up at once, down by some 32 KB, for
+ * which entries go as at any other time. True: there is more to do. */
+bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity);
 
 /* Pages that are resident and hold nothing, `max_bytes` at most: the caller gives [*memory, *memory + *bytes) back to
  * the system before it calls anything else for l. False: none that are worth a call. */

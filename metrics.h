@@ -14,7 +14,6 @@
 /* name as INFO stats shows it */
 #define METRICS(X)                                                                                                     \
     X(total_connections_received)                                                                                      \
-    X(total_commands_processed)                                                                                        \
     X(total_net_input_bytes)                                                                                           \
     X(total_net_output_bytes)                                                                                          \
     X(rejected_connections)                                                                                            \
@@ -22,16 +21,30 @@
     X(client_query_buffer_limit_disconnections)                                                                        \
     X(client_output_buffer_limit_disconnections)
 
+enum { METRICS_COMMANDS = 192 }; /* rows of the command table, and room for more */
+
 struct metrics {
 #define METRICS_FIELD(name) alignas(8) _Atomic uint64_t name;
     METRICS(METRICS_FIELD)
 #undef METRICS_FIELD
+    struct {
+        _Atomic uint64_t calls;    /* executed */
+        _Atomic uint64_t ns;       /* they took, as far as it was measured: of one in METRICS_SAMPLE, so many times */
+        _Atomic uint64_t rejected; /* an error was answered before it was executed: arguments, authentication */
+        _Atomic uint64_t failed;   /* or while it was */
+    } command[METRICS_COMMANDS];
 };
+
+#define METRICS_SAMPLE 64
 
 struct metrics_totals {
 #define METRICS_FIELD(name) uint64_t name;
     METRICS(METRICS_FIELD)
 #undef METRICS_FIELD
+    struct {
+        uint64_t calls, ns, rejected, failed;
+    } command[METRICS_COMMANDS];
+    uint64_t total_commands_processed;
 };
 
 /* Adds to a counter of the calling thread. */
@@ -41,6 +54,9 @@ static inline void metrics_add(_Atomic uint64_t *counter, uint64_t n) {
 
 /* Adds the counters of one thread to *totals. */
 void metrics_sum(struct metrics_totals *totals, struct metrics *m);
+
+/* Takes what was counted up to `since` away. */
+void metrics_subtract(struct metrics_totals *totals, const struct metrics_totals *since);
 
 /* Writes all totals as lines "name:value\r\n". */
 void metrics_print(struct buf *out, const struct metrics_totals *totals);

@@ -411,6 +411,10 @@ void resp_null(struct buf *out, int resp) {
     buf_put_slice(out, resp == 2 ? SLICE("$-1\r\n") : SLICE("_\r\n"));
 }
 
+void resp_null_array(struct buf *out, int resp) {
+    buf_put_slice(out, resp == 2 ? SLICE("*-1\r\n") : SLICE("_\r\n"));
+}
+
 void resp_array(struct buf *out, size_t items) {
     number_line(out, '*', (int64_t)items);
 }

@@ -63,6 +63,7 @@ void resp_bulk(struct buf *out, struct slice bytes);
 void resp_bulk_integer(struct buf *out, int64_t value);
 void resp_null(struct buf *out, int resp);
 void resp_array(struct buf *out, size_t items);
+void resp_null_array(struct buf *out, int resp);
 /* Followed by `pairs` keys and values; an array of twice as many in RESP2. */
 void resp_map(struct buf *out, size_t pairs, int resp);
 /* Followed by `items` items; an array in RESP2. */

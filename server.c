@@ -59,6 +59,7 @@ struct refused {
 };
 
 struct server {
+    struct host host;
     struct config config;
     struct log log;
     struct shards shards;
@@ -221,6 +222,17 @@ static int ping(const struct config *c) {
 
 /* ---- listening ---- */
 
+/* Has the kernel probe those that a listener accepts when they are silent for `idle` seconds; 0: never. */
+static void keep_alive(int listener, int idle) {
+    int on = idle > 0, interval = idle / 3 ? idle / 3 : 1, count = 3;
+    setsockopt(listener, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    if (on) {
+        setsockopt(listener, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+        setsockopt(listener, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+        setsockopt(listener, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    }
+}
+
 static bool listen_on(struct server *s, const union address *a, socklen_t size) {
     int one = 1, fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -229,13 +241,7 @@ static bool listen_on(struct server *s, const union address *a, socklen_t size) 
     if (a->any.sa_family != AF_UNIX) {      /* accepted sockets inherit all of these */
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        if (s->config.tcp_keepalive_s) {
-            int idle = s->config.tcp_keepalive_s, interval = idle / 3 ? idle / 3 : 1, count = 3;
-            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-            setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-            setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-            setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-        }
+        keep_alive(fd, s->config.tcp_keepalive_s);
     }
     if (a->any.sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
@@ -513,6 +519,42 @@ static bool open_main_loop(struct server *s) {
            watch(s, s->shutdown_request);
 }
 
+/* How many clients CONFIG SET maxclients may ask for: what the limit of descriptors, as it can be raised, allows. */
+static uint32_t clients_max(const struct server *s) {
+    struct rlimit limit = {0, 0};
+    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads, least = (rlim_t)s->config.maxclients;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t most = limit.rlim_max > spare ? limit.rlim_max - spare : 0;
+    return (uint32_t)(most < least ? least : most > MAXCLIENTS_MAX ? MAXCLIENTS_MAX : most);
+}
+
+/* What CONFIG SET does: takes the options over, and whatever else holds one of them. The caller has the lock. */
+static bool reconfigure(void *context, const struct config *next, char *error, size_t size) {
+    struct server *s = context;
+    struct rlimit limit;
+    uint64_t most = s->shards.maxmemory_max;
+    rlim_t need = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads + (rlim_t)next->maxclients;
+    if (next->maxmemory_bytes > most) {
+        snprintf(error, size, "maxmemory can become at most %llu bytes without a restart", (unsigned long long)most);
+        return false;
+    }
+    if ((uint32_t)next->maxclients > s->registry.capacity ||
+        (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < need &&
+         setrlimit(RLIMIT_NOFILE, &(struct rlimit){need, limit.rlim_max}) != 0)) {
+        snprintf(error, size, "The operating system is not able to handle the specified number of clients, try with %u",
+                 s->registry.capacity);
+        return false;
+    }
+    shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
+    config_apply(&s->config, next);
+    atomic_store(&s->registry.limit, (unsigned)next->maxclients);
+    atomic_store(&s->client_memory.limit_bytes, next->client_memory_bytes);
+    atomic_store(&s->log.level, next->loglevel);
+    for (int i = 0; i < s->listener_count; i++)
+        keep_alive(s->listeners[i], next->tcp_keepalive_s);
+    return true;
+}
+
 /* Makes the workers, which do not run yet. */
 static bool make_workers(struct server *s) {
     int n = s->config.threads;
@@ -613,18 +655,23 @@ static int start(struct server *s) {
         fail(text);
         goto listeners;
     }
-    if (!registry_init(&s->registry, (uint32_t)s->config.maxclients, worker_record_bytes())) {
+    if (!registry_init(&s->registry, clients_max(s), worker_record_bytes())) {
         fail("out of memory for the table of clients; lower maxclients");
         goto shards;
     }
+    atomic_store(&s->registry.limit, (unsigned)s->config.maxclients);
     s->client_memory.limit_bytes = s->config.client_memory_bytes;
+    for (uint32_t i = 0; i < SHARDS; i++) /* so that each knows the time */
+        shard_upkeep(&s->shards, i, worker_now_ms());
+    s->command.host = &s->host;
+    s->command.reconfigure = reconfigure;
     s->command.shards = &s->shards;
     s->command.registry = &s->registry;
     s->command.config = &s->config;
     s->command.client_memory = &s->client_memory;
     s->command.started_ms = worker_now_ms();
     s->command.shutdown = request_shutdown;
-    s->command.shutdown_context = s;
+    s->command.callback_context = s;
     command_init(&s->command);
     if (!make_run_id(s->command.run_id) || !make_workers(s)) {
         snprintf(text, sizeof text, "cannot make %d workers: %s", s->config.threads, strerror(errno));
@@ -652,7 +699,6 @@ int main(int argc, char **argv) {
     /* large pages would be resident whole for one byte of each: none but those that are asked for, since Linux 6.18 */
     if (prctl(PR_SET_THP_DISABLE, 1, PR_THP_DISABLE_EXCEPT_ADVISED, 0, 0) != 0)
         prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-    struct host host;
     char error[CONFIG_TEXT_MAX + 512];
     char text[4096], *arguments[256];
     int count = arguments_of_process_1(argc, argv, text, sizeof text, arguments, 256);
@@ -668,10 +714,10 @@ int main(int argc, char **argv) {
         return fail(error);
     if (result == CONFIG_PING)
         return ping(&server.config);
-    host_read(&host, "");
-    if (!config_resolve(&server.config, &host, error, sizeof error))
+    host_read(&server.host, "");
+    if (!config_resolve(&server.config, &server.host, error, sizeof error))
         return fail(error);
-    server.log = (struct log){STDERR_FILENO, (enum log_level)server.config.loglevel};
+    server.log = (struct log){STDERR_FILENO, server.config.loglevel};
     log_notes(&server);
     return start(&server);
 }

@@ -6,6 +6,9 @@
  *   memory  | buckets: page 0 of shards 0 to 63, page 1 of shards 0 to 63, ... | shard 0: the rest | shard 1 | ...
  *   hash    | shard 6 | tag 8 | ... | bucket 32 |        split in hash.h
  *   cursor  | 0       | shard 6 | position in lru_scan() 32 |
+ *   databases  16, each with one of 32 ids, which its entries bear and their hashes contain. FLUSHDB gives the database a
+ *           fresh id; what bears the former one is found by nobody, goes as the oldest or is purged by upkeep, shard by
+ *           shard, and when the last is through, the id is free again.
  *
  * True    at most one lock is held by a thread, or several that were taken in the order of the index.
  *         A lock is held for less than a turn; the holder makes no system call but one: giving pages back
@@ -29,12 +32,16 @@
 #define SPINS 1000               /* longer than all commands but those on the largest values */
 #define UPKEEP_STEPS 128         /* entries looked at in one piece of upkeep */
 #define UPKEEP_TRIM (256u << 10) /* bytes given back in one piece of upkeep */
+#define UPKEEP_BUCKETS 16        /* looked at in one piece of upkeep for what is stale */
+#define GROWTH 4                 /* so many times the first maxmemory is reserved */
 #define LARGE_PAGE (2u << 20)
 #define PAGE 4096u
 #define PAGE_SHIFT 18 /* from one page of a shard's buckets to the next: those of all shards lie between */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
+
+_Thread_local uint64_t shards_held;
 
 void shard_wait(struct shard *shard) {
     for (int spins = 0;; spins++) {
@@ -63,19 +70,34 @@ static size_t round_up(size_t bytes) {
     return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
 }
 
+/* Address space for so much memory. */
+static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity) {
+    size_t buckets = round_up(lru_bucket_bytes(capacity) * SHARDS);
+    s->maxmemory_max = maxmemory_bytes;
+    s->memory_bytes =
+        LARGE_PAGE + buckets + round_up(lru_reserve_bytes(maxmemory_bytes / SHARDS, capacity) + LARGE_PAGE) * SHARDS;
+    s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return s->memory != MAP_FAILED;
+}
+
 bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads) {
     memset(s, 0, sizeof *s);
-    uint64_t budget = maxmemory_bytes / SHARDS;
-    size_t offset = lru_arena_offset(budget, capacity), buckets = round_up(lru_bucket_bytes(capacity) * SHARDS);
-    size_t each = round_up(lru_reserve_bytes(budget, capacity) + LARGE_PAGE);
+    uint32_t capacity_max = capacity < INT32_MAX / GROWTH ? capacity * GROWTH : INT32_MAX;
+    uint64_t most = maxmemory_bytes * GROWTH < MAXMEMORY_MAX ? maxmemory_bytes * GROWTH : MAXMEMORY_MAX;
     s->shared = threads > 1;
-    s->memory_bytes = LARGE_PAGE + buckets + each * SHARDS;
     atomic_init(&s->large_pages, true);
+    for (uint32_t i = 0; i < DATABASES_MAX; i++)
+        atomic_init(&s->id[i], (uint8_t)i);
+    atomic_init(&s->budget_bytes, maxmemory_bytes / SHARDS);
+    atomic_init(&s->capacity, capacity);
     if (!fill_random(&s->seed, sizeof s->seed))
         return false;
-    s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (s->memory == MAP_FAILED)
+    if (!reserve(s, most, capacity_max) && !reserve(s, maxmemory_bytes, capacity_max = capacity))
         return false;
+    uint64_t budget_max = s->maxmemory_max / SHARDS;
+    size_t offset = lru_arena_offset(budget_max, capacity_max),
+           buckets = round_up(lru_bucket_bytes(capacity_max) * SHARDS);
+    size_t each = round_up(lru_reserve_bytes(budget_max, capacity_max) + LARGE_PAGE);
     s->shard = aligned_alloc(64, SHARDS * sizeof *s->shard);
     if (s->shard == NULL) {
         munmap(s->memory, s->memory_bytes);
@@ -85,8 +107,16 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
     for (uint32_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &s->shard[i];
         char *arena = s->buckets + buckets + i * each + round_up(offset);
-        struct lru_options o = {arena - offset, s->buckets + i * PAGE, PAGE_SHIFT, budget, capacity, &s->seed};
+        struct lru_options o = {.memory = arena - offset,
+                                .buckets = s->buckets + i * PAGE,
+                                .page_shift = PAGE_SHIFT,
+                                .budget_bytes = maxmemory_bytes / SHARDS,
+                                .capacity = capacity,
+                                .budget_max = budget_max,
+                                .capacity_max = capacity_max,
+                                .seed = &s->seed};
         atomic_init(&shard->locked, 0);
+        shard->stale = shard->purging = 0;
         atomic_init(&shard->bucket_pages, 0);
         shard->large_end = arena;
         lru_init(&shard->lru, &o);
@@ -99,14 +129,18 @@ void shards_release(struct shards *s) {
     free(s->shard);
 }
 
-void shards_lock_many(struct shards *s, uint64_t set) {
-    for (; set; set &= set - 1)
-        shard_lock_index(s, (uint32_t)__builtin_ctzll(set));
+uint64_t shards_lock_many(struct shards *s, uint64_t set) {
+    set &= ~shards_held;
+    for (uint64_t rest = set; rest; rest &= rest - 1)
+        shard_lock_index(s, (uint32_t)__builtin_ctzll(rest));
+    shards_held |= set;
+    return set;
 }
 
-void shards_unlock_many(struct shards *s, uint64_t set) {
-    for (; set; set &= set - 1)
-        shard_unlock_index(s, (uint32_t)__builtin_ctzll(set));
+void shards_unlock_many(struct shards *s, uint64_t locked) {
+    shards_held &= ~locked;
+    for (; locked; locked &= locked - 1)
+        shard_unlock_index(s, (uint32_t)__builtin_ctzll(locked));
 }
 
 void shards_total(struct shards *s, struct shards_totals *totals) {
@@ -114,7 +148,10 @@ void shards_total(struct shards *s, struct shards_totals *totals) {
     for (uint32_t i = 0; i < SHARDS; i++) {
         const struct lru *l = shard_lock_index(s, i);
         totals->entries += l->count;
-        totals->with_deadline += l->with_deadline;
+        for (uint32_t d = 0; d < DATABASES_MAX; d++) {
+            totals->database[d].entries += l->database[shards_id(s, d)].entries;
+            totals->database[d].with_deadline += l->database[shards_id(s, d)].with_deadline;
+        }
         totals->used_bytes += lru_used_bytes(l);
         totals->budget_bytes += l->budget_bytes;
         totals->hits += l->hits;
@@ -137,22 +174,128 @@ void shards_clear(struct shards *s) {
     }
 }
 
+void shards_reset_counters(struct shards *s) {
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        struct lru *l = shard_lock_index(s, i);
+        l->hits = l->misses = l->evicted = l->evicted_out_of_order = l->expired = l->lag_max_ms = 0;
+        memset(l->lag, 0, sizeof l->lag);
+        shard_unlock_index(s, i);
+    }
+}
+
+/* An id that no database has and no entry bears, DATABASE_IDS when there is none. All locks are held. */
+static uint32_t free_id(const struct shards *s) {
+    for (uint32_t id = 0; id < DATABASE_IDS; id++) {
+        bool taken = atomic_load(&s->stale_shards[id]) != 0;
+        for (uint32_t d = 0; d < DATABASES_MAX; d++)
+            taken |= shards_id(s, d) == id;
+        if (!taken)
+            return id;
+    }
+    return DATABASE_IDS;
+}
+
+bool shards_clear_database(struct shards *s, uint32_t database) {
+    uint64_t locked = shards_lock_many(s, SHARDS_ALL);
+    uint32_t old = shards_id(s, database), fresh = free_id(s);
+    uint8_t mixed = 0;
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        uint32_t own = s->shard[i].lru.database[old].entries;
+        mixed = (uint8_t)(mixed + (own && own != s->shard[i].lru.count));
+    }
+    bool done = mixed == 0 || fresh != DATABASE_IDS;
+    for (uint32_t i = 0; done && i < SHARDS; i++) {
+        struct lru *l = &s->shard[i].lru;
+        if (l->database[old].entries == 0)
+            continue;
+        if (l->database[old].entries == l->count)
+            lru_clear(l); /* it has no entries but these */
+        else
+            s->shard[i].stale |= 1u << old;
+    }
+    if (done && mixed) {
+        atomic_store(&s->stale_shards[old], mixed);
+        atomic_store(&s->id[database], (uint8_t)fresh);
+    }
+    shards_unlock_many(s, locked);
+    return done;
+}
+
+/* Goes on with the purge of a shard that the caller has locked. True: there is more to do. */
+static bool purge(struct shards *s, struct shard *shard, int buckets) {
+    if (shard->purging == 0) {
+        shard->purging = shard->stale;
+        shard->stale = 0;
+    }
+    if (shard->purging == 0)
+        return false;
+    if (lru_purge(&shard->lru, shard->purging, buckets))
+        return true;
+    for (uint32_t set = shard->purging; set; set &= set - 1)
+        atomic_fetch_sub(&s->stale_shards[__builtin_ctz(set)], 1);
+    shard->purging = 0;
+    return shard->stale != 0;
+}
+
+void shards_purge(struct shards *s) {
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        shard_lock_index(s, i);
+        while (purge(s, &s->shard[i], UPKEEP_BUCKETS))
+            ;
+        shard_unlock_index(s, i);
+    }
+}
+
+void shards_swap_databases(struct shards *s, uint32_t a, uint32_t b) {
+    uint64_t locked = shards_lock_many(s, SHARDS_ALL);
+    uint8_t id = atomic_exchange(&s->id[a], (uint8_t)shards_id(s, b));
+    atomic_store(&s->id[b], id);
+    shards_unlock_many(s, locked);
+}
+
+void shards_resize(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity) {
+    uint64_t budget = maxmemory_bytes / SHARDS;
+    atomic_store(&s->budget_bytes, budget);
+    atomic_store(&s->capacity, capacity);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        struct lru *l = shard_lock_index(s, i);
+        if (budget > l->budget_bytes || capacity > l->capacity)
+            lru_resize(l, budget > l->budget_bytes ? budget : l->budget_bytes,
+                       capacity > l->capacity ? capacity : l->capacity);
+        shard_unlock_index(s, i);
+    }
+}
+
 bool shards_cursor_valid(uint64_t cursor) {
     return cursor >> 32 < SHARDS;
 }
 
-uint64_t shards_scan(struct shards *s, uint64_t cursor, int64_t now_ms,
+uint64_t shards_scan(struct shards *s, uint32_t id, uint64_t cursor, int64_t now_ms,
                      void (*emit)(void *context, const struct entry *e), void *context) {
     uint32_t i = (uint32_t)(cursor >> 32), position = (uint32_t)cursor, count;
     do {
         struct lru *l = shard_lock_index(s, i);
-        count = l->count; /* an empty shard is passed over */
+        count = l->database[id].entries; /* a shard without any is passed over */
         position = count ? lru_scan(l, position, now_ms, emit, context) : 0;
         shard_unlock_index(s, i);
         if (position)
             return (uint64_t)i << 32 | position;
     } while (++i < SHARDS && count == 0);
     return i == SHARDS ? 0 : (uint64_t)i << 32;
+}
+
+uint64_t shards_random_cursor(struct shards *s, uint32_t id, uint64_t random) {
+    uint32_t entries[SHARDS], i = 0;
+    uint64_t all = 0;
+    for (uint32_t n = 0; n < SHARDS; n++) {
+        all += entries[n] = shard_lock_index(s, n)->database[id].entries;
+        shard_unlock_index(s, n);
+    }
+    if (all == 0)
+        return 0;
+    for (uint64_t rest = (random >> 32) % all; rest >= entries[i]; i++)
+        rest -= entries[i];
+    return (uint64_t)i << 32 | (uint32_t)random;
 }
 
 /* Makes one large page of small ones that are all in use: it copies them, some 0.3 ms. */
@@ -181,7 +324,9 @@ static bool make_large_buckets(struct shards *s) {
 bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
     struct shard *shard = &s->shard[i];
     struct lru *l = shard_lock_index(s, i);
-    bool more = lru_sweep(l, now_ms, UPKEEP_STEPS);
+    bool more = lru_sweep(l, now_ms, UPKEEP_STEPS) | purge(s, shard, UPKEEP_BUCKETS) |
+                lru_resize(l, atomic_load_explicit(&s->budget_bytes, memory_order_relaxed),
+                           atomic_load_explicit(&s->capacity, memory_order_relaxed));
     void *memory;
     size_t bytes;
     if (lru_trim(l, UPKEEP_TRIM, &memory, &bytes)) {

@@ -19,7 +19,10 @@
 
 struct shard {
     alignas(64) atomic_int locked;
-    struct lru lru; /* under the lock */
+    /* under the lock */
+    struct lru lru;
+    uint32_t stale;   /* ids of databases that are no more, to be purged with the next walk, ... */
+    uint32_t purging; /* ... and with the one that is under way */
     /* by who does its upkeep */
     char *large_end;          /* pages of the arena below it are large ones, or were tried */
     atomic_uint bucket_pages; /* of its index; read by others */
@@ -35,15 +38,29 @@ struct shards {
     atomic_bool large_pages; /* the system gives them when asked */
     uint32_t large_buckets;  /* large pages of buckets, counted from the first; by who does the last shard's upkeep */
     struct hash_seed seed;
+    uint64_t maxmemory_max; /* shards_resize() may go so far */
+
+    /* written with all locks held, or by the last one who purges; read by anyone */
+    _Atomic uint8_t id[DATABASES_MAX];          /* of the entries of each database */
+    _Atomic uint8_t stale_shards[DATABASE_IDS]; /* that still have entries of an id that is no database's any more */
+    _Atomic uint64_t budget_bytes;              /* of a shard; the shards come to it step by step */
+    _Atomic uint32_t capacity;
 };
 
-/* Reserves address space for `maxmemory_bytes` over all shards and makes them empty; `capacity` is the entries of one
- * shard. `threads` is how many will call. False: the system gives no such address space; errno tells why. */
+/* Reserves address space for `maxmemory_bytes` over all shards, and four times as much to grow into if the system lets
+ * it, and makes them empty; `capacity` is the entries of one shard. `threads` is how many will call. False: the system
+ * gives no such address space; errno tells why. */
 bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads);
 void shards_release(struct shards *s);
 
-static inline uint64_t shards_hash(const struct shards *s, struct slice key) {
-    return hash_key(&s->seed, key);
+/* The id that the entries of a database have now: another one after FLUSHDB and SWAPDB, which change it with all locks
+ * held. So who has a lock and finds the id in the hash of its key is right until the lock is given back. */
+static inline uint32_t shards_id(const struct shards *s, uint32_t database) {
+    return atomic_load_explicit(&s->id[database], memory_order_relaxed);
+}
+
+static inline uint64_t shards_hash(const struct shards *s, uint32_t database, struct slice key) {
+    return hash_key(&s->seed, shards_id(s, database), key);
 }
 
 /* For fetching ahead only: not locked. */
@@ -53,15 +70,19 @@ static inline const struct lru *shard_unlocked(const struct shards *s, uint64_t 
 
 void shard_wait(struct shard *shard);
 
+/* The shards that this thread holds by shards_lock_many(): locking one of them again does nothing, so a command runs
+ * within a transaction as it runs alone. */
+extern _Thread_local uint64_t shards_held;
+
 static inline struct lru *shard_lock_index(struct shards *s, uint32_t i) {
     struct shard *shard = &s->shard[i];
-    if (s->shared && atomic_exchange_explicit(&shard->locked, 1, memory_order_acquire))
+    if (s->shared && !(shards_held >> i & 1) && atomic_exchange_explicit(&shard->locked, 1, memory_order_acquire))
         shard_wait(shard);
     return &shard->lru;
 }
 
 static inline void shard_unlock_index(struct shards *s, uint32_t i) {
-    if (s->shared)
+    if (s->shared && !(shards_held >> i & 1))
         atomic_store_explicit(&s->shard[i].locked, 0, memory_order_release);
 }
 
@@ -73,9 +94,12 @@ static inline void shard_unlock(struct shards *s, uint64_t hash) {
     shard_unlock_index(s, hash_shard(hash));
 }
 
-/* Locks and unlocks the shards whose bits are set, in the order of the index. */
-void shards_lock_many(struct shards *s, uint64_t set);
-void shards_unlock_many(struct shards *s, uint64_t set);
+#define SHARDS_ALL UINT64_MAX
+
+/* Locks the shards whose bits are set, in the order of the index, but for those that are held. Returns which it has
+ * locked, for shards_unlock_many(). Who holds some already may ask for no others. */
+uint64_t shards_lock_many(struct shards *s, uint64_t set);
+void shards_unlock_many(struct shards *s, uint64_t locked);
 
 /* A shard whose lock the caller holds by shards_lock_many(). */
 static inline struct lru *shard_locked(struct shards *s, uint64_t hash) {
@@ -85,8 +109,10 @@ static inline struct lru *shard_locked(struct shards *s, uint64_t hash) {
 /* ---- all shards ---- */
 
 struct shards_totals {
-    uint64_t entries;
-    uint64_t with_deadline;
+    uint64_t entries; /* those of databases that are no more with them, until they are purged */
+    struct {
+        uint64_t entries, with_deadline;
+    } database[DATABASES_MAX];
     uint64_t used_bytes;
     uint64_t budget_bytes;
     uint64_t hits;
@@ -101,14 +127,34 @@ struct shards_totals {
 /* Adds up all shards, locking one after the other. */
 void shards_total(struct shards *s, struct shards_totals *totals);
 
+/* Sets the counters of struct shards_totals, from hits on, to zero. */
+void shards_reset_counters(struct shards *s);
+
 /* Removes all entries, one shard after the other. Their memory goes back to the system by shard_upkeep(). */
 void shards_clear(struct shards *s);
 
+/* Removes all entries of one database, at once and in constant time: it gets another id, and shard_upkeep() purges
+ * those with the former one. False, and nothing changed: no id is free, so many are still to be purged. */
+bool shards_clear_database(struct shards *s, uint32_t database);
+
+/* Purges all that is stale, now: for who cannot wait until an id is free. */
+void shards_purge(struct shards *s);
+
+void shards_swap_databases(struct shards *s, uint32_t a, uint32_t b);
+
 /* Where SCAN stands: a cursor is below 2^53, since some clients hold it in a double. Reads one bucket, hands its
- * entries to emit (as lru_scan() does) and returns the next cursor, 0 at the end. False: that is no cursor. */
+ * entries to emit (as lru_scan() does) and returns the next cursor, 0 at the end; passes over shards that have no
+ * entries with that id, but hands out all entries of the bucket. False: that is no cursor. */
 bool shards_cursor_valid(uint64_t cursor);
-uint64_t shards_scan(struct shards *s, uint64_t cursor, int64_t now_ms,
+uint64_t shards_scan(struct shards *s, uint32_t id, uint64_t cursor, int64_t now_ms,
                      void (*emit)(void *context, const struct entry *e), void *context);
+
+/* A cursor from which a walk through a database soon finds some entry, another one for another `random`; 0 when it has
+ * none in its shard's rest. */
+uint64_t shards_random_cursor(struct shards *s, uint32_t id, uint64_t random);
+
+/* Changes the budget of all shards, up to maxmemory_max, and their capacity: up at once, down by shard_upkeep(). */
+void shards_resize(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity);
 
 /* A bounded piece of upkeep for shard i: expired entries go, free pages go back to the system. True: more to do. */
 bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms);

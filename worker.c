@@ -76,9 +76,10 @@ enum state {
 struct waiting {
     char *in; /* received, not executed: [in_from, in_to) */
     size_t in_cap, in_from, in_to;
-    bool scanning; /* the request at in_from is not whole; `scan` looks for its end */
-    bool broken;   /* it breaks the protocol, which is still to be said */
-    bool stripped; /* arguments that were too long have been taken out of it */
+    bool scanning;       /* the request at in_from is not whole; `scan` looks for its end */
+    size_t argument_max; /* as it was when that began: it tells what is taken out of the request */
+    bool broken;         /* it breaks the protocol, which is still to be said */
+    bool stripped;       /* arguments that were too long have been taken out of it */
     struct resp_scan scan;
 
     struct slice *argv; /* of the request at in_from, which is suspended; or of one with very many arguments */
@@ -112,7 +113,8 @@ struct part {
     size_t output; /* bytes it produced in this turn */
     bool shared;   /* `in` lies in worker->input: what is left must be saved */
     bool stop;     /* nothing more of it in this turn */
-    bool again;    /* but there is something for the next one */
+    bool again;    /* but there is something for the next one, ... */
+    bool wait;     /* ... or for when CLIENT PAUSE is over */
 };
 
 struct staged {
@@ -144,7 +146,8 @@ struct worker {
     struct metrics metrics; /* read by others */
     char *input;
     struct buf output;
-    size_t output_high; /* most that was in `output` since it was trimmed */
+    size_t output_mapped; /* bytes of address space for `output`, of which CONFIG SET may make more use */
+    size_t output_high;   /* most that was in `output` since it was trimmed */
     struct part parts[GROUP_MAX];
     int part_count;
     size_t input_used;
@@ -158,6 +161,7 @@ struct worker {
     struct conn *queue; /* connections that go on in the next turn, first to last */
     struct conn **queue_end;
     struct conn *closed;
+    struct conn *paused;  /* connections that go on when CLIENT PAUSE is over */
     int64_t tick_ms;      /* when the next tick is due */
     int upkeep_left;      /* shards that this tick has not done */
     uint32_t upkeep_next; /* shard */
@@ -214,6 +218,7 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     struct conn *c = (struct conn *)client;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     c->state = READING;
+    command_greet(w->server, client);
     log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu connected", (unsigned long long)client->id);
     pthread_mutex_lock(&w->list_lock); /* until the epoll has it too, the worker may not time it out */
     bool added = list_grow(w) && epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
@@ -248,10 +253,15 @@ static void conn_watch(struct worker *w, struct conn *c, uint32_t events) {
         conn_close(w, c);
 }
 
-/* The connection goes on in the next turn, whatever its socket says. */
-static void conn_queue(struct worker *w, struct conn *c) {
+/* The connection goes on in the next turn, or when CLIENT PAUSE is over, whatever its socket says. */
+static void conn_queue(struct worker *w, struct conn *c, bool wait) {
     c->state = QUEUED;
     c->next = NULL;
+    if (wait) {
+        c->next = w->paused;
+        w->paused = c;
+        return;
+    }
     *w->queue_end = c;
     w->queue_end = &c->next;
 }
@@ -472,7 +482,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
     if (c->close_after_output)
         output_done(w, c);
     else if (more)
-        conn_queue(w, c);
+        conn_queue(w, c, false);
 }
 
 /* ---- executing ---- */
@@ -501,7 +511,7 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
     struct waiting *q = p->c->waiting;
     p->stop = p->again = true;
     if (q && q->argv) {
-        q->started = true;
+        q->started = !p->wait;
         return;
     }
     const char *before = p->in + p->done;
@@ -517,7 +527,7 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
     for (int i = 0; i < r->argc; i++)
         q->argv[i] = (struct slice){after + (r->argv[i].p - before), r->argv[i].n};
     q->argc = r->argc;
-    q->started = true;
+    q->started = !p->wait;
     q->request_bytes = bytes;
 }
 
@@ -545,7 +555,8 @@ static void send_collected(struct worker *w, struct part *p) {
         wait_with_block(w, c, s->reply.p, s->reply.cap, s->start + (size_t)sent, s->reply.len);
         s->reply.p = NULL;
     }
-    command_forget(&w->context, &c->client);
+    pool_put(&w->pool, s->reply.p, s->reply.cap);
+    *s = (struct suspended){0};
     p->stop = p->again = true; /* it had its share of this turn */
 }
 
@@ -560,7 +571,8 @@ static bool execute_rest(struct worker *w, struct part *p, const struct request 
         p->stop = true;
         return true;
     }
-    if (result == COMMAND_AGAIN) {
+    if (result == COMMAND_AGAIN || result == COMMAND_WAIT) {
+        p->wait = result == COMMAND_WAIT;
         suspend(w, p, r, bytes);
         return false;
     }
@@ -603,7 +615,23 @@ static bool is_late(const struct worker *w) {
 static void look_at_clock(struct worker *w) {
     w->clock_left = CLOCK_REQUESTS;
     w->context.now_ms = worker_now_ms();
+    w->context.paused = command_is_paused(w->server, w->context.now_ms);
     w->late = is_late(w);
+}
+
+static uint64_t clock_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Executes one in METRICS_SAMPLE, and takes its time for that of as many. */
+static void execute_timed(struct worker *w, struct staged *b) {
+    uint64_t from = clock_ns();
+    execute(w, b->part, &b->request, b->to - b->from);
+    uint32_t row = atomic_load_explicit(&b->part->c->client.last_command, memory_order_relaxed);
+    if (row)
+        metrics_add(&w->metrics.command[row - 1].ns, (clock_ns() - from) * METRICS_SAMPLE);
 }
 
 /* Executes a request that has gone through the stages. */
@@ -614,7 +642,10 @@ static void execute_next(struct worker *w, struct staged *b) {
     assert(b->from == p->done);
     if (w->clock_left-- == 0)
         look_at_clock(w);
-    metrics_add(&w->metrics.total_commands_processed, execute(w, p, &b->request, b->to - b->from));
+    if (w->executed % METRICS_SAMPLE == 0)
+        execute_timed(w, b);
+    else
+        execute(w, p, &b->request, b->to - b->from);
     if (w->late)
         p->stop = p->again = true;
 }
@@ -664,7 +695,7 @@ static void execute_kept(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
     struct request r = {.argv = q->argv, .argc = q->argc, .resumed = q->started};
     look_at_clock(w);
-    command_prepare(&w->context, &r);
+    command_prepare(&w->context, &p->c->client, &r);
     if (!execute(w, p, &r, q->request_bytes))
         return;
     p->parsed = p->done;
@@ -684,7 +715,7 @@ static void execute_large(struct worker *w, struct part *p, int argc, bool strip
         return;
     }
     enum resp_status status =
-        resp_parse(p->in + p->done, p->size - p->done, w->argument_max, stripped, q->argv, argc, &r);
+        resp_parse(p->in + p->done, p->size - p->done, q->argument_max, stripped, q->argv, argc, &r);
     if (status != RESP_OK) { /* an inline request whose quotes are not balanced: everything else was scanned */
         drop_argv(w, q);
         refuse(w, p, &r);
@@ -692,8 +723,13 @@ static void execute_large(struct worker *w, struct part *p, int argc, bool strip
     }
     q->argc = r.argc;
     q->request_bytes = r.used;
-    metrics_add(&w->metrics.total_commands_processed, 1);
     execute_kept(w, p);
+}
+
+static void begin_scan(struct worker *w, struct waiting *q) {
+    q->scanning = true;
+    q->scan = RESP_SCAN_START;
+    q->argument_max = w->argument_max;
 }
 
 /* What is left of a part is not a whole request: from now on its end is looked for as bytes arrive. */
@@ -701,8 +737,7 @@ static void await_rest(struct worker *w, struct part *p) {
     p->stop = true;
     if (p->done == p->size || !save_input(w, p))
         return;
-    p->c->waiting->scanning = true;
-    p->c->waiting->scan = RESP_SCAN_START;
+    begin_scan(w, p->c->waiting);
 }
 
 /* Looks whether the request that arrives in pieces is whole now. False: not yet, or it is broken. */
@@ -710,7 +745,7 @@ static bool scan_whole(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
     struct resp_request r = {0};
     size_t before = p->size;
-    enum resp_status status = resp_scan(&q->scan, p->in, &p->size, w->argument_max, &r);
+    enum resp_status status = resp_scan(&q->scan, p->in, &p->size, q->argument_max, &r);
     q->stripped |= p->size < before || q->scan.skip;
     q->in_to = q->in_from + p->size;
     if (status == RESP_OK)
@@ -740,17 +775,18 @@ static bool parse_next(struct worker *w, struct part *p) {
     if (p->stop)
         return false;
     struct resp_request r = {0};
+    size_t argument_max = stripped ? q->argument_max : w->argument_max;
     struct staged *b = on_belt(w, w->parsed);
     struct slice *argv = b->argv;
     char *in = p->in + p->parsed;
-    enum resp_status status = resp_parse(in, p->size - p->parsed, w->argument_max, stripped, argv, BELT_ARGS, &r);
+    enum resp_status status = resp_parse(in, p->size - p->parsed, argument_max, stripped, argv, BELT_ARGS, &r);
     bool alone = is_inline || status == RESP_ARGS;
     if (status == RESP_ARGS) {
         empty_belt(w);
         if (p->stop)
             return false;
         argv = w->argv;
-        status = resp_parse(in, p->size - p->parsed, w->argument_max, stripped, argv, ARGV_SLICES, &r);
+        status = resp_parse(in, p->size - p->parsed, argument_max, stripped, argv, ARGV_SLICES, &r);
     }
     if (status == RESP_OK && r.argc) {
         b->request.argv = argv; /* the rest of it command_prepare() fills in */
@@ -760,7 +796,7 @@ static bool parse_next(struct worker *w, struct part *p) {
         b->part = p;
         b->from = p->parsed;
         b->to = p->parsed += r.used;
-        command_prepare(&w->context, &b->request);
+        command_prepare(&w->context, &p->c->client, &b->request);
         move_belt(w, ++w->parsed);
         if (stripped)
             q->scanning = false;
@@ -781,8 +817,7 @@ static bool parse_next(struct worker *w, struct part *p) {
         refuse(w, p, &r);
     } else if (!stripped) { /* very many arguments: find out first whether they are all there */
         if (save_input(w, p)) {
-            p->c->waiting->scanning = true;
-            p->c->waiting->scan = RESP_SCAN_START;
+            begin_scan(w, p->c->waiting);
             if (p->parsed) { /* the scan begins where the part does */
                 p->c->waiting->in_from += p->parsed;
                 p->in += p->parsed;
@@ -823,7 +858,7 @@ static void finish_part(struct worker *w, struct part *p) {
     }
     settle_waiting(w, c);
     if (p->again && c->state == READING)
-        conn_queue(w, c);
+        conn_queue(w, c, p->wait);
 }
 
 static void run_group(struct worker *w) {
@@ -977,8 +1012,9 @@ static void free_conn(struct worker *w, struct conn *c) {
     free_waiting(w, c);
     list_remove(w, c);
     log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu closed", (unsigned long long)c->client.id);
-    close(c->client.fd);
-    client_free(w->server->registry, &c->client);
+    int fd = c->client.fd;
+    client_free(w->server->registry, &c->client); /* first: who finds it there may shut its socket */
+    close(fd);
     atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
 }
 
@@ -1087,6 +1123,25 @@ static void was_woken(struct worker *w) {
     (void)n;
 }
 
+/* What CONFIG SET may have changed. The room for a reply never becomes less: larger values may be stored already. */
+static void look_at_config(struct worker *w) {
+    const struct config *config = w->server->config;
+    size_t room = command_reply_room(config);
+    w->argument_max = command_argument_max(config);
+    w->argument_safe = command_argument_safe(config);
+    w->reply_room = room > w->reply_room ? room : w->reply_room;
+    w->output.cap = OUTPUT_TURN + w->reply_room;
+}
+
+static void go_on_after_pause(struct worker *w) {
+    bool over = !w->context.paused || atomic_load_explicit(&w->stopping, memory_order_relaxed);
+    while (over && w->paused) {
+        struct conn *c = w->paused;
+        w->paused = c->next;
+        conn_queue(w, c, false);
+    }
+}
+
 static void *run(void *argument) {
     struct worker *w = argument;
     struct epoll_event events[EVENTS_MAX];
@@ -1094,6 +1149,8 @@ static void *run(void *argument) {
         int n = epoll_wait(w->epoll, events, EVENTS_MAX, wait_ms(w));
         w->turn_ms = worker_now_ms();
         look_at_clock(w);
+        look_at_config(w);
+        go_on_after_pause(w);
         struct conn *queued = w->queue;
         w->queue = NULL;
         w->queue_end = &w->queue;
@@ -1138,9 +1195,16 @@ struct worker *worker_new(const struct worker_options *o) {
     w->queue_end = &w->queue;
     pool_init(&w->pool, o->server->client_memory);
     pthread_mutex_init(&w->list_lock, NULL);
-    w->context = (struct command_context){o->server, &w->metrics, &w->pool, worker_now_ms()};
+    w->context = (struct command_context){.server = o->server,
+                                          .shards = o->server->shards,
+                                          .config = o->server->config,
+                                          .metrics = &w->metrics,
+                                          .pool = &w->pool,
+                                          .now_ms = worker_now_ms(),
+                                          .random = hash_load64(o->server->run_id + 8 * (o->index % 5)) | 1};
     w->output.cap = OUTPUT_TURN + w->reply_room;
-    w->output.p = map(w->output.cap);
+    w->output_mapped = OUTPUT_TURN + command_reply_room_max(o->server->shards);
+    w->output.p = map(w->output_mapped);
     w->input = map(GROUP_BYTES + 2 * RECEIVE_MAX);
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     w->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -1186,7 +1250,7 @@ void worker_free(struct worker *w) {
     if (w->epoll >= 0)
         close(w->epoll);
     if (w->output.p)
-        munmap(w->output.p, w->output.cap);
+        munmap(w->output.p, w->output_mapped);
     if (w->input)
         munmap(w->input, GROUP_BYTES + 2 * RECEIVE_MAX);
     pthread_mutex_destroy(&w->list_lock);

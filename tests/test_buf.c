@@ -338,7 +338,8 @@ static void test_registry_records(void) {
         c[i] = client_new(&r, -1, &from, 5000 + i);
         REQUIRE(c[i] != NULL);
         CHECK(c[i]->id == (uint64_t)i + 1 && c[i]->created_ms == 5000 + i && c[i]->fd == -1);
-        CHECK(atomic_load(&c[i]->resp) == 2 && atomic_load(&c[i]->active_ms) == 5000 + i && !c[i]->authenticated);
+        CHECK(atomic_load(&c[i]->resp) == 2 && atomic_load(&c[i]->active_ms) == 5000 + i &&
+              atomic_load(&c[i]->modes) == 0);
         CHECK(c[i]->suspended.reply.p == NULL && c[i]->name == NULL);
         CHECK(registry_record(&r, c[i]->slot) == c[i] && (uintptr_t)c[i] % 64 == 0);
         memset(((struct record *)(void *)c[i])->rest, 0x77, 100);
@@ -414,6 +415,8 @@ static void test_registry_names(void) {
     registry_release(&r);
 }
 
+static const struct client_filter everybody;
+
 static const char *row_name(uint32_t row) {
     return row == 0 ? "NULL" : "get";
 }
@@ -445,7 +448,7 @@ static void test_describe(void) {
             client_set_text(&r, &c->lib_name, SLICE("lib"));
             client_set_text(&r, &c->lib_version, SLICE("1.2"));
         }
-        client_describe(c, 15999, "get", &b);
+        client_describe(&r, c, 15999, "get", &b);
         line[b.len] = '\0';
         snprintf(want, sizeof want,
                  "id=%zu %s fd=-1 name=me age=5 idle=3 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%d "
@@ -475,7 +478,7 @@ static void test_describe_socket(void) {
     struct client *c = client_new(&r, fd, &from, 9000);
     char line[1024], want[100];
     struct buf b = {line, 0, sizeof line - 1, false};
-    client_describe(c, 1000, "NULL", &b);
+    client_describe(&r, c, 1000, "NULL", &b);
     line[b.len] = '\0';
     snprintf(want, sizeof want, "addr=127.0.0.1:4242 laddr=127.0.0.1:%u fd=%d ",
              ntohs(((struct sockaddr_in *)(void *)&local)->sin_port), fd);
@@ -503,7 +506,7 @@ static void test_list_in_pieces(void) {
         int pieces = 0;
         for (int64_t next = 0; next >= 0; pieces++) {
             int64_t from_record = next;
-            next = registry_list(&r, next, most, 0, row_name, &b);
+            next = registry_list(&r, &everybody, next, most, 0, row_name, &b);
             CHECK(next == -1 || next == from_record + most);
             REQUIRE(pieces <= CAPACITY);
         }
@@ -525,15 +528,15 @@ static void test_list_in_pieces(void) {
         CHECK(*at == '\0');
     }
     struct buf small = {text, 0, 100, false};
-    registry_list(&r, 0, CAPACITY, 0, row_name, &small);
+    registry_list(&r, &everybody, 0, CAPACITY, 0, row_name, &small);
     CHECK(small.full && small.len <= 100);
     struct buf b = {text, 0, sizeof text, false};
-    CHECK(registry_list(&r, CAPACITY, 10, 0, row_name, &b) == -1 && b.len == 0);
+    CHECK(registry_list(&r, &everybody, CAPACITY, 10, 0, row_name, &b) == -1 && b.len == 0);
     for (int i = 0; i < CAPACITY; i++)
         if (i % 3)
             client_free(&r, c[i]);
     b.len = 0;
-    CHECK(registry_list(&r, 0, CAPACITY, 0, row_name, &b) == -1 && b.len == 0);
+    CHECK(registry_list(&r, &everybody, 0, CAPACITY, 0, row_name, &b) == -1 && b.len == 0);
     registry_release(&r);
 }
 
@@ -568,7 +571,7 @@ static void test_registry_threads(void) {
     for (int step = 0; step < 300; step++) {
         struct buf b = {text, 0, sizeof text, false};
         for (int64_t next = 0; next >= 0;)
-            next = registry_list(&shared_registry, next, 5, 1000, row_name, &b);
+            next = registry_list(&shared_registry, &everybody, next, 5, 1000, row_name, &b);
         CHECK(!b.full);
     }
     for (int i = 0; i < 3; i++) {
@@ -589,7 +592,12 @@ static void test_metrics(void) {
     metrics_add(&one.total_connections_received, 3);
     metrics_add(&one.total_connections_received, 4);
     metrics_add(&two.total_connections_received, 10);
-    metrics_add(&two.total_commands_processed, UINT64_MAX);
+    metrics_add(&one.command[3].calls, 2);
+    metrics_add(&two.command[3].calls, 3);
+    metrics_add(&two.command[METRICS_COMMANDS - 1].calls, 4);
+    metrics_add(&two.command[3].ns, 50);
+    metrics_add(&one.command[3].rejected, 6);
+    metrics_add(&one.command[3].failed, 7);
     metrics_add(&one.total_net_input_bytes, 1);
     metrics_add(&two.total_net_output_bytes, 2);
     metrics_add(&one.rejected_connections, 5);
@@ -600,14 +608,25 @@ static void test_metrics(void) {
     metrics_sum(&totals, &two);
     metrics_print(&b, &totals);
     text[b.len] = '\0';
-    CHECK_TEXT(text, "total_connections_received:17\r\n"
-                     "total_commands_processed:18446744073709551615\r\n"
+    CHECK_TEXT(text, "total_commands_processed:9\r\n"
+                     "total_connections_received:17\r\n"
                      "total_net_input_bytes:1\r\n"
                      "total_net_output_bytes:2\r\n"
                      "rejected_connections:5\r\n"
                      "total_error_replies:6\r\n"
                      "client_query_buffer_limit_disconnections:7\r\n"
                      "client_output_buffer_limit_disconnections:8\r\n");
+    struct metrics_totals since = totals;
+    metrics_add(&two.command[3].calls, 1);
+    metrics_add(&one.total_error_replies, 1);
+    memset(&totals, 0, sizeof totals);
+    metrics_sum(&totals, &one);
+    metrics_sum(&totals, &two);
+    CHECK(totals.command[3].calls == 6 && totals.command[3].ns == 50 && totals.command[3].rejected == 6 &&
+          totals.command[3].failed == 7);
+    metrics_subtract(&totals, &since);
+    CHECK(totals.command[3].calls == 1 && totals.command[3].ns == 0 && totals.total_error_replies == 1 &&
+          totals.total_commands_processed == 1 && totals.total_connections_received == 0);
 }
 
 int main(void) {

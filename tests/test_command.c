@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "../glob.h"
+#include "../host.h"
 #include "../resp.h"
 #include "random.h"
 #include "tap.h"
@@ -29,6 +30,7 @@ struct fixture {
     struct metrics metrics, other;
     struct metrics *all[2];
     struct command_server server;
+    struct host host;
     struct command_context context;
     struct client *client;
     struct buf out;
@@ -43,10 +45,19 @@ static void note_shutdown(void *context) {
     ((struct fixture *)context)->shutdowns++;
 }
 
+static bool reconfigure(void *context, const struct config *next, char *error, size_t error_size) {
+    struct fixture *f = context;
+    (void)error;
+    (void)error_size;
+    shards_resize(&f->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
+    config_apply(&f->config, next);
+    return true;
+}
+
 static struct client *new_client(struct fixture *f) {
     struct sockaddr_storage from = {.ss_family = AF_INET};
     struct client *c = client_new(&f->registry, -1, &from, f->context.now_ms);
-    c->authenticated = f->config.requirepass[0] == '\0';
+    command_greet(&f->server, c);
     return c;
 }
 
@@ -73,11 +84,19 @@ static struct fixture *fixture_new(uint64_t maxmemory_bytes, uint64_t max_value_
                                         .metrics = f->all,
                                         .metrics_count = 2,
                                         .started_ms = NOW_MS - 90061000,
+                                        .host = &f->host,
+                                        .reconfigure = reconfigure,
                                         .shutdown = note_shutdown,
-                                        .shutdown_context = f};
+                                        .callback_context = f};
     memset(f->server.run_id, 'a', 40);
     command_init(&f->server);
-    f->context = (struct command_context){&f->server, &f->metrics, &f->pool, NOW_MS};
+    f->context = (struct command_context){.server = &f->server,
+                                          .shards = &f->shards,
+                                          .config = &f->config,
+                                          .metrics = &f->metrics,
+                                          .pool = &f->pool,
+                                          .now_ms = NOW_MS,
+                                          .random = 1};
     f->client = new_client(f);
     atomic_store(&f->client->resp, (uint8_t)resp);
     f->out.cap = command_reply_room(&f->config);
@@ -86,6 +105,9 @@ static struct fixture *fixture_new(uint64_t maxmemory_bytes, uint64_t max_value_
 }
 
 static void fixture_free(struct fixture *f) {
+    command_forget(&f->context, f->client);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        CHECK(f->shards.shard[i].lru.watched == 0);
     CHECK(atomic_load(&f->budget.used_bytes) == 0);
     for (uint32_t i = 0; i < SHARDS; i++)
         lru_check(&f->shards.shard[i].lru);
@@ -201,7 +223,7 @@ static struct request prepare(struct fixture *f, struct slice *argv, int argc) {
         longest = argv[i].n > longest ? argv[i].n : longest;
     /* both ways must be the same: every second request has its sizes looked at though that is not needed */
     r.sizes_are_right = longest <= command_argument_safe(&f->config) && f->calls++ % 2 == 0;
-    command_prepare(&f->context, &r);
+    command_prepare(&f->context, f->client, &r);
     command_fetch(&r);
     command_fetch_links(&r);
     f->reply.len = 0;
@@ -209,7 +231,16 @@ static struct request prepare(struct fixture *f, struct slice *argv, int argc) {
     return r;
 }
 
+/* Whether some client is in a transaction, or watches: that takes memory. */
+static bool holds_transaction(const struct fixture *f) {
+    bool holds = false;
+    for (uint32_t i = 0; i < f->registry.high; i++)
+        holds |= f->registry.live[i] && registry_record(&f->registry, i)->transaction;
+    return holds;
+}
+
 static struct slice run(struct fixture *f, struct slice *argv, int argc) {
+    uint8_t modes = atomic_load(&f->client->modes);
     struct request r = prepare(f, argv, argc);
     while (turn(f, &r))
         if (f->turns > 100000)
@@ -217,8 +248,9 @@ static struct slice run(struct fixture *f, struct slice *argv, int argc) {
     struct slice reply = {f->reply.p, f->reply.len};
     const struct suspended *s = &f->client->suspended;
     CHECK(s->next == 0 && s->cursor == 0 && s->count == 0 && s->reply.p == NULL);
-    CHECK(atomic_load(&f->budget.used_bytes) == 0);
-    if (reply.n > 0 || f->result != COMMAND_CLOSE) {
+    CHECK(holds_transaction(f) || atomic_load(&f->budget.used_bytes) == 0);
+    bool silent = f->result == COMMAND_CLOSE || f->result == COMMAND_WAIT || modes || atomic_load(&f->client->modes);
+    if (reply.n > 0 || !silent) {
         bool whole = value_end(reply.p, reply.p + reply.n) == reply.p + reply.n;
         CHECK(whole);
         if (!whole)
@@ -699,7 +731,7 @@ static const struct step connection_steps[] = {
     {"ECHO a b", ARITY("echo"), NULL},
     {"SELECT 0", OK, NULL},
     {"SELECT x", NOT_INTEGER, NULL},
-    {"SELECT 1", "-ERR DB index is out of range\r\n", NULL},
+    {"SELECT 16", "-ERR DB index is out of range\r\n", NULL},
     {"SELECT -1", "-ERR DB index is out of range\r\n", NULL},
     {"SELECT", ARITY("select"), NULL},
     {"AUTH x",
@@ -882,7 +914,7 @@ static void test_hello(void) {
 static void test_auth(void) {
     struct fixture *f = small();
     strcpy(f->config.requirepass, "secret");
-    f->client->authenticated = false;
+    atomic_store(&f->client->modes, CLIENT_LOCKED_OUT);
     EXPECT(f, "GET x", NOAUTH);
     EXPECT(f, "PING", NOAUTH);
     EXPECT(f, "CLIENT ID", NOAUTH);
@@ -926,7 +958,7 @@ static void test_auth(void) {
 static void test_hello_reads_options_first(void) {
     struct fixture *f = small();
     strcpy(f->config.requirepass, "secret");
-    f->client->authenticated = false;
+    atomic_store(&f->client->modes, CLIENT_LOCKED_OUT);
     EXPECT(f, "HELLO 3 AUTH default secret FOO", "-ERR Syntax error in HELLO option 'FOO'\r\n");
     EXPECT(f, "GET x", NOAUTH);
     EXPECT(f, "HELLO 3 AUTH default wrong FOO", "-ERR Syntax error in HELLO option 'FOO'\r\n");
@@ -1008,7 +1040,7 @@ static void test_sizes(void) {
     };
     for (int authenticated = 1; authenticated >= 0; authenticated--) { /* sizes come before the password */
         strcpy(f->config.requirepass, authenticated ? "" : "secret");
-        f->client->authenticated = authenticated;
+        atomic_store(&f->client->modes, authenticated ? 0 : CLIENT_LOCKED_OUT);
         for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
             struct slice argv[6];
             memcpy(argv, table[i].argv, sizeof argv);
@@ -1019,6 +1051,7 @@ static void test_sizes(void) {
         }
     }
     f->config.requirepass[0] = '\0';
+    atomic_store(&f->client->modes, 0);
     SAME(part(run(f, get, 2), 9, value.n), value); /* none of these changed anything */
     EXPECT(f, "DBSIZE", ONE);
 
@@ -1029,6 +1062,8 @@ static void test_sizes(void) {
         argv[0] = slice_of(three[i]);
         SAME(run(f, argv, 3), slice_of(value_error));
     }
+    struct slice none[] = {SLICE("MSETEX"), {NULL, 200000}, SLICE("k"), SLICE("v")}; /* which of them are keys is not known */
+    SAME(run(f, none, 4), slice_of(value_error));
     struct slice four[] = {SLICE("SETEX"), SLICE("k"), SLICE("1"), kept};
     SAME(run(f, four, 4), slice_of(value_error));
     four[0] = SLICE("PSETEX");
@@ -1229,7 +1264,7 @@ static void test_keys(void) {
 }
 
 static void test_keys_too_many(void) {
-    static const char start[] = "-ERR the reply of KEYS exceeds ";
+    static const char start[] = "-ERR the reply of 'keys' exceeds ";
     struct fixture *f = small();
     store_many(f, STORED);
     struct slice argv[] = {SLICE("KEYS"), SLICE("*")};
@@ -1534,7 +1569,7 @@ static int row_of(struct slice name) {
  * is. */
 static const struct command *found(struct fixture *f, struct slice name) {
     struct request r = {.argv = &name, .argc = 1};
-    command_prepare(&f->context, &r);
+    command_prepare(&f->context, f->client, &r);
     return r.command;
 }
 
@@ -1640,11 +1675,12 @@ static void test_command_command(void) {
             struct slice argv[12] = {name};
             for (int argc = 1; argc < 12; argc++) {
                 argv[argc] = SLICE("0");
-                if (slice_equal(name, SLICE("mset")) || slice_equal(name, SLICE("shutdown")) || arity == -1)
+                if (memcmp(name.p, "mset", 4) == 0 || slice_equal(name, SLICE("delex")) ||
+                    slice_equal(name, SLICE("shutdown")) || arity == -1)
                     break;
                 bool right = arity < 0 ? argc >= -arity : argc == arity;
                 run(g, argv, argc);
-                CHECK(has(g, "-ERR wrong number of arguments") == !right || has(g, "-ERR unknown subcommand"));
+                CHECK(has(g, "wrong number of arguments") == !right || has(g, "-ERR unknown subcommand"));
             }
             fixture_free(g);
             p = end;
@@ -1664,13 +1700,19 @@ static void test_command_command(void) {
         fixture_free(f);
     }
     static const struct step steps[] = {
-        {"COMMAND INFO get GET",
-         "*2\r\n*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*0\r\n*0\r\n*0\r\n*"
-         "0\r\n"
-         "*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*0\r\n*0\r\n*0\r\n*0\r\n",
-         "*2\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~0\r\n~0\r\n~0\r\n~"
-         "0\r\n"
-         "*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~0\r\n~0\r\n~0\r\n~0\r\n"},
+        {"COMMAND INFO echo Echo",
+         "*2\r\n*10\r\n$4\r\necho\r\n:2\r\n*3\r\n+loading\r\n+stale\r\n+fast\r\n:0\r\n:0\r\n:0\r\n*2\r\n+@fast\r\n+@"
+         "connection\r\n"
+         "*0\r\n*0\r\n*0\r\n"
+         "*10\r\n$4\r\necho\r\n:2\r\n*3\r\n+loading\r\n+stale\r\n+fast\r\n:0\r\n:0\r\n:0\r\n*2\r\n+@fast\r\n+@"
+         "connection\r\n"
+         "*0\r\n*0\r\n*0\r\n",
+         "*2\r\n*10\r\n$4\r\necho\r\n:2\r\n~3\r\n+loading\r\n+stale\r\n+fast\r\n:0\r\n:0\r\n:0\r\n~2\r\n+@fast\r\n+@"
+         "connection\r\n"
+         "~0\r\n~0\r\n~0\r\n"
+         "*10\r\n$4\r\necho\r\n:2\r\n~3\r\n+loading\r\n+stale\r\n+fast\r\n:0\r\n:0\r\n:0\r\n~2\r\n+@fast\r\n+@"
+         "connection\r\n"
+         "~0\r\n~0\r\n~0\r\n"},
         {"COMMAND INFO nope", "*1\r\n" NIL, "*1\r\n" NIL3},
         {"COMMAND DOCS nope", "*0\r\n", "%0\r\n"},
         {"COMMAND DOCS Get nope",
@@ -1707,7 +1749,383 @@ static void test_help(void) {
         snprintf(text, sizeof text, "+%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n", parents[i]);
         CHECK(has(f, text));
     }
-    CHECK(has(f, "+CONFIG GET pattern") && !has(f, "CLIENT LIST"));
+    CHECK(has(f, "+CONFIG GET parameter") && !has(f, "CLIENT LIST"));
+    fixture_free(f);
+}
+
+/* ---- databases, transactions, modes of a client ---- */
+
+#define QUEUED "+QUEUED\r\n"
+
+static void test_databases(void) {
+    static const struct step steps[] = {
+        {"SET a 0", OK, NULL},
+        {"SELECT 15", OK, NULL},
+        {"GET a", NIL, NIL3},
+        {"SET a 15", OK, NULL},
+        {"SET b 1 PX 100000", OK, NULL},
+        {"DBSIZE", ":2\r\n", NULL},
+        {"COPY a a", "-ERR source and destination objects are the same\r\n", NULL},
+        {"COPY a a DB 0", ":0\r\n", NULL},
+        {"COPY a a DB 0 REPLACE", ":1\r\n", NULL},
+        {"COPY a a DB 16", "-ERR DB index is out of range\r\n", NULL},
+        {"MOVE b 0", ":1\r\n", NULL},
+        {"MOVE b 0", ":0\r\n", NULL},
+        {"DBSIZE", ":1\r\n", NULL},
+        {"KEYS *", "*1\r\n$1\r\na\r\n", NULL},
+        {"RANDOMKEY", "$1\r\na\r\n", NULL},
+        {"SELECT 0", OK, NULL},
+        {"GET a", "$2\r\n15\r\n", NULL},
+        {"PTTL b", ":100000\r\n", NULL},
+        {"DBSIZE", ":2\r\n", NULL},
+        {"FLUSHDB", OK, NULL},
+        {"DBSIZE", ":0\r\n", NULL},
+        {"GET a", NIL, NIL3},
+        {"RANDOMKEY", NIL, NIL3},
+        {"SELECT 15", OK, NULL},
+        {"GET a", "$2\r\n15\r\n", NULL},
+        {"SWAPDB 15 3", OK, NULL},
+        {"GET a", NIL, NIL3},
+        {"SELECT 3", OK, NULL},
+        {"GET a", "$2\r\n15\r\n", NULL},
+        {"FLUSHALL", OK, NULL},
+        {"DBSIZE", ":0\r\n", NULL},
+        {"RESET", "+RESET\r\n", NULL},
+    };
+    RUN(steps);
+}
+
+/* What one client's requests do to the transaction of another. */
+static void test_watch(void) {
+    static const struct {
+        const char *before, *change;
+        bool aborts;
+    } rows[] = {
+        {"PING", "SET k 1", true},
+        {"SET k 1", "SET k 1", true},
+        {"SET k 1", "DEL k", true},
+        {"SET k 1", "GET k", false},
+        {"SET k 1", "EXPIRE k 100", true},
+        {"SET k 1 EX 9", "PERSIST k", true},
+        {"SET k 1 EX 9", "EXPIRE k 8", true},
+        {"PING", "INCR k", true},
+        {"PING", "APPEND k x", true},
+        {"SET a 1", "RENAME a k", true},
+        {"SET k 1", "RENAME k a", true},
+        {"SET a 1", "COPY a k", true},
+        {"SET k 1", "FLUSHALL", true},
+        {"SET k 1", "FLUSHDB", true},
+        {"SET k 1", "SETRANGE k 0 1", true},
+        {"SET k 1", "GETDEL k", true},
+        {"SET k 1", "GETEX k EX 5", true},
+        {"SET k 1", "SET other 1", false},
+        {"PING", "MSET a 1 k 2", true},
+        {"SET k 1", "SET k 2 NX", false},
+        {"SET k 1", "SET k 2 IFEQ 2", false},
+        {"SET k 1", "SET k 2 IFEQ 1", true},
+        {"SET k 1", "MSETNX k 2 a 3", false},
+        {"SET k 1", "SWAPDB 0 1", true},
+        {"PING", "SET k 1 PXAT 1", true},
+        {"SET k 1", "UNLINK nothing k", true},
+        {"SET k 1", "MOVE k 1", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f = small();
+        struct client *one = f->client, *two = new_client(f);
+        line(f, rows[i].before);
+        EXPECT(f, "WATCH k w", OK);
+        f->client = two;
+        CHECK(line(f, rows[i].change).p[0] != '-');
+        f->client = one;
+        EXPECT(f, "MULTI", OK);
+        EXPECT(f, "PING", QUEUED);
+        struct slice reply = line(f, "EXEC");
+        if (!slice_equal(reply, slice_of(rows[i].aborts ? "*-1\r\n" : "*1\r\n+PONG\r\n")))
+            printf("#   %s, WATCH, %s\n", rows[i].before, rows[i].change);
+        SAME(reply, slice_of(rows[i].aborts ? "*-1\r\n" : "*1\r\n+PONG\r\n"));
+        EXPECT(f, "MULTI", OK); /* EXEC has forgotten the watches */
+        EXPECT(f, "EXEC", "*0\r\n");
+        fixture_free(f);
+    }
+    struct fixture *f = small(); /* a key whose time is over while it is watched */
+    EXPECT(f, "SET k 1 PX 100", OK);
+    EXPECT(f, "WATCH k", OK);
+    f->context.now_ms += 101;
+    EXPECT(f, "MULTI", OK);
+    EXPECT(f, "EXEC", "*-1\r\n");
+    EXPECT(f, "WATCH k", OK); /* and one that was not there all the time */
+    EXPECT(f, "UNWATCH", OK);
+    EXPECT(f, "WATCH k", OK);
+    EXPECT(f, "MULTI", OK);
+    EXPECT(f, "WATCH k", "-ERR WATCH inside MULTI is not allowed\r\n");
+    EXPECT(f, "DISCARD", OK);
+    for (int i = 0; i < 1000; i++) { /* what was evicted has changed as well */
+        EXPECT(f, "SET k 1", OK);
+        EXPECT(f, "WATCH k", OK);
+        EXPECT(f, "EXISTS k", ONE);
+    }
+    store_many(f, 0);
+    fixture_free(f);
+}
+
+static void test_multi(void) {
+    static const struct step steps[] = {
+        {"EXEC", "-ERR EXEC without MULTI\r\n", NULL},
+        {"DISCARD", "-ERR DISCARD without MULTI\r\n", NULL},
+        {"MULTI", OK, NULL},
+        {"MULTI", "-ERR MULTI calls can not be nested\r\n", NULL},
+        {"SET a 1", QUEUED, NULL},
+        {"INCR a", QUEUED, NULL},
+        {"GET a", QUEUED, NULL},
+        {"GET b", QUEUED, NULL},
+        {"EXEC", "*4\r\n" OK ":2\r\n$1\r\n2\r\n" NIL, "*4\r\n" OK ":2\r\n$1\r\n2\r\n" NIL3},
+        {"MULTI", OK, NULL},
+        {"SET a 5", QUEUED, NULL},
+        {"DISCARD", OK, NULL},
+        {"GET a", "$1\r\n2\r\n", NULL},
+        {"MULTI", OK, NULL},
+        {"SET a 5", QUEUED, NULL},
+        {"GET", ARITY("get"), NULL},
+        {"EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n", NULL},
+        {"GET a", "$1\r\n2\r\n", NULL},
+        {"MULTI", OK, NULL},
+        {"EXEC x", "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n",
+         NULL},
+        {"MULTI", OK, NULL},
+        {"INFO", "-ERR Command not allowed inside a transaction\r\n", NULL},
+        {"EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n", NULL},
+        {"MULTI", OK, NULL},
+        {"SELECT 3", QUEUED, NULL},
+        {"SET a 3", QUEUED, NULL},
+        {"GET a", QUEUED, NULL},
+        {"SWAPDB 3 4", QUEUED, NULL},
+        {"GET a", QUEUED, NULL},
+        {"SELECT 0", QUEUED, NULL},
+        {"INCRBYFLOAT a 0.5", QUEUED, NULL},
+        {"EXEC", "*7\r\n" OK OK "$1\r\n3\r\n" OK NIL OK "$3\r\n2.5\r\n",
+         "*7\r\n" OK OK "$1\r\n3\r\n" OK NIL3 OK "$3\r\n2.5\r\n"},
+        {"MULTI", OK, NULL},
+        {"INCR a", QUEUED, NULL},
+        {"KEYS *", QUEUED, NULL},
+        {"SCAN 0 COUNT 1000", QUEUED, NULL},
+        {"RANDOMKEY", QUEUED, NULL},
+        {"FLUSHDB", QUEUED, NULL},
+        {"DBSIZE", QUEUED, NULL},
+        {"EXEC", "*6\r\n" NOT_INTEGER "*1\r\n$1\r\na\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n$1\r\na\r\n" OK ZERO, NULL},
+        {"MULTI", OK, NULL},
+        {"HELLO 3", QUEUED, NULL},
+        {"RESET", "+RESET\r\n", NULL},
+        {"EXEC", "-ERR EXEC without MULTI\r\n", NULL},
+    };
+    RUN(steps);
+}
+
+/* A reply that can pass what may wait for a client is refused before anything is done; a long one is given whole. */
+static void test_exec_long(void) {
+    struct fixture *f = small();
+    char value[1000];
+    memset(value, 'v', sizeof value);
+    struct slice set[] = {SLICE("SET"), SLICE("k"), {value, sizeof value}},
+                 append[] = {SLICE("APPEND"), SLICE("k"), {value, 1000}};
+    run(f, set, 3);
+    for (int gets = 1000; gets <= 100000; gets *= 10) {
+        EXPECT(f, "MULTI", OK);
+        EXPECT(f, "SET done 1", QUEUED);
+        for (int i = 0; i < gets; i++)
+            SAME(line(f, "GET k"), SLICE(QUEUED));
+        SAME(run(f, append, 3), SLICE(QUEUED)); /* it grows after it was read: that does not count */
+        struct slice reply = line(f, "EXEC");
+        if (gets < 100000) { /* 10 MB */
+            CHECK(reply.n == (size_t)gets * 1009 + (gets == 1000 ? 7 : 8) + 5 + 7 && f->result == COMMAND_COLLECTED);
+            EXPECT(f, "DEL done", ONE);
+        } else {
+            CHECK(strncmp(reply.p, "-EXECABORT Transaction discarded because its reply could exceed ", 63) == 0);
+            EXPECT(f, "EXISTS done", ZERO);
+        }
+        run(f, set, 3);
+    }
+    for (int i = 0; i < 2; i++) { /* a value that grows within the transaction counts with what it becomes */
+        EXPECT(f, "MULTI", OK);
+        for (int n = 0; n < 120; n++) {
+            SAME(run(f, append, 3), SLICE(QUEUED));
+            for (int gets = 0; gets < (i ? 20 : 1); gets++)
+                SAME(line(f, "GET k"), SLICE(QUEUED));
+        }
+        f->config.client_output_bytes = 8 << 20;
+        CHECK(line(f, "EXEC").p[0] == (i ? '-' : '*'));
+        f->config.client_output_bytes = 32 << 20;
+        run(f, set, 3);
+    }
+    fixture_free(f);
+}
+
+/* What is queued takes memory of clients, and no more than half of it. */
+static void test_multi_without_end(void) {
+    struct fixture *f = small();
+    char value[10000] = {0};
+    struct slice set[] = {SLICE("SET"), SLICE("k"), {value, sizeof value}};
+    EXPECT(f, "MULTI", OK);
+    int queued = 0;
+    while (run(f, set, 3).p[0] == '+')
+        queued++;
+    CHECK(queued > 1000 && atomic_load(&f->budget.used_bytes) <= f->config.client_memory_bytes);
+    EXPECT(f, "EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    CHECK(atomic_load(&f->budget.used_bytes) == 0);
+    EXPECT(f, "EXISTS k", ZERO);
+    f->budget.limit_bytes = 0;
+    CHECK(line(f, "MULTI").p[0] == '-' && line(f, "WATCH k").p[0] == '-');
+    EXPECT(f, "EXEC", "-ERR EXEC without MULTI\r\n");
+    f->budget.limit_bytes = 64 << 20;
+    fixture_free(f);
+}
+
+static void test_reply_modes(void) {
+    struct fixture *f = small();
+    EXPECT(f, "CLIENT REPLY OFF", "");
+    EXPECT(f, "SET k v", "");
+    EXPECT(f, "KEYS *", "");
+    EXPECT(f, "NOTHING", "");
+    EXPECT(f, "CLIENT REPLY ON", OK);
+    EXPECT(f, "GET k", "$1\r\nv\r\n");
+    EXPECT(f, "CLIENT REPLY SKIP", "");
+    EXPECT(f, "GET k", "");
+    EXPECT(f, "GET k", "$1\r\nv\r\n");
+    EXPECT(f, "CLIENT REPLY MAYBE", "-ERR syntax error\r\n");
+    EXPECT(f, "CLIENT NO-TOUCH ON", OK);
+    EXPECT(f, "CLIENT NO-EVICT MAYBE", "-ERR syntax error\r\n");
+    CHECK(strstr(line(f, "CLIENT INFO").p, " flags=T ") != NULL);
+    EXPECT(f, "RESET", "+RESET\r\n");
+    CHECK(strstr(line(f, "CLIENT INFO").p, " flags=N ") != NULL);
+    fixture_free(f);
+}
+
+/* While CLIENT PAUSE holds, requests are not executed but for those that could end it. */
+static void test_pause(void) {
+    struct fixture *f = small();
+    EXPECT(f, "CLIENT PAUSE 1000 WRITE", OK);
+    EXPECT(f, "GET k", NIL);
+    CHECK(line(f, "SET k v").n == 0 && f->result == COMMAND_WAIT);
+    EXPECT(f, "CLIENT PAUSE 1000", OK);
+    CHECK(line(f, "GET k").n == 0 && f->result == COMMAND_WAIT);
+    EXPECT(f, "MULTI", "");
+    EXPECT(f, "CLIENT UNPAUSE", OK);
+    EXPECT(f, "GET k", NIL);
+    CHECK(!command_is_paused(&f->server, NOW_MS));
+    EXPECT(f, "CLIENT PAUSE 1000 ALL", OK);
+    CHECK(command_is_paused(&f->server, NOW_MS + 999) && !command_is_paused(&f->server, NOW_MS + 1000));
+    EXPECT(f, "CLIENT PAUSE -1", "-ERR timeout is negative\r\n");
+    EXPECT(f, "CLIENT PAUSE x", "-ERR timeout is not an integer or out of range\r\n");
+    EXPECT(f, "CLIENT PAUSE 1 SOME", "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n");
+    fixture_free(f);
+}
+
+/* Commands of Valkey 8.1 and 9 and of Redis 8.4, and others that no table above has. */
+static void test_newer(void) {
+    static const struct step steps[] = {
+        {"SET k 1", OK, NULL},
+        {"SET k 2 IFEQ 2", NIL, NIL3},
+        {"SET k 2 IFEQ 1", OK, NULL},
+        {"SET n 2 IFEQ 1", NIL, NIL3},
+        {"SET k 3 IFEQ 9 GET", "$1\r\n2\r\n", NULL},
+        {"SET k 3 IFEQ 2 GET", "$1\r\n2\r\n", NULL},
+        {"GET k", "$1\r\n3\r\n", NULL},
+        {"SET k 3 IFEQ 3 NX", "-ERR syntax error\r\n", NULL},
+        {"SET k 3 IFEQ", "-ERR syntax error\r\n", NULL},
+        {"SET k 4 IFEQ 3 EX 100", OK, NULL},
+        {"TTL k", ":100\r\n", NULL},
+        {"EXPIRETIME k", ":1700000100\r\n", NULL},
+        {"PEXPIRETIME k", ":1700000100000\r\n", NULL},
+        {"EXPIRETIME none", ":-2\r\n", NULL},
+        {"DELIFEQ k 5", ZERO, NULL},
+        {"DELIFEQ k 4", ONE, NULL},
+        {"DELIFEQ k 4", ZERO, NULL},
+        {"SET k 1", OK, NULL},
+        {"EXPIRETIME k", ":-1\r\n", NULL},
+        {"DELEX k IFEQ 2", ZERO, NULL},
+        {"DELEX k IFEQ 1", ONE, NULL},
+        {"SET k 1", OK, NULL},
+        {"DELEX k", ONE, NULL},
+        {"DELEX k", ZERO, NULL},
+        {"DELEX k IFEQ", ARITY("delex"), NULL},
+        {"MSETEX 2 a 1 b 2 EX 10", ONE, NULL},
+        {"MGET a b", "*2\r\n$1\r\n1\r\n$1\r\n2\r\n", NULL},
+        {"TTL b", ":10\r\n", NULL},
+        {"MSETEX 2 a 3 c 4 NX", ZERO, NULL},
+        {"EXISTS c", ZERO, NULL},
+        {"MSETEX 2 a 3 c 4 XX", ZERO, NULL},
+        {"MSETEX 2 a 3 b 4 XX KEEPTTL", ONE, NULL},
+        {"TTL a", ":10\r\n", NULL},
+        {"MSETEX 1 a 3", ONE, NULL},
+        {"TTL a", ":-1\r\n", NULL},
+        {"MSETEX 0 a 1", "-ERR invalid numkeys value\r\n", NULL},
+        {"MSETEX 3 a 1 b 2", ARITY("msetex"), NULL},
+        {"MSETEX 1 a 1 GET", "-ERR syntax error\r\n", NULL},
+        {"SET p v PXAT 1700000000000", OK, NULL},
+        {"EXISTS p", ZERO, NULL},
+        {"DBSIZE", ":2\r\n", NULL},
+        {"GETEX none EX 0", NIL, NIL3},
+        {"GETEX a EX 0", "-ERR invalid expire time in 'getex' command\r\n", NULL},
+        {"GETEX a PX 500", "$1\r\n3\r\n", NULL},
+        {"PTTL a", ":500\r\n", NULL},
+        {"GETEX a PERSIST", "$1\r\n3\r\n", NULL},
+        {"PTTL a", ":-1\r\n", NULL},
+        {"GETDEL a", "$1\r\n3\r\n", NULL},
+        {"GETDEL a", NIL, NIL3},
+        {"OBJECT FREQ b",
+         "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
+         "switching between policies at runtime LRU and LFU data will take some time to adjust.\r\n",
+         NULL},
+        {"OBJECT IDLETIME b", ZERO, NULL},
+        {"OBJECT ENCODING b", "$3\r\nint\r\n", NULL},
+        {"OBJECT REFCOUNT b", ONE, NULL},
+        {"OBJECT ENCODING none", NIL, NIL3},
+        {"MEMORY USAGE none", NIL, NIL3},
+        {"MEMORY USAGE b", ":48\r\n", NULL},
+        {"MEMORY USAGE b SAMPLES -1", "-ERR syntax error\r\n", NULL},
+        {"MEMORY PURGE", OK, NULL},
+    };
+    RUN(steps);
+}
+
+static void test_config_set(void) {
+    struct fixture *f = small();
+    EXPECT(f, "CONFIG SET timeout 7 maxmemory 32mb", OK);
+    CHECK(f->config.timeout_s == 7 && f->config.maxmemory_bytes == 32 << 20);
+    EXPECT(f, "CONFIG GET timeout", "*2\r\n$7\r\ntimeout\r\n$1\r\n7\r\n");
+    EXPECT(f, "CONFIG SET timeout 8 maxmemory 1",
+           "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - maxmemory: \"1\" is not allowed; give "
+           "bytes "
+           "from 8mb to 1tb, or 0 for a share of the machine's memory\r\n");
+    EXPECT(f, "CONFIG SET timeout 8 nothing 1",
+           "-ERR Unknown option or number of arguments for CONFIG SET - 'nothing'\r\n");
+    EXPECT(f, "CONFIG SET timeout 8 TIMEOUT 9",
+           "-ERR CONFIG SET failed (possibly related to argument 'TIMEOUT') - duplicate parameter\r\n");
+    EXPECT(f, "CONFIG SET timeout 8 port 1",
+           "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config\r\n");
+    EXPECT(f, "CONFIG SET timeout 8 max-value-size 1mb",
+           "-ERR CONFIG SET failed (possibly related to argument 'timeout') - max-value-size: 1mb is not allowed with "
+           "maxmemory "
+           "32mb; give at most 256kb, or maxmemory 128mb\r\n");
+    CHECK(f->config.timeout_s == 7); /* all or nothing */
+    EXPECT(f, "CONFIG SET timeout", "-ERR wrong number of arguments for 'config|set' command\r\n");
+    EXPECT(f, "CONFIG SET timeout 1 port", "-ERR syntax error\r\n");
+    EXPECT(f, "CONFIG SET appendonly no", OK);
+    CHECK(line(f, "CONFIG SET appendonly yes").p[0] == '-');
+    EXPECT(f, "CONFIG SET requirepass secret", OK);
+    EXPECT(f, "PING", "+PONG\r\n"); /* who is in stays in */
+    EXPECT(f, "CONFIG GET requirepass", "*2\r\n$11\r\nrequirepass\r\n$8\r\n********\r\n");
+    EXPECT(f, "RESET", "+RESET\r\n");
+    EXPECT(f, "PING", "-NOAUTH Authentication required.\r\n");
+    EXPECT(f, "AUTH secret", OK);
+    EXPECT(f, "CONFIG SET requirepass \"\"", OK);
+    EXPECT(f, "GET k", NIL);
+    CHECK(strstr(line(f, "INFO commandstats").p, "\r\ncmdstat_config|set:calls=11,usec=") != NULL);
+    CHECK(strstr(f->reply.p, ",rejected_calls=1,failed_calls=7\r\n") != NULL &&
+          strstr(f->reply.p, "cmdstat_get:calls=1,"));
+    EXPECT(f, "CONFIG RESETSTAT", OK);
+    CHECK(strstr(line(f, "INFO commandstats").p, "cmdstat_get") == NULL);
+    CHECK(strstr(line(f, "INFO").p, "\r\nkeyspace_misses:0\r\n") != NULL &&
+          strstr(f->reply.p, "total_error_replies:0\r\n"));
     fixture_free(f);
 }
 
@@ -1719,8 +2137,8 @@ static void test_info(void) {
     EXPECT(f, "GET k", "$1\r\nv\r\n");
     EXPECT(f, "GET x", NIL);
     EXPECT(f, "SET t v PX 100", OK);
-    metrics_add(&f->metrics.total_commands_processed, 30);
-    metrics_add(&f->other.total_commands_processed, 12);
+    metrics_add(&f->metrics.command[20].calls, 30);
+    metrics_add(&f->other.command[20].calls, 12);
     struct slice reply = line(f, "INFO");
     CHECK(reply.p[0] == '$');
     static const char *const lines[] = {
@@ -1735,7 +2153,7 @@ static void test_info(void) {
         "\r\nmaxmemory_policy:allkeys-lru\r\n",
         "\r\n\r\n# Persistence\r\nloading:0\r\n",
         "\r\n\r\n# Stats\r\n",
-        "\r\ntotal_commands_processed:42\r\n",
+        "\r\ntotal_commands_processed:46\r\n",
         "\r\nkeyspace_hits:1\r\nkeyspace_misses:1\r\n",
         "\r\nexpired_keys:0\r\nexpired_lag_p99_ms:0\r\nexpired_lag_max_ms:0\r\nevicted_keys:0\r\nevicted_out_of_order:"
         "0\r\n",
@@ -1752,7 +2170,9 @@ static void test_info(void) {
     }
     EXPECT(f, "INFO keyspace", "$44\r\n# Keyspace\r\ndb0:keys=2,expires=1,avg_ttl=0\r\n\r\n");
     EXPECT(f, "INFO CLUSTER Replication",
-           "$102\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n\r\n# "
+           "$160\r\n# "
+           "Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\nmaster_repl_"
+           "offset:0\r\nrepl_backlog_active:0\r\n\r\n# "
            "Cluster\r\n"
            "cluster_enabled:0\r\n\r\n");
     EXPECT(f, "INFO nothing", "$0\r\n\r\n");
@@ -1825,7 +2245,7 @@ static void test_client_list(void) {
         CHECK(strstr(at, "\n\r\n") == reply.p + reply.n - 3);
     }
     f->config.client_output_bytes = 100000;
-    CHECK(line(f, "CLIENT LIST").p[0] == '-' && has(f, "CLIENT LIST") && f->result == COMMAND_DONE);
+    CHECK(line(f, "CLIENT LIST").p[0] == '-' && has(f, "client|list") && f->result == COMMAND_DONE);
     f->config.client_output_bytes = 32 << 20;
     struct slice argv[] = {SLICE("CLIENT"), SLICE("LIST")};
     struct request r = prepare(f, argv, 2);
@@ -1849,7 +2269,7 @@ static void test_time(void) {
 /* Errors are counted, and nothing else is. */
 static void test_errors_counted(void) {
     struct fixture *f = small();
-    static const char *const lines[] = {"GET", "FOO", "INCRBY k x", "SET k v FOO", "CLIENT FOO", "SELECT 9"};
+    static const char *const lines[] = {"GET", "FOO", "INCRBY k x", "SET k v FOO", "CLIENT FOO", "SELECT 16"};
     for (size_t i = 0; i < 6; i++) {
         line(f, lines[i]);
         CHECK(atomic_load(&f->metrics.total_error_replies) == i + 1);
@@ -1915,7 +2335,8 @@ static void test_random_requests(void) {
         if (below(50) == 0)
             argv[0] = (struct slice){NULL, 20000};
         struct request r = {.argv = argv, .argc = argc};
-        command_prepare(&f->context, &r); /* the steps alone, and in a batch where the entry goes in between */
+        command_prepare(&f->context, f->client,
+                        &r); /* the steps alone, and in a batch where the entry goes in between */
         command_fetch(&r);
         if (below(20) == 0)
             shards_clear(&f->shards);
@@ -2167,6 +2588,15 @@ int main(void) {
         {"nothing else is found", test_names_are_exact},
         {"COMMAND tells the table", test_command_command},
         {"HELP", test_help},
+        {"databases", test_databases},
+        {"WATCH: what is a change, and what is none", test_watch},
+        {"MULTI, EXEC and DISCARD", test_multi},
+        {"EXEC with a long reply", test_exec_long},
+        {"MULTI without an end", test_multi_without_end},
+        {"CLIENT REPLY and other modes", test_reply_modes},
+        {"CLIENT PAUSE", test_pause},
+        {"commands of Valkey 8.1 and 9 and of Redis 8.4", test_newer},
+        {"CONFIG SET and RESETSTAT", test_config_set},
         {"INFO", test_info},
         {"CONFIG GET", test_config_get},
         {"CLIENT LIST over turns", test_client_list},

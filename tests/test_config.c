@@ -171,7 +171,7 @@ static void test_bounds(void) {
         {"save", "", "", "900 1", "no", "\"\": nothing is written to disk"},
         {"appendonly", "no", "NO", "yes", "", "no: nothing is written to disk"},
         {"maxmemory-policy", "allkeys-lru", "allkeys-lru", "noeviction", "", "allkeys-lru: the least recently used go first, with a TTL or without"},
-        {"databases", "1", "1", "16", "", "1: this server has one database"},
+        {"databases", "1", "16", "0", "17", "a whole number from 1 to 16"},
         {"daemonize", "no", "no", "yes", "", "no: let a service manager or container run it"},
         {"supervised", "no", "no", "systemd", "", "no: let a service manager or container run it"},
         {"pidfile", "", "", "/run/redis.pid", " ", "\"\": it stays in the foreground, its starter knows the pid"},

@@ -35,7 +35,7 @@ static struct fixture *fixture_new(uint64_t budget, uint32_t capacity, uint64_t 
     size_t buckets = lru_bucket_bytes(capacity);
     f->reserved = buckets + lru_reserve_bytes(budget, capacity);
     f->memory = mmap(NULL, f->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    struct lru_options o = {(char *)f->memory + buckets, f->memory, 12, budget, capacity, &f->seed};
+    struct lru_options o = {(char *)f->memory + buckets, f->memory, 12, budget, capacity, 0, 0, &f->seed};
     lru_init(&f->lru, &o);
     lru_check(&f->lru);
     return f;
@@ -60,7 +60,7 @@ static struct slice value_of(struct fixture *f, uint32_t i) {
 static struct entry *get(struct fixture *f, uint32_t i, int64_t now_ms) {
     char text[32];
     struct slice key = key_of(i, text);
-    struct entry *e = lru_get(&f->lru, hash_key(&f->seed, key), key, now_ms);
+    struct entry *e = lru_get(&f->lru, hash_key(&f->seed, 0, key), key, now_ms);
     if (e)
         f->model[i].used = ++f->clock;
     return e;
@@ -69,7 +69,7 @@ static struct entry *get(struct fixture *f, uint32_t i, int64_t now_ms) {
 static struct entry *peek(struct fixture *f, uint32_t i, int64_t now_ms) {
     char text[32];
     struct slice key = key_of(i, text);
-    return lru_peek(&f->lru, hash_key(&f->seed, key), key, now_ms);
+    return lru_peek(&f->lru, hash_key(&f->seed, 0, key), key, now_ms);
 }
 
 static bool set(struct fixture *f, uint32_t i, uint32_t size, int64_t deadline_ms) {
@@ -80,7 +80,7 @@ static bool set(struct fixture *f, uint32_t i, uint32_t size, int64_t deadline_m
     f->model[i].deadline_ms = deadline_ms;
     f->model[i].stored = true;
     f->model[i].used = ++f->clock;
-    return lru_set(&f->lru, hash_key(&f->seed, key), key, value_of(f, i), deadline_ms);
+    return lru_set(&f->lru, hash_key(&f->seed, 0, key), key, value_of(f, i), deadline_ms);
 }
 
 static bool remove_key(struct fixture *f, uint32_t i, int64_t now_ms) {
@@ -88,7 +88,7 @@ static bool remove_key(struct fixture *f, uint32_t i, int64_t now_ms) {
     struct slice key = key_of(i, text);
     struct entry *e = peek(f, i, now_ms);
     if (e)
-        lru_remove(&f->lru, hash_key(&f->seed, key), e);
+        lru_remove(&f->lru, hash_key(&f->seed, 0, key), e);
     f->model[i].stored = false;
     return e != NULL;
 }
@@ -296,7 +296,7 @@ static void test_many_small(void) {
     uint32_t n = 90000;
     for (uint32_t i = 0; i < n; i++) {
         struct slice key = key_of(i, text);
-        REQUIRE(lru_set(&f->lru, hash_key(&f->seed, key), key, key, 0));
+        REQUIRE(lru_set(&f->lru, hash_key(&f->seed, 0, key), key, key, 0));
     }
     lru_check(&f->lru);
     REQUIRE(f->lru.count == n);
@@ -304,10 +304,10 @@ static void test_many_small(void) {
     CHECK(n / nbuckets < 10);
     for (uint32_t i = 0; i < n; i++) {
         struct slice key = key_of(i, text);
-        struct entry *e = lru_get(&f->lru, hash_key(&f->seed, key), key, 0);
+        struct entry *e = lru_get(&f->lru, hash_key(&f->seed, 0, key), key, 0);
         REQUIRE(e != NULL && slice_equal(entry_value(e), key));
         if (i % 16)
-            lru_remove(&f->lru, hash_key(&f->seed, key), e);
+            lru_remove(&f->lru, hash_key(&f->seed, 0, key), e);
     }
     lru_check(&f->lru);
     while (lru_sweep(&f->lru, 0, 100))
@@ -328,7 +328,7 @@ static void test_does_not_fit(void) {
     REQUIRE(set(f, 1, 100, 0));
     char text[32];
     struct slice key = key_of(1, text);
-    CHECK(!lru_set(&f->lru, hash_key(&f->seed, key), key, (struct slice){f->value, most + 1}, 0));
+    CHECK(!lru_set(&f->lru, hash_key(&f->seed, 0, key), key, (struct slice){f->value, most + 1}, 0));
     struct entry *e = peek(f, 1, 0);
     REQUIRE(e != NULL);
     CHECK(slice_equal(entry_value(e), value_of(f, 1)));
@@ -349,10 +349,10 @@ static void test_binary_and_empty_keys(void) {
                            {longest, sizeof longest - 1}};
     size_t n = sizeof keys / sizeof *keys;
     for (size_t i = 0; i < n; i++)
-        CHECK(lru_set(&f->lru, hash_key(&f->seed, keys[i]), keys[i], keys[n - 1 - i], 0));
+        CHECK(lru_set(&f->lru, hash_key(&f->seed, 0, keys[i]), keys[i], keys[n - 1 - i], 0));
     lru_check(&f->lru);
     for (size_t i = 0; i < n; i++) {
-        struct entry *e = lru_get(&f->lru, hash_key(&f->seed, keys[i]), keys[i], 0);
+        struct entry *e = lru_get(&f->lru, hash_key(&f->seed, 0, keys[i]), keys[i], 0);
         REQUIRE(e != NULL);
         CHECK(slice_equal(entry_key(e), keys[i]) && slice_equal(entry_value(e), keys[n - 1 - i]));
     }
@@ -520,7 +520,7 @@ static void test_hash_spreads(void) {
     static uint32_t shards[SHARDS], buckets[1024];
     char text[32];
     for (uint32_t i = 0; i < 640000; i++) {
-        uint64_t hash = hash_key(&f->seed, key_of(i, text));
+        uint64_t hash = hash_key(&f->seed, 0, key_of(i, text));
         shards[hash_shard(hash)]++;
         buckets[hash_bucket(hash) % 1024]++;
     }
@@ -532,11 +532,11 @@ static void test_hash_spreads(void) {
     static char key[300];
     memset(key, 'x', sizeof key);
     for (size_t n = 1; n < sizeof key; n++) {
-        uint64_t hash = hash_key(&f->seed, (struct slice){key, n});
-        CHECK(hash != hash_key(&f->seed, (struct slice){key, n - 1}));
+        uint64_t hash = hash_key(&f->seed, 0, (struct slice){key, n});
+        CHECK(hash != hash_key(&f->seed, 0, (struct slice){key, n - 1}));
         for (size_t i = 0; i < n; i++) {
             key[i] ^= 1;
-            CHECK(hash != hash_key(&f->seed, (struct slice){key, n}));
+            CHECK(hash != hash_key(&f->seed, 0, (struct slice){key, n}));
             key[i] ^= 1;
         }
     }

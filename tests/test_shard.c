@@ -25,7 +25,7 @@ static struct slice key_of(uint32_t i, char *text) {
 static bool set(struct shards *s, uint32_t i, struct slice value, int64_t deadline_ms) {
     char text[32];
     struct slice key = key_of(i, text);
-    uint64_t hash = shards_hash(s, key);
+    uint64_t hash = shards_hash(s, 0, key);
     bool stored = lru_set(shard_lock(s, hash), hash, key, value, deadline_ms);
     shard_unlock(s, hash);
     return stored;
@@ -46,7 +46,7 @@ static void test_spread(void) {
     uint32_t expected[SHARDS] = {0};
     for (uint32_t i = 0; i < KEYS; i++) {
         char text[32];
-        expected[hash_shard(shards_hash(&s, key_of(i, text)))]++;
+        expected[hash_shard(shards_hash(&s, 0, key_of(i, text)))]++;
         REQUIRE(set(&s, i, SLICE("value"), i % 4 == 0 ? 1000 : 0));
     }
     struct shards_totals totals, sum = {0};
@@ -57,14 +57,14 @@ static void test_spread(void) {
         CHECK(l->budget_bytes == 1 << 20 && l->capacity == 100000);
         CHECK(lru_used_bytes(l) <= l->budget_bytes);
         sum.entries += l->count;
-        sum.with_deadline += l->with_deadline;
+        sum.database[0].with_deadline += l->with_deadline;
         sum.used_bytes += lru_used_bytes(l);
         s.shard[i].lru.hits = i; /* the caller's to keep */
         s.shard[i].lru.misses = 2 * i;
     }
     shards_total(&s, &totals);
     CHECK(totals.entries == KEYS && sum.entries == KEYS);
-    CHECK(totals.with_deadline == KEYS / 4 && sum.with_deadline == KEYS / 4);
+    CHECK(totals.database[0].with_deadline == KEYS / 4 && sum.database[0].with_deadline == KEYS / 4);
     CHECK(totals.used_bytes == sum.used_bytes && totals.budget_bytes == 64 << 20);
     CHECK(totals.hits == 2016 && totals.misses == 4032);
     CHECK(totals.evicted == 0 && totals.expired == 0);
@@ -101,7 +101,7 @@ static void test_budget(void) {
         uint32_t size = (uint32_t)(next_random(&random) % (kind < 20 ? 50 : kind < 39 ? 2000 : most + 1));
         char text[32];
         struct slice key = key_of((uint32_t)(next_random(&random) % 40000), text);
-        uint64_t hash = shards_hash(&s, key);
+        uint64_t hash = shards_hash(&s, 0, key);
         struct lru *l = shard_lock(&s, hash);
         REQUIRE(l == &s.shard[hash_shard(hash)].lru);
         REQUIRE(lru_set(l, hash, key, (struct slice){value, size}, 0));
@@ -114,7 +114,7 @@ static void test_budget(void) {
     CHECK(totals.evicted > 1000 && totals.used_bytes <= MAXMEMORY_MIN);
     shards_clear(&s);
     shards_total(&s, &totals);
-    CHECK(totals.entries == 0 && totals.with_deadline == 0);
+    CHECK(totals.entries == 0 && totals.database[0].with_deadline == 0);
     check_all(&s);
     REQUIRE(set(&s, 1, SLICE("again"), 0));
     shards_total(&s, &totals);
@@ -147,7 +147,7 @@ static void test_walk(void) {
         uint64_t cursor = 0, steps = 0, last = 0;
         do {
             last = cursor;
-            cursor = shards_scan(&s, cursor, 6000, count_key, seen);
+            cursor = shards_scan(&s, 0, cursor, 6000, count_key, seen);
             CHECK(cursor < 1ull << 53 && shards_cursor_valid(cursor));
             CHECK(cursor == 0 || cursor >> 32 >= last >> 32);
         } while (cursor && ++steps < 1000000);
@@ -175,7 +175,7 @@ static void test_cursors(void) {
     uint64_t random = 5;
     for (int i = 0; i < 20000; i++) { /* made up by a client, but valid: it leads to the end, not out of bounds */
         uint64_t cursor = next_random(&random) % SHARDS << 32 | (next_random(&random) << 1 & 0xFFFFFFFF);
-        uint64_t next = shards_scan(&s, cursor, 0, count_key, seen);
+        uint64_t next = shards_scan(&s, 0, cursor, 0, count_key, seen);
         CHECK(shards_cursor_valid(next));
     }
     shards_release(&s);
@@ -222,7 +222,7 @@ static void test_upkeep(void) {
             now_ms += 10000;
             upkeep_all(&s, now_ms);
             shards_total(&s, &totals);
-            CHECK(totals.entries == 0 && totals.with_deadline == 0 && totals.expired == 40000);
+            CHECK(totals.entries == 0 && totals.database[0].with_deadline == 0 && totals.expired == 40000);
         } else {
             shards_clear(&s);
             upkeep_all(&s, now_ms);
@@ -256,7 +256,7 @@ static void test_large_pages(void) {
     for (uint32_t i = 0; i < KEYS; i++) {
         char text[32];
         struct slice key = key_of(i, text);
-        uint64_t hash = shards_hash(&s, key);
+        uint64_t hash = shards_hash(&s, 0, key);
         const struct entry *e = lru_get(shard_lock(&s, hash), hash, key, 1);
         REQUIRE(e && entry_value_size(e) == VALUE);
         CHECK(entry_value(e).p[0] == (char)(i % 251) && entry_value(e).p[VALUE - 1] == (char)(i % 251));
@@ -316,7 +316,7 @@ static void *work(void *arg) {
         uint32_t i = (uint32_t)(next_random(&w->random) % FEW), what = (uint32_t)(next_random(&w->random) % 100);
         int64_t now_ms = 1700000000000 + step;
         struct slice key = key_of(i, text);
-        uint64_t hash = shards_hash(w->shards, key);
+        uint64_t hash = shards_hash(w->shards, 0, key);
         lru_prefetch_bucket(shard_unlocked(w->shards, hash), hash);
         lru_prefetch_links(shard_unlocked(w->shards, hash), hash,
                            lru_prefetch_entry(shard_unlocked(w->shards, hash), hash));
@@ -343,7 +343,7 @@ static void *work(void *arg) {
         } else if (step % 8 == 0) {
             uint64_t cursor = 0;
             do
-                cursor = shards_scan(w->shards, cursor, now_ms, check_scanned, w);
+                cursor = shards_scan(w->shards, 0, cursor, now_ms, check_scanned, w);
             while (cursor);
         } else if (step % 500 == 1) {
             shards_clear(w->shards);
@@ -417,7 +417,7 @@ static const uint32_t *three; /* the keys */
 static int64_t value_at(struct shards *s, uint32_t i) {
     char text[32];
     struct slice key = key_of(i, text);
-    uint64_t hash = shards_hash(s, key);
+    uint64_t hash = shards_hash(s, 0, key);
     struct entry *e = lru_get(shard_locked(s, hash), hash, key, 0);
     int64_t v = -1;
     if (e)
@@ -428,14 +428,14 @@ static int64_t value_at(struct shards *s, uint32_t i) {
 static void store_at(struct shards *s, uint32_t i, int64_t v) {
     char text[32], bytes[sizeof v];
     struct slice key = key_of(i, text);
-    uint64_t hash = shards_hash(s, key);
+    uint64_t hash = shards_hash(s, 0, key);
     memcpy(bytes, &v, sizeof v);
     lru_set(shard_locked(s, hash), hash, key, (struct slice){bytes, sizeof v}, 0);
 }
 
 static uint64_t bit_of(struct shards *s, uint32_t i) {
     char text[32];
-    return 1ull << hash_shard(shards_hash(s, key_of(i, text)));
+    return 1ull << hash_shard(shards_hash(s, 0, key_of(i, text)));
 }
 
 static void *transfer(void *arg) {
@@ -487,12 +487,111 @@ static void test_lock_many_set(void) {
     REQUIRE(shards_init(&s, MAXMEMORY_MIN, 1000, 2));
     static const uint64_t sets[] = {0, 1, 1ull << 63, 0x8000000000000001ull, 0xAAAAAAAAAAAAAAAAull, UINT64_MAX};
     for (size_t n = 0; n < sizeof sets / sizeof *sets; n++) {
-        shards_lock_many(&s, sets[n]);
+        CHECK(shards_lock_many(&s, sets[n]) == sets[n]);
+        CHECK(shards_lock_many(&s, sets[n]) == 0); /* they are held: nothing to wait for, nothing to give back */
         for (uint32_t i = 0; i < SHARDS; i++)
             CHECK(atomic_load(&s.shard[i].locked) == (int)(sets[n] >> i & 1));
         shards_unlock_many(&s, sets[n]);
         for (uint32_t i = 0; i < SHARDS; i++)
             CHECK(atomic_load(&s.shard[i].locked) == 0);
+    }
+    shards_release(&s);
+}
+
+/* ---- databases ---- */
+
+static bool put_in(struct shards *s, uint32_t database, uint32_t i) {
+    char text[32];
+    struct slice key = key_of(i, text);
+    uint64_t hash = shards_hash(s, database, key);
+    bool stored = lru_set(shard_lock(s, hash), hash, key, key, i % 3 ? 0 : 1000000);
+    shard_unlock(s, hash);
+    return stored;
+}
+
+static bool has_in(struct shards *s, uint32_t database, uint32_t i) {
+    char text[32];
+    struct slice key = key_of(i, text);
+    uint64_t hash = shards_hash(s, database, key);
+    bool found = lru_get(shard_lock(s, hash), hash, key, 1) != NULL;
+    shard_unlock(s, hash);
+    return found;
+}
+
+static uint64_t entries_in(struct shards *s, uint32_t database) {
+    struct shards_totals totals;
+    shards_total(s, &totals);
+    return totals.database[database].entries;
+}
+
+/* One database is cleared again and again beside another: at once for who looks, piece by piece for its memory. */
+static void test_databases(void) {
+    struct shards s;
+    struct shards_totals totals;
+    REQUIRE(shards_init(&s, 64u << 20, 100000, 2));
+    for (uint32_t i = 0; i < 5000; i++)
+        REQUIRE(put_in(&s, 0, i) && put_in(&s, 1, i));
+    CHECK(entries_in(&s, 0) == 5000 && entries_in(&s, 1) == 5000 && !has_in(&s, 2, 7));
+    for (int round = 0; round < 100; round++) {
+        while (!shards_clear_database(&s, 1))
+            for (uint32_t i = 0; i < SHARDS; i++)
+                shard_upkeep(&s, i, 1);
+        CHECK(entries_in(&s, 1) == 0 && entries_in(&s, 0) == 5000 && !has_in(&s, 1, 7) && has_in(&s, 0, 7));
+        for (uint32_t i = 0; i < 500; i++)
+            REQUIRE(put_in(&s, 1, i + (uint32_t)round));
+        CHECK(entries_in(&s, 1) == 500 && has_in(&s, 1, (uint32_t)round) && !has_in(&s, 1, (uint32_t)round + 500));
+    }
+    shards_swap_databases(&s, 0, 15);
+    CHECK(entries_in(&s, 15) == 5000 && entries_in(&s, 0) == 0 && has_in(&s, 15, 4999) && !has_in(&s, 0, 4999));
+    shards_purge(&s);
+    shards_total(&s, &totals);
+    CHECK(totals.entries == 5500);
+    check_all(&s);
+    CHECK(shards_clear_database(&s, 15) && shards_clear_database(&s, 1));
+    shards_purge(&s);
+    shards_total(&s, &totals);
+    CHECK(totals.entries == 0);
+    check_all(&s);
+    shards_release(&s);
+}
+
+/* More are cleared than there are ids, with nobody who purges: refused, until somebody does. */
+static void test_ids_run_out(void) {
+    struct shards s;
+    int cleared = 0;
+    REQUIRE(shards_init(&s, 64u << 20, 100000, 2));
+    for (uint32_t i = 0; i < 1000; i++)
+        REQUIRE(put_in(&s, 0, i));
+    do
+        for (uint32_t i = 0; i < 200; i++)
+            REQUIRE(put_in(&s, 1, i));
+    while (shards_clear_database(&s, 1) && ++cleared < 100);
+    CHECK(cleared == DATABASE_IDS - DATABASES_MAX && entries_in(&s, 1) == 200);
+    shards_purge(&s);
+    CHECK(shards_clear_database(&s, 1) && entries_in(&s, 1) == 0 && entries_in(&s, 0) == 1000);
+    check_all(&s);
+    shards_release(&s);
+}
+
+/* ---- another budget ---- */
+
+static void test_resize(void) {
+    static const uint64_t sizes[] = {16u << 20, 64u << 20, 8u << 20, 32u << 20, 128u << 20, 8u << 20};
+    struct shards s;
+    struct shards_totals totals;
+    REQUIRE(shards_init(&s, 32u << 20, 1000000, 2));
+    CHECK(s.maxmemory_max == 128u << 20);
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        for (uint32_t i = 0; i < 400000; i++)
+            put_in(&s, i % 4, i);
+        shards_resize(&s, sizes[n], sizes[n] == 16u << 20 ? 500 : 1000000);
+        for (uint32_t i = 0; i < SHARDS; i++)
+            for (int64_t calls = 0; shard_upkeep(&s, i, 1); calls++)
+                REQUIRE(calls < 100000);
+        shards_total(&s, &totals);
+        CHECK(totals.budget_bytes == sizes[n] && totals.used_bytes <= sizes[n]);
+        CHECK(totals.entries > 0 && (sizes[n] != 16u << 20 || totals.entries <= 500 * SHARDS));
+        check_all(&s);
     }
     shards_release(&s);
 }
@@ -510,6 +609,9 @@ int main(void) {
         {"no update under a lock is lost", test_no_lost_update},
         {"several locks at once: no step is seen half done", test_lock_many},
         {"several locks at once: those of the set", test_lock_many_set},
+        {"databases: cleared at once, purged in pieces, swapped", test_databases},
+        {"databases: when ids run out", test_ids_run_out},
+        {"maxmemory and capacity change, up and down", test_resize},
     };
     return tap_main(tests, sizeof tests / sizeof *tests);
 }

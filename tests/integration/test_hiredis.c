@@ -123,7 +123,7 @@ static void test_errors(void) {
         {"SET k v EX 0", "ERR invalid expire time in 'set' command"},
         {"SET k v WHAT", "ERR syntax error"},
         {"INCRBY k x", "ERR value is not an integer or out of range"},
-        {"SELECT 1", "ERR DB index is out of range"},
+        {"SELECT 16", "ERR DB index is out of range"},
     };
     redisContext *c = connected();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

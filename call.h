@@ -1,0 +1,158 @@
+/* call.h -- one call of a command's handler: what it gets, and the replies that many of them give.
+ *
+ * command.c makes a struct call for each request and calls the handler of its row in the table; the handlers of keys
+ * and values are in keyspace.c, those of connections and the server in command.c. */
+#ifndef SPONSON_CALL_H
+#define SPONSON_CALL_H
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "client.h"
+#include "config.h"
+#include "metrics.h"
+#include "resp.h"
+#include "shard.h"
+
+#define LIST_REPLY_BYTES (1u << 20) /* what a list that is answered at once takes at most */
+#define NAMES_MAX 512               /* of a list of names in a request that is answered at once */
+#define ERROR_BYTES 1024            /* of an error's text; what is longer is cut */
+#define SHOWN_BYTES 128             /* of what a client sent that an error shows: as Redis */
+
+enum command_result {
+    COMMAND_DONE,      /* its reply is in `out` */
+    COMMAND_AGAIN,     /* a part is done: call again with the same request in the next turn, when `out` is sent */
+    COMMAND_WAIT,      /* nothing is done: call again when command_is_paused() says no */
+    COMMAND_COLLECTED, /* as COMMAND_DONE, and client->suspended.reply holds more to be sent after `out`; the caller
+                          takes the block over, and sends it from suspended.start on */
+    COMMAND_CLOSE      /* as COMMAND_DONE, and the connection is to be closed once that is sent */
+};
+
+struct command_server;
+struct call;
+
+/* A row of the command table, which commands.h explains. */
+struct command {
+    const char *name;
+    int arity;
+    unsigned flags;
+    int first_key, last_key, key_step;
+    enum command_result (*handler)(struct call *c);
+    int variant;
+    const char *keys, *tips, *group, *since, *syntax, *summary;
+};
+
+/* What one worker has of its own, and of what all share. */
+struct command_context {
+    struct command_server *server;
+    struct shards *shards;
+    const struct config *config;
+    struct metrics *metrics;
+    struct pool *pool;
+    int64_t now_ms;  /* wall clock, read once a turn and once for 16 requests */
+    uint64_t random; /* not 0: for RANDOMKEY, not for secrets */
+    bool paused;     /* CLIENT PAUSE holds, when the clock was last looked at */
+};
+
+struct call {
+    struct command_context *context;
+    const struct command *command; /* NULL until it is known */
+    struct client *client;
+    struct slice *argv;
+    int argc;
+    uint8_t resp;      /* protocol version of the client */
+    bool no_touch;     /* reading is no use of an entry */
+    bool in_exec;      /* within a transaction: its shards are held, and each command comes to its end */
+    bool failed;       /* an error was answered */
+    uint32_t database; /* the client's */
+    struct buf *out;
+    struct shards *shards;
+    uint64_t hash; /* of argv[1], as it was when that was looked at: lock() sees to it */
+    int64_t now_ms;
+    size_t start; /* where in `out` its reply begins */
+    uint32_t row; /* of the command in the table */
+};
+
+/* ---- replies; those that return a result are a handler's last words ---- */
+
+static inline enum command_result call_error(struct call *c, struct slice text) {
+    resp_error(c->out, text);
+    metrics_add(&c->context->metrics->total_error_replies, 1);
+    c->failed = true;
+    return COMMAND_DONE;
+}
+
+__attribute__((format(printf, 2, 3))) static inline enum command_result error_format(struct call *c, const char *format,
+                                                                                     ...) {
+    char text[ERROR_BYTES];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    size_t size = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    return call_error(c, (struct slice){text, size});
+}
+
+/* An error whose text is a literal. */
+#define ERROR(c, text) call_error(c, SLICE(text))
+
+static inline enum command_result syntax_error(struct call *c) {
+    return ERROR(c, "ERR syntax error");
+}
+
+static inline enum command_result not_an_integer(struct call *c) {
+    return ERROR(c, "ERR value is not an integer or out of range");
+}
+
+static inline enum command_result wrong_arity(struct call *c) {
+    return error_format(c, "ERR wrong number of arguments for '%s' command", c->command->name);
+}
+
+static inline enum command_result ok(struct call *c) {
+    buf_put_slice(c->out, SLICE("+OK\r\n")); /* the most frequent reply of all but values, composed once */
+    return COMMAND_DONE;
+}
+
+static inline enum command_result integer(struct call *c, int64_t value) {
+    resp_integer(c->out, value);
+    return COMMAND_DONE;
+}
+
+static inline enum command_result null(struct call *c) {
+    resp_null(c->out, c->resp);
+    return COMMAND_DONE;
+}
+
+static inline enum command_result bulk(struct call *c, struct slice bytes) {
+    resp_bulk(c->out, bytes);
+    return COMMAND_DONE;
+}
+
+static inline bool is_word(struct slice s, struct slice word) {
+    return slice_equal_nocase(s, word);
+}
+
+/* The bytes of an argument that an error shows, for "%.*s": of a name, and of an option. */
+static inline int shown_bytes(struct slice s) {
+    return s.p == NULL ? 0 : s.n < SHOWN_BYTES ? (int)s.n : SHOWN_BYTES;
+}
+
+static inline int shown_option(struct slice s) {
+    return s.n < ERROR_BYTES / 2 ? (int)s.n : ERROR_BYTES / 2;
+}
+
+/* A database's index. False: the error is answered. */
+static inline bool database_of(struct call *c, struct slice text, uint32_t *database) {
+    int64_t v;
+    if (!resp_integer_of(text, &v))
+        return not_an_integer(c), false;
+    if (v < INT32_MIN || v > INT32_MAX)
+        return error_format(c, "ERR value is out of range, value must between %d and %d", INT32_MIN, INT32_MAX), false;
+    if (v < 0 || v >= c->context->config->databases)
+        return ERROR(c, "ERR DB index is out of range"), false;
+    *database = (uint32_t)v;
+    return true;
+}
+
+#endif

@@ -1,0 +1,1073 @@
+/* keyspace.c -- the commands on keys and values: what they ask for, and what they answer.
+ *
+ * Owns    nothing that lasts but client->suspended of a command that was interrupted.
+ *
+ * A handler is headed by its syntax as the Redis documentation writes it, and answers as Redis 7.2 does, byte for
+ * byte. It locks a shard, encodes the reply from the entry itself, and unlocks; between the two there is no system
+ * call, since `out` has room for any reply that is given at once (command_reply_room()).
+ *
+ * Work without a bound (KEYS, MGET of very many keys) is done in pieces: the handler keeps its place in
+ * client->suspended and returns COMMAND_AGAIN; on the next turn it is called with the same arguments. A reply whose
+ * length must be known before its first byte is collected in a block of the pool meanwhile. Within a transaction it is
+ * called again at once, and `out` has room for all of it.
+ *
+ * A key belongs to a database, and its hash says to which: lock_key() sees to it that the hash is of the id that the
+ * database has while the shard is locked. */
+#include "keyspace.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "glob.h"
+
+#define KEYS_PER_TURN 512           /* keys of one MGET or DEL */
+#define BUCKETS_PER_TURN 64         /* of KEYS and RANDOMKEY: some 600 keys */
+#define SCAN_BUCKETS_MAX 512        /* of one SCAN, whatever its COUNT asks for */
+#define SCAN_BYTES_MAX (256u << 10) /* of one SCAN: it stops at the bucket that passes it */
+#define PATTERN_BYTES_MAX 1024      /* of KEYS and SCAN; or max-key-size, where that is less */
+#define MATCH_STEPS_MAX 500000      /* of KEYS and SCAN: a pattern of many stars takes a thousand a key */
+#define KEYS_AHEAD 16               /* keys whose memory is fetched at once: as many lines as a core waits for */
+#define INDEX_BYTES 8               /* of the index, that an entry takes; MEMORY USAGE says so */
+#define EMBSTR_MAX 44               /* bytes of a value that Redis keeps in one piece with its header */
+
+/* ---- helpers ---- */
+
+struct lru *lock_key(struct call *c, uint32_t database, struct slice key, uint64_t *hash) {
+    for (;;) {
+        struct lru *l = shard_lock(c->shards, *hash);
+        if (hash_database(*hash) == shards_id(c->shards, database))
+            return l;
+        shard_unlock(c->shards, *hash);
+        *hash = shards_hash(c->shards, database, key);
+    }
+}
+
+static inline void unlock(struct call *c) {
+    shard_unlock(c->shards, c->hash);
+}
+
+/* The same for argv[1] and the client's database. */
+static inline struct lru *lock(struct call *c) {
+    if (hash_database(c->hash) == shards_id(c->shards, c->database)) { /* nearly always */
+        struct lru *l = shard_lock(c->shards, c->hash);
+        if (!c->shards->shared || hash_database(c->hash) == shards_id(c->shards, c->database))
+            return l;
+        unlock(c);
+    }
+    return lock_key(c, c->database, c->argv[1], &c->hash);
+}
+
+/* Finds an entry for a command that reads it, counting hits and misses. */
+static struct entry *read_entry(struct call *c, struct lru *l, uint64_t hash, struct slice key, bool touch) {
+    bool use = touch && !c->no_touch;
+    struct entry *e = use ? lru_get(l, hash, key, c->now_ms) : lru_peek(l, hash, key, c->now_ms);
+    *(e ? &l->hits : &l->misses) += 1;
+    return e;
+}
+
+static struct entry *peek(struct call *c, struct lru *l) {
+    return lru_peek(l, c->hash, c->argv[1], c->now_ms);
+}
+
+static bool value_fits(struct call *c, size_t bytes) {
+    uint64_t max = c->context->config->max_value_size_bytes;
+    if (bytes <= max)
+        return true;
+    error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max);
+    return false;
+}
+
+/* Stores a value whose size was checked: it always fits, config.c keeps max-value-size below half a shard. One whose
+ * time is over already is none. */
+static void store_at(struct call *c, struct lru *l, uint64_t hash, struct slice key, struct slice value,
+                     int64_t deadline_ms) {
+    if (deadline_ms == 0 || deadline_ms > c->now_ms) {
+        lru_set(l, hash, key, value, deadline_ms);
+        return;
+    }
+    struct entry *e = lru_peek(l, hash, key, c->now_ms);
+    if (e)
+        lru_remove(l, hash, e);
+    lru_changed(l, hash); /* it was there for a moment */
+}
+
+static void store(struct call *c, struct lru *l, struct slice value, int64_t deadline_ms) {
+    store_at(c, l, c->hash, c->argv[1], value, deadline_ms);
+}
+
+/* The end of `out`, `bytes` of it: a place to put a value together while the shard is locked. */
+static char *scratch(struct call *c, size_t bytes) {
+    return c->out->p + c->out->cap - bytes;
+}
+
+static struct slice scratch_copy(struct call *c, struct slice value) {
+    char *copy = scratch(c, value.n);
+    if (value.n)
+        memcpy(copy, value.p, value.n);
+    return (struct slice){copy, value.n};
+}
+
+/* Gives argv[1]'s entry another deadline; one that is over removes it. */
+static void set_deadline(struct call *c, struct lru *l, struct entry *e, int64_t deadline_ms) {
+    if (deadline_ms && deadline_ms <= c->now_ms)
+        lru_remove(l, c->hash, e);
+    else if (!lru_set_deadline(l, e, deadline_ms)) /* it has no room for one */
+        store(c, l, scratch_copy(c, entry_value(e)), deadline_ms);
+}
+
+/* Calls each(c, l, hash, key) for the keys of argv from `from` to `to` (exclusive), with their memory fetched ahead. */
+static void for_keys(struct call *c, int from, int to,
+                     void (*each)(struct call *c, struct lru *l, uint64_t hash, struct slice key)) {
+    uint64_t hash[KEYS_AHEAD];
+    for (; from < to; from += KEYS_AHEAD) {
+        int n = to - from < KEYS_AHEAD ? to - from : KEYS_AHEAD;
+        for (int i = 0; i < n; i++) {
+            hash[i] = shards_hash(c->shards, c->database, c->argv[from + i]);
+            lru_prefetch_bucket(shard_unlocked(c->shards, hash[i]), hash[i]);
+        }
+        for (int i = 0; i < n; i++)
+            lru_prefetch_entry(shard_unlocked(c->shards, hash[i]), hash[i]);
+        for (int i = 0; i < n; i++) {
+            struct lru *l = lock_key(c, c->database, c->argv[from + i], &hash[i]);
+            each(c, l, hash[i], c->argv[from + i]);
+            shard_unlock(c->shards, hash[i]);
+        }
+    }
+}
+
+/* Locks the shards of argv[from], argv[from + step] and so on below `to`, all at once, so nobody sees a part of what is
+ * done. For shards_unlock_many(). */
+static uint64_t lock_keys(struct call *c, int from, int to, int step) {
+    for (;;) {
+        uint32_t id = shards_id(c->shards, c->database);
+        uint64_t set = 0, locked;
+        for (int i = from; i < to; i += step)
+            set |= 1ull << hash_shard(hash_key(&c->shards->seed, id, c->argv[i]));
+        locked = shards_lock_many(c->shards, set);
+        if (id == shards_id(c->shards, c->database))
+            return locked;
+        shards_unlock_many(c->shards, locked);
+    }
+}
+
+/* Locks the shards of argv[1] in the client's database and of argv[to] in another, and works out both hashes. */
+static uint64_t lock_two(struct call *c, int to, uint32_t database, uint64_t *to_hash) {
+    for (;;) {
+        c->hash = shards_hash(c->shards, c->database, c->argv[1]);
+        *to_hash = shards_hash(c->shards, database, c->argv[to]);
+        uint64_t locked = shards_lock_many(c->shards, 1ull << hash_shard(c->hash) | 1ull << hash_shard(*to_hash));
+        if (hash_database(c->hash) == shards_id(c->shards, c->database) &&
+            hash_database(*to_hash) == shards_id(c->shards, database))
+            return locked;
+        shards_unlock_many(c->shards, locked);
+    }
+}
+
+/* ---- collected replies ---- */
+
+void collect_forget(struct pool *pool, struct client *client) {
+    pool_put(pool, client->suspended.reply.p, client->suspended.reply.cap);
+    client->suspended = (struct suspended){0};
+}
+
+bool collect_room(struct call *c, size_t bytes) {
+    struct buf *b = &c->client->suspended.reply;
+    if (b->p == NULL) {
+        b->p = pool_get(c->context->pool, COLLECT_FIRST, &b->cap);
+        b->len = COLLECT_HEADER;
+    } else if (b->cap - b->len < bytes) {
+        if (b->len + bytes > c->context->config->client_output_bytes)
+            return false;
+        char *p = pool_grow(c->context->pool, b->p, &b->cap, b->len, b->len + bytes);
+        if (p == NULL)
+            return false;
+        b->p = p;
+    }
+    b->full = false;
+    return b->p != NULL;
+}
+
+enum command_result collect_failed(struct call *c, const char *instead) {
+    collect_forget(c->context->pool, c->client);
+    return error_format(
+        c, "ERR the reply of '%s' exceeds client-output-buffer-limit (%" PRIu64 " bytes) or client-memory; %s",
+        c->command->name, (uint64_t)c->context->config->client_output_bytes, instead);
+}
+
+enum command_result collected(struct call *c, const char *header, size_t n) {
+    struct suspended *s = &c->client->suspended;
+    s->start = COLLECT_HEADER - n;
+    memcpy(s->reply.p + s->start, header, n);
+    s->next = 0;
+    s->cursor = 0;
+    s->count = 0;
+    return COMMAND_COLLECTED;
+}
+
+/* ---- options of SET and its kin ---- */
+
+enum set_flags {
+    SET_NX = 1,
+    SET_XX = 2,
+    SET_IFEQ = 4,
+    SET_GET = 8,
+    SET_KEEPTTL = 16,
+    SET_PERSIST = 32,
+    SET_EX = 64,
+    SET_PX = 128,
+    SET_EXAT = 256,
+    SET_PXAT = 512,
+    SET_CONDITION = SET_NX | SET_XX | SET_IFEQ,
+    SET_TIME = SET_EX | SET_PX | SET_EXAT | SET_PXAT,
+    SET_ANY_TTL = SET_TIME | SET_KEEPTTL | SET_PERSIST
+};
+
+struct set_options {
+    unsigned flags;
+    int ifeq;            /* the argument to compare with, ... */
+    int time;            /* ... and that of the time, which set_time() reads; 0: none */
+    int64_t deadline_ms; /* 0: none */
+};
+
+/* The deadline that `text` means: of `unit_ms` each, counted from now or as a time itself. False: the error is
+ * answered. As Redis, only what is positive is a time to live. */
+static bool deadline_of(struct call *c, struct slice text, int64_t unit_ms, bool relative, int64_t *deadline_ms) {
+    int64_t v;
+    if (!resp_integer_of(text, &v)) {
+        not_an_integer(c);
+        return false;
+    }
+    if (v <= 0 || v > INT64_MAX / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms)) {
+        error_format(c, "ERR invalid expire time in '%s' command", c->command->name);
+        return false;
+    }
+    *deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
+    return true;
+}
+
+/* Reads the options from argv[from] on; those that the command has are in `allowed`. False: the error is answered. */
+static bool set_options(struct call *c, int from, unsigned allowed, struct set_options *o) {
+    static const struct {
+        struct slice word;
+        unsigned flag;
+        unsigned not_with;
+    } options[] = {
+        {{"nx", 2}, SET_NX, SET_XX | SET_IFEQ},
+        {{"xx", 2}, SET_XX, SET_NX | SET_IFEQ},
+        {{"ifeq", 4}, SET_IFEQ, SET_CONDITION},
+        {{"get", 3}, SET_GET, 0},
+        {{"keepttl", 7}, SET_KEEPTTL, SET_ANY_TTL & ~SET_KEEPTTL},
+        {{"persist", 7}, SET_PERSIST, SET_ANY_TTL & ~SET_PERSIST},
+        {{"ex", 2}, SET_EX, SET_ANY_TTL & ~SET_EX},
+        {{"px", 2}, SET_PX, SET_ANY_TTL & ~SET_PX},
+        {{"exat", 4}, SET_EXAT, SET_ANY_TTL & ~SET_EXAT},
+        {{"pxat", 4}, SET_PXAT, SET_ANY_TTL & ~SET_PXAT},
+    };
+    for (int i = from; i < c->argc; i++) {
+        size_t n = sizeof options / sizeof *options, k = 0;
+        while (k < n && !((options[k].flag & allowed) && is_word(c->argv[i], options[k].word)))
+            k++;
+        bool more = k < n && (options[k].flag & (SET_TIME | SET_IFEQ));
+        if (k == n || (o->flags & options[k].not_with) || (more && i + 1 == c->argc)) {
+            syntax_error(c);
+            return false;
+        }
+        o->flags |= options[k].flag;
+        if (more)
+            *(options[k].flag == SET_IFEQ ? &o->ifeq : &o->time) = ++i;
+    }
+    return true;
+}
+
+/* Works out the deadline. False: the error is answered. */
+static bool set_time(struct call *c, struct set_options *o) {
+    bool seconds = o->flags & (SET_EX | SET_EXAT), relative = o->flags & (SET_EX | SET_PX);
+    return o->time == 0 || deadline_of(c, c->argv[o->time], seconds ? 1000 : 1, relative, &o->deadline_ms);
+}
+
+static bool value_is(const struct entry *e, struct slice value) {
+    return e && slice_equal(entry_value(e), value);
+}
+
+/* ---- one value ---- */
+
+/* GET key */
+enum command_result cmd_get(struct call *c) {
+    struct lru *l = lock(c);
+    struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    if (e)
+        resp_bulk(c->out, entry_value(e));
+    unlock(c);
+    return e ? COMMAND_DONE : null(c);
+}
+
+static enum command_result set_entry(struct call *c, const struct set_options *o) {
+    struct lru *l = lock(c);
+    struct entry *e = o->flags ? peek(c, l) : NULL;
+    int64_t deadline_ms = o->deadline_ms;
+    if (o->flags & SET_GET) {
+        *(e ? &l->hits : &l->misses) += 1;
+        if (e)
+            resp_bulk(c->out, entry_value(e));
+        else
+            resp_null(c->out, c->resp);
+    }
+    bool stored = !((o->flags & SET_NX) && e) && !((o->flags & SET_XX) && !e) &&
+                  !((o->flags & SET_IFEQ) && !value_is(e, c->argv[o->ifeq]));
+    if (stored) {
+        if ((o->flags & SET_KEEPTTL) && e)
+            deadline_ms = entry_deadline_ms(e);
+        store(c, l, c->argv[2], deadline_ms);
+    }
+    unlock(c);
+    if (o->flags & SET_GET)
+        return COMMAND_DONE;
+    return stored ? ok(c) : null(c);
+}
+
+/* SET key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | EXAT time | PXAT time |
+ * KEEPTTL]; IFEQ as Valkey 8.1 has it */
+enum command_result cmd_set(struct call *c) {
+    struct set_options o = {0};
+    if (c->argc > 3 && (!set_options(c, 3, SET_CONDITION | SET_GET | SET_KEEPTTL | SET_TIME, &o) || !set_time(c, &o)))
+        return COMMAND_DONE;
+    return value_fits(c, c->argv[2].n) ? set_entry(c, &o) : COMMAND_DONE;
+}
+
+/* PUT key value: what SET without options does; the name that key-value servers of textbooks give it. */
+enum command_result cmd_put(struct call *c) {
+    return value_fits(c, c->argv[2].n) ? set_entry(c, &(struct set_options){0}) : COMMAND_DONE;
+}
+
+/* GETSET key value */
+enum command_result cmd_getset(struct call *c) {
+    return value_fits(c, c->argv[2].n) ? set_entry(c, &(struct set_options){.flags = SET_GET}) : COMMAND_DONE;
+}
+
+/* SETNX key value */
+enum command_result cmd_setnx(struct call *c) {
+    if (!value_fits(c, c->argv[2].n))
+        return COMMAND_DONE;
+    struct lru *l = lock(c);
+    bool stored = peek(c, l) == NULL;
+    if (stored)
+        store(c, l, c->argv[2], 0);
+    unlock(c);
+    return integer(c, stored);
+}
+
+/* SETEX key seconds value, PSETEX key milliseconds value */
+enum command_result cmd_setex(struct call *c) {
+    int64_t deadline_ms;
+    if (!deadline_of(c, c->argv[2], c->command->variant & VARIANT_SECONDS ? 1000 : 1, true, &deadline_ms) ||
+        !value_fits(c, c->argv[3].n))
+        return COMMAND_DONE;
+    struct lru *l = lock(c);
+    store(c, l, c->argv[3], deadline_ms);
+    unlock(c);
+    return ok(c);
+}
+
+/* GETDEL key */
+enum command_result cmd_getdel(struct call *c) {
+    struct lru *l = lock(c);
+    struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    if (e) {
+        resp_bulk(c->out, entry_value(e));
+        lru_remove(l, c->hash, e);
+    }
+    unlock(c);
+    return e ? COMMAND_DONE : null(c);
+}
+
+/* GETEX key [EX seconds | PX milliseconds | EXAT time | PXAT time | PERSIST] */
+enum command_result cmd_getex(struct call *c) {
+    struct set_options o = {0};
+    if (!set_options(c, 2, SET_TIME | SET_PERSIST, &o))
+        return COMMAND_DONE;
+    struct lru *l = lock(c);
+    struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    if (e && set_time(c, &o)) { /* of what is not there, not even the time is looked at */
+        resp_bulk(c->out, entry_value(e));
+        if (o.flags)
+            set_deadline(c, l, e, o.deadline_ms);
+    }
+    unlock(c);
+    return e ? COMMAND_DONE : null(c);
+}
+
+/* DELEX key [IFEQ value] as Redis 8.4 has it, DELIFEQ key value as Valkey 9 */
+enum command_result cmd_delex(struct call *c) {
+    bool compare = c->argc > 2;
+    if (c->command->variant != VARIANT_IFEQ && compare && (c->argc != 4 || !is_word(c->argv[2], SLICE("ifeq"))))
+        return c->argc == 3 || c->argc > 4 ? wrong_arity(c) : ERROR(c, "ERR Invalid condition. Use IFEQ");
+    struct lru *l = lock(c);
+    struct entry *e = peek(c, l);
+    bool removed = e && (!compare || value_is(e, c->argv[c->argc - 1]));
+    if (removed)
+        lru_remove(l, c->hash, e);
+    unlock(c);
+    return integer(c, removed);
+}
+
+/* Replaces what lies at `offset` of the value by `bytes`, with zeros before it where it was shorter; -1: at its end.
+ * Answers the new length. */
+static enum command_result overwrite(struct call *c, int64_t offset, struct slice bytes) {
+    uint64_t max = c->context->config->max_value_size_bytes;
+    struct lru *l = lock(c);
+    const struct entry *e = peek(c, l);
+    struct slice old = e ? entry_value(e) : (struct slice){"", 0};
+    uint64_t at = offset < 0 ? old.n : (uint64_t)offset, size = at + bytes.n > old.n ? at + bytes.n : old.n;
+    if (size <= max && (bytes.n || offset < 0)) {
+        char *joined = scratch(c, size);
+        if (old.n)
+            memcpy(joined, old.p, old.n);
+        if (at > old.n)
+            memset(joined + old.n, 0, at - old.n);
+        if (bytes.n)
+            memcpy(joined + at, bytes.p, bytes.n);
+        store(c, l, (struct slice){joined, size}, e ? entry_deadline_ms(e) : 0);
+    } else if (bytes.n == 0) {
+        size = old.n; /* SETRANGE of nothing changes nothing */
+    }
+    unlock(c);
+    return value_fits(c, size) ? integer(c, (int64_t)size) : COMMAND_DONE;
+}
+
+/* APPEND key value */
+enum command_result cmd_append(struct call *c) {
+    return value_fits(c, c->argv[2].n) ? overwrite(c, -1, c->argv[2]) : COMMAND_DONE;
+}
+
+/* SETRANGE key offset value */
+enum command_result cmd_setrange(struct call *c) {
+    int64_t offset;
+    if (!resp_integer_of(c->argv[2], &offset))
+        return not_an_integer(c);
+    if (offset < 0)
+        return ERROR(c, "ERR offset is out of range");
+    bool fits = c->argv[3].n == 0 || offset <= VALUE_SIZE_MAX; /* the sum is then looked at */
+    return value_fits(c, fits ? c->argv[3].n : SIZE_MAX) ? overwrite(c, offset, c->argv[3]) : COMMAND_DONE;
+}
+
+/* GETRANGE key start end, SUBSTR key start end */
+enum command_result cmd_getrange(struct call *c) {
+    int64_t from, to;
+    if (!resp_integer_of(c->argv[2], &from) || !resp_integer_of(c->argv[3], &to))
+        return not_an_integer(c);
+    struct lru *l = lock(c);
+    struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    struct slice value = e ? entry_value(e) : (struct slice){"", 0};
+    int64_t n = (int64_t)value.n;
+    bool none = from < 0 && to < 0 && from > to;
+    from = from >= 0 ? from : from + n > 0 ? from + n : 0;
+    to = to >= n ? n - 1 : to >= 0 ? to : to + n > 0 ? to + n : 0;
+    if (none || from > to || n == 0)
+        resp_bulk(c->out, SLICE(""));
+    else
+        resp_bulk(c->out, (struct slice){value.p + from, (size_t)(to - from + 1)});
+    unlock(c);
+    return COMMAND_DONE;
+}
+
+/* STRLEN key */
+enum command_result cmd_strlen(struct call *c) {
+    struct lru *l = lock(c);
+    const struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    int64_t size = e ? (int64_t)entry_value(e).n : 0;
+    unlock(c);
+    return integer(c, size);
+}
+
+/* INCR key, DECR key, INCRBY key increment, DECRBY key decrement */
+enum command_result cmd_increment(struct call *c) {
+    int64_t by = 1, value = 0;
+    if ((c->command->variant & VARIANT_BY) && !resp_integer_of(c->argv[2], &by))
+        return not_an_integer(c);
+    if ((c->command->variant & VARIANT_DOWN) && by == INT64_MIN)
+        return ERROR(c, "ERR decrement would overflow");
+    by = c->command->variant & VARIANT_DOWN ? -by : by;
+    struct lru *l = lock(c);
+    const struct entry *e = peek(c, l);
+    bool is_integer = e == NULL || resp_integer_of(entry_value(e), &value);
+    bool in_range = is_integer && !__builtin_add_overflow(value, by, &value);
+    if (in_range) {
+        char text[24];
+        int n = snprintf(text, sizeof text, "%" PRId64, value);
+        store(c, l, (struct slice){text, (size_t)n}, e ? entry_deadline_ms(e) : 0);
+    }
+    unlock(c);
+    if (!is_integer)
+        return not_an_integer(c);
+    return in_range ? integer(c, value) : ERROR(c, "ERR increment or decrement would overflow");
+}
+
+/* A number as Redis reads one for INCRBYFLOAT: what strtold() takes whole, without white space before it. */
+static bool float_of(struct slice text, long double *value) {
+    char copy[5120], *end; /* as long as Redis takes them */
+    if (text.n == 0 || text.n >= sizeof copy || (text.p[0] >= '\t' && text.p[0] <= '\r') || text.p[0] == ' ')
+        return false;
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = '\0';
+    errno = 0;
+    *value = strtold(copy, &end);
+    bool range = errno == ERANGE && (isinf(*value) || fpclassify(*value) == FP_ZERO);
+    return end == copy + text.n && !range && !isnan(*value);
+}
+
+/* Seventeen digits behind the point, without the zeros at the end: as Redis writes a long double. */
+static struct slice float_text(char text[5120], long double value) {
+    size_t n = (size_t)snprintf(text, 5120, "%.17Lf", value);
+    while (text[n - 1] == '0')
+        n--;
+    n -= text[n - 1] == '.';
+    return n == 2 && memcmp(text, "-0", 2) == 0 ? SLICE("0") : (struct slice){text, n};
+}
+
+/* INCRBYFLOAT key increment */
+enum command_result cmd_incrbyfloat(struct call *c) {
+    long double value = 0, by;
+    char text[5120]; /* the largest has 4,933 digits before the point */
+    struct slice sum = {NULL, 0};
+    struct lru *l = lock(c);
+    const struct entry *e = peek(c, l);
+    bool is_float = (e == NULL || float_of(entry_value(e), &value)) && float_of(c->argv[2], &by);
+    bool in_range = is_float && !isnan(value + by) && !isinf(value + by);
+    if (in_range) {
+        sum = float_text(text, value + by);
+        if (sum.n <= c->context->config->max_value_size_bytes)
+            store(c, l, sum, e ? entry_deadline_ms(e) : 0);
+    }
+    unlock(c);
+    if (!is_float)
+        return ERROR(c, "ERR value is not a valid float");
+    if (!in_range)
+        return ERROR(c, "ERR increment would produce NaN or Infinity");
+    return value_fits(c, sum.n) ? bulk(c, sum) : COMMAND_DONE;
+}
+
+/* ---- many values ---- */
+
+static void mget_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
+    struct entry *e = read_entry(c, l, hash, key, true);
+    if (e)
+        resp_bulk(c->out, entry_value(e));
+    else
+        resp_null(c->out, c->resp);
+}
+
+/* MGET key [key ...] */
+enum command_result cmd_mget(struct call *c) {
+    struct suspended *s = &c->client->suspended;
+    int from = s->next ? (int)s->next : 1;
+    int most = c->argc - from > KEYS_PER_TURN ? from + KEYS_PER_TURN : c->argc;
+    if (from == 1)
+        resp_array(c->out, (size_t)c->argc - 1);
+    size_t room = KEYS_AHEAD * resp_bulk_bytes(c->context->config->max_value_size_bytes);
+    while (from < most) {
+        /* as many at once as surely fit; one always does, since `out` came with room for a whole value */
+        size_t left = buf_left(c->out);
+        int n = left >= room ? KEYS_AHEAD : left >= room / KEYS_AHEAD ? 1 : 0;
+        if (n == 0)
+            break;
+        n = most - from < n ? most - from : n;
+        for_keys(c, from, from + n, mget_one);
+        from += n;
+    }
+    s->next = from == c->argc ? 0 : from;
+    return s->next ? COMMAND_AGAIN : COMMAND_DONE;
+}
+
+/* Stores argv[from], argv[from + 1] and so on below `to`, all or none. Answers 1 or 0 when `answer` says so. */
+static enum command_result store_pairs(struct call *c, int from, int to, const struct set_options *o, bool answer) {
+    bool wanted = true;
+    for (int i = from; i < to; i += 2)
+        if (!value_fits(c, c->argv[i + 1].n))
+            return COMMAND_DONE;
+    uint64_t locked = lock_keys(c, from, to, 2);
+    for (int i = from; (o->flags & (SET_NX | SET_XX)) && wanted && i < to; i += 2) {
+        uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
+        bool there = lru_peek(shard_locked(c->shards, hash), hash, c->argv[i], c->now_ms) != NULL;
+        wanted = there == !!(o->flags & SET_XX);
+    }
+    for (int i = from; wanted && i < to; i += 2) {
+        uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
+        struct lru *l = shard_locked(c->shards, hash);
+        int64_t deadline_ms = o->deadline_ms;
+        if (o->flags & SET_KEEPTTL) {
+            struct entry *e = lru_peek(l, hash, c->argv[i], c->now_ms);
+            deadline_ms = e ? entry_deadline_ms(e) : 0;
+        }
+        store_at(c, l, hash, c->argv[i], c->argv[i + 1], deadline_ms);
+    }
+    shards_unlock_many(c->shards, locked);
+    return answer ? integer(c, wanted) : ok(c);
+}
+
+/* MSET key value [key value ...], MSETNX key value [key value ...] */
+enum command_result cmd_mset(struct call *c) {
+    if (c->argc % 2 == 0)
+        return wrong_arity(c);
+    struct set_options o = {.flags = c->command->variant == VARIANT_NX ? SET_NX : 0};
+    return store_pairs(c, 1, c->argc, &o, c->command->variant == VARIANT_NX);
+}
+
+/* MSETEX numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT time | PXAT time | KEEPTTL],
+ * as Redis 8.4 has it */
+enum command_result cmd_msetex(struct call *c) {
+    int64_t keys;
+    struct set_options o = {0};
+    if (!resp_integer_of(c->argv[1], &keys) || keys <= 0 || keys > INT_MAX)
+        return ERROR(c, "ERR invalid numkeys value");
+    if (keys > (c->argc - 2) / 2)
+        return wrong_arity(c);
+    int to = 2 + 2 * (int)keys;
+    if (!set_options(c, to, SET_NX | SET_XX | SET_KEEPTTL | SET_TIME, &o) || !set_time(c, &o))
+        return COMMAND_DONE;
+    return store_pairs(c, 2, to, &o, true);
+}
+
+/* ---- keys ---- */
+
+static void delete_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
+    struct entry *e = lru_peek(l, hash, key, c->now_ms);
+    if (e == NULL)
+        return;
+    lru_remove(l, hash, e);
+    c->client->suspended.count++;
+}
+
+static void exists_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
+    c->client->suspended.count += read_entry(c, l, hash, key, true) != NULL;
+}
+
+/* Counts the keys of argv[1..] for which `each` said so, in pieces. */
+static enum command_result count_keys(struct call *c,
+                                      void (*each)(struct call *, struct lru *, uint64_t, struct slice)) {
+    struct suspended *s = &c->client->suspended;
+    int from = s->next ? (int)s->next : 1, to = c->argc - from > KEYS_PER_TURN ? from + KEYS_PER_TURN : c->argc;
+    for_keys(c, from, to, each);
+    s->next = to == c->argc ? 0 : to;
+    if (s->next)
+        return COMMAND_AGAIN;
+    int64_t count = s->count;
+    s->count = 0;
+    return integer(c, count);
+}
+
+/* DEL key [key ...], UNLINK key [key ...]: nothing here is freed later, there is nothing to wait for */
+enum command_result cmd_del(struct call *c) {
+    return count_keys(c, delete_one);
+}
+
+/* EXISTS key [key ...], TOUCH key [key ...] */
+enum command_result cmd_exists(struct call *c) {
+    return count_keys(c, exists_one);
+}
+
+/* TYPE key */
+enum command_result cmd_type(struct call *c) {
+    struct lru *l = lock(c);
+    bool there = read_entry(c, l, c->hash, c->argv[1], false) != NULL;
+    unlock(c);
+    resp_simple(c->out, there ? SLICE("string") : SLICE("none"));
+    return COMMAND_DONE;
+}
+
+/* TTL key, PTTL key, EXPIRETIME key, PEXPIRETIME key: -2 no such key, -1 no deadline */
+enum command_result cmd_ttl(struct call *c) {
+    struct lru *l = lock(c);
+    const struct entry *e = read_entry(c, l, c->hash, c->argv[1], false);
+    int64_t time_ms = e ? entry_deadline_ms(e) : 0;
+    unlock(c);
+    if (time_ms == 0)
+        return integer(c, e ? -1 : -2);
+    if (!(c->command->variant & VARIANT_UNIX))
+        time_ms = time_ms > c->now_ms ? time_ms - c->now_ms : 0;
+    return integer(c, c->command->variant & VARIANT_SECONDS ? time_ms / 1000 + (time_ms % 1000 >= 500) : time_ms);
+}
+
+enum expire_flags { EXPIRE_NX = 1, EXPIRE_XX = 2, EXPIRE_GT = 4, EXPIRE_LT = 8 };
+
+/* Reads the condition of EXPIRE. False: the error is answered. */
+static bool expire_options(struct call *c, unsigned *flags) {
+    static const struct {
+        struct slice word;
+        unsigned flag;
+    } options[] = {{{"nx", 2}, EXPIRE_NX}, {{"xx", 2}, EXPIRE_XX}, {{"gt", 2}, EXPIRE_GT}, {{"lt", 2}, EXPIRE_LT}};
+    for (int i = 3; i < c->argc; i++) {
+        size_t o = 0;
+        while (o < 4 && !is_word(c->argv[i], options[o].word))
+            o++;
+        if (o == 4) {
+            error_format(c, "ERR Unsupported option %.*s", shown_option(c->argv[i]), c->argv[i].p);
+            return false;
+        }
+        *flags |= options[o].flag;
+    }
+    if ((*flags & EXPIRE_NX) && (*flags & ~(unsigned)EXPIRE_NX)) {
+        ERROR(c, "ERR NX and XX, GT or LT options at the same time are not compatible");
+        return false;
+    }
+    if ((*flags & EXPIRE_GT) && (*flags & EXPIRE_LT)) {
+        ERROR(c, "ERR GT and LT options at the same time are not compatible");
+        return false;
+    }
+    return true;
+}
+
+/* Whether the condition lets an entry with deadline `old_ms` (0: none, so infinitely late) have `new_ms`. */
+static bool expire_allowed(unsigned flags, int64_t old_ms, int64_t new_ms) {
+    if ((flags & EXPIRE_NX) && old_ms)
+        return false;
+    if ((flags & EXPIRE_XX) && old_ms == 0)
+        return false;
+    if ((flags & EXPIRE_GT) && (old_ms == 0 || new_ms <= old_ms))
+        return false;
+    return !((flags & EXPIRE_LT) && old_ms && new_ms >= old_ms);
+}
+
+/* EXPIRE key seconds [NX | XX | GT | LT], PEXPIRE key milliseconds ..., EXPIREAT key unix-time-seconds ..., PEXPIREAT
+ * key unix-time-milliseconds ... */
+enum command_result cmd_expire(struct call *c) {
+    bool relative = !(c->command->variant & VARIANT_UNIX);
+    int64_t v, unit_ms = c->command->variant & VARIANT_SECONDS ? 1000 : 1;
+    unsigned flags = 0;
+    if (!expire_options(c, &flags))
+        return COMMAND_DONE;
+    if (!resp_integer_of(c->argv[2], &v))
+        return not_an_integer(c);
+    if (v > INT64_MAX / unit_ms || v < INT64_MIN / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms))
+        return error_format(c, "ERR invalid expire time in '%s' command", c->command->name);
+    int64_t deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
+    struct lru *l = lock(c);
+    struct entry *e = peek(c, l);
+    bool changed = e && expire_allowed(flags, entry_deadline_ms(e), deadline_ms);
+    if (changed)
+        set_deadline(c, l, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
+    unlock(c);
+    return integer(c, changed);
+}
+
+/* PERSIST key */
+enum command_result cmd_persist(struct call *c) {
+    struct lru *l = lock(c);
+    struct entry *e = peek(c, l);
+    bool changed = e && entry_deadline_ms(e);
+    if (changed)
+        lru_set_deadline(l, e, 0);
+    unlock(c);
+    return integer(c, changed);
+}
+
+/* Copies argv[1]'s value and deadline to argv[to] of a database, or moves it there. Answers 1; 0 when there is nothing
+ * to copy, or something in its place that may not be replaced. */
+static int64_t transfer(struct call *c, int to, uint32_t database, bool replace, bool move) {
+    uint64_t to_hash, locked = lock_two(c, to, database, &to_hash);
+    struct lru *from_lru = shard_locked(c->shards, c->hash), *to_lru = shard_locked(c->shards, to_hash);
+    struct entry *e = peek(c, from_lru);
+    bool same = e && c->hash == to_hash && slice_equal(c->argv[1], c->argv[to]);
+    bool done = e && (replace || lru_peek(to_lru, to_hash, c->argv[to], c->now_ms) == NULL);
+    if (done && !same) {
+        e = peek(c, from_lru); /* looking at the other may have removed it: they share a shard */
+        struct slice value = scratch_copy(c, entry_value(e));
+        int64_t deadline_ms = entry_deadline_ms(e);
+        if (move)
+            lru_remove(from_lru, c->hash, e);
+        store_at(c, to_lru, to_hash, c->argv[to], value, deadline_ms);
+    }
+    shards_unlock_many(c->shards, locked);
+    return e == NULL ? -1 : done;
+}
+
+/* RENAME key newkey, RENAMENX key newkey */
+enum command_result cmd_rename(struct call *c) {
+    bool only_new = c->command->variant == VARIANT_NX;
+    int64_t done = transfer(c, 2, c->database, !only_new, true);
+    if (done < 0)
+        return ERROR(c, "ERR no such key");
+    return only_new ? integer(c, done) : ok(c);
+}
+
+/* COPY source destination [DB destination-db] [REPLACE] */
+enum command_result cmd_copy(struct call *c) {
+    uint32_t database = c->database;
+    bool replace = false;
+    for (int i = 3; i < c->argc; i++) {
+        if (is_word(c->argv[i], SLICE("replace")))
+            replace = true;
+        else if (!is_word(c->argv[i], SLICE("db")) || i + 1 == c->argc)
+            return syntax_error(c);
+        else if (!database_of(c, c->argv[++i], &database))
+            return COMMAND_DONE;
+    }
+    if (database == c->database && slice_equal(c->argv[1], c->argv[2]))
+        return ERROR(c, "ERR source and destination objects are the same");
+    return integer(c, transfer(c, 2, database, replace, false) > 0);
+}
+
+/* MOVE key db */
+enum command_result cmd_move(struct call *c) {
+    uint32_t database;
+    if (!database_of(c, c->argv[2], &database))
+        return COMMAND_DONE;
+    if (database == c->database)
+        return ERROR(c, "ERR source and destination objects are the same");
+    return integer(c, transfer(c, 1, database, false, true) > 0);
+}
+
+/* What Redis would say of a value: 64-bit integers, short strings, and others. */
+static struct slice encoding_of(struct slice value) {
+    int64_t v;
+    if (resp_integer_of(value, &v))
+        return SLICE("int");
+    return value.n <= EMBSTR_MAX ? SLICE("embstr") : SLICE("raw");
+}
+
+/* OBJECT ENCODING key, OBJECT IDLETIME key, OBJECT REFCOUNT key, OBJECT FREQ key */
+enum command_result cmd_object(struct call *c) {
+    uint64_t hash = shards_hash(c->shards, c->database, c->argv[2]);
+    struct lru *l = lock_key(c, c->database, c->argv[2], &hash);
+    const struct entry *e = lru_peek(l, hash, c->argv[2], c->now_ms);
+    struct slice encoding = e ? encoding_of(entry_value(e)) : SLICE("");
+    int64_t idle_ms = e ? lru_idle_ms(l, e) : 0;
+    shard_unlock(c->shards, hash);
+    if (e == NULL)
+        return null(c);
+    switch (c->command->variant) {
+    case VARIANT_ENCODING:
+        return bulk(c, encoding);
+    case VARIANT_IDLETIME:
+        return integer(c, idle_ms / 1000);
+    case VARIANT_REFCOUNT:
+        return integer(c, 1);
+    default:
+        return ERROR(c, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that "
+                        "when switching between policies at runtime LRU and LFU data will take some time to adjust.");
+    }
+}
+
+/* MEMORY USAGE key [SAMPLES count]: its entry, and its part of the index */
+enum command_result cmd_memory_usage(struct call *c) {
+    int64_t samples;
+    for (int i = 3; i < c->argc; i += 2) {
+        if (!is_word(c->argv[i], SLICE("samples")) || i + 1 == c->argc)
+            return syntax_error(c);
+        if (!resp_integer_of(c->argv[i + 1], &samples))
+            return not_an_integer(c);
+        if (samples < 0)
+            return syntax_error(c);
+    }
+    uint64_t hash = shards_hash(c->shards, c->database, c->argv[2]);
+    struct lru *l = lock_key(c, c->database, c->argv[2], &hash);
+    const struct entry *e = lru_peek(l, hash, c->argv[2], c->now_ms);
+    int64_t bytes = e ? (int64_t)(lru_entry_bytes(e) + INDEX_BYTES) : 0;
+    shard_unlock(c->shards, hash);
+    return e ? integer(c, bytes) : null(c);
+}
+
+/* ---- all keys of a database ---- */
+
+struct walk {
+    struct buf *out;
+    uint32_t id;
+    const struct slice *pattern; /* NULL: every key */
+    int64_t found;
+    size_t steps;     /* of matching */
+    uint64_t *random; /* not NULL: one of those that are found stays in `out`, behind `start` */
+    size_t start;
+};
+
+static uint64_t next_random(uint64_t *x) {
+    *x ^= *x << 13;
+    *x ^= *x >> 7;
+    return *x ^= *x << 17;
+}
+
+static void walk_emit(void *context, const struct entry *e) {
+    struct walk *w = context;
+    if (entry_database(e) != w->id)
+        return;
+    if (w->pattern && !glob_match_steps(*w->pattern, entry_key(e), false, &w->steps))
+        return;
+    w->found++;
+    if (w->random) {
+        if ((next_random(w->random) >> 32) % (uint64_t)w->found)
+            return;
+        w->out->len = w->start;
+    }
+    resp_bulk(w->out, entry_key(e));
+}
+
+/* The pattern in argv[i], in *pattern; what matches every key becomes NULL. False: it is too long, and that was
+ * answered: matching takes time with the product of both lengths. */
+static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
+    uint64_t max = c->context->config->max_key_size_bytes;
+    max = max < PATTERN_BYTES_MAX ? max : PATTERN_BYTES_MAX;
+    *pattern = slice_equal(c->argv[i], SLICE("*")) ? NULL : &c->argv[i];
+    if (c->argv[i].n <= max)
+        return true;
+    error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max);
+    return false;
+}
+
+/* Room for the header of an array before its items are written: they are moved up to it. */
+static struct buf items_of(struct call *c) {
+    return (struct buf){c->out->p + c->out->len + 64, 0, buf_left(c->out) - 64, false};
+}
+
+static enum command_result put_items(struct call *c, const struct buf *items, int64_t found) {
+    resp_array(c->out, (size_t)found);
+    memmove(c->out->p + c->out->len, items->p, items->len);
+    c->out->len += items->len;
+    c->out->full |= items->full;
+    return COMMAND_DONE;
+}
+
+/* SCAN cursor [MATCH pattern] [COUNT count] [TYPE type] */
+enum command_result cmd_scan(struct call *c) {
+    int64_t cursor, count = 10;
+    const struct slice *pattern = NULL;
+    bool strings = true;
+    if (!resp_integer_of(c->argv[1], &cursor) || cursor < 0 || !shards_cursor_valid((uint64_t)cursor))
+        return ERROR(c, "ERR invalid cursor");
+    for (int i = 2; i < c->argc; i += 2) {
+        if (i + 1 == c->argc)
+            return syntax_error(c);
+        if (is_word(c->argv[i], SLICE("count"))) {
+            if (!resp_integer_of(c->argv[i + 1], &count))
+                return not_an_integer(c);
+            if (count < 1)
+                return syntax_error(c);
+        } else if (is_word(c->argv[i], SLICE("match"))) {
+            if (!pattern_of(c, i + 1, &pattern))
+                return COMMAND_DONE;
+        } else if (is_word(c->argv[i], SLICE("type"))) {
+            strings = is_word(c->argv[i + 1], SLICE("string"));
+        } else {
+            return syntax_error(c);
+        }
+    }
+    struct buf items = items_of(c);
+    struct walk w = {.out = &items, .id = shards_id(c->shards, c->database), .pattern = pattern};
+    uint64_t at = (uint64_t)cursor;
+    int buckets = 0;
+    do {
+        at = shards_scan(c->shards, w.id, at, c->now_ms, walk_emit, &w);
+        if (!strings)
+            items.len = (size_t)(w.found = 0);
+    } while (at && w.found < count && ++buckets < SCAN_BUCKETS_MAX && buckets / 10 < count &&
+             items.len < SCAN_BYTES_MAX && w.steps < MATCH_STEPS_MAX);
+    resp_array(c->out, 2);
+    resp_bulk_integer(c->out, (int64_t)at);
+    return put_items(c, &items, w.found);
+}
+
+/* KEYS pattern */
+enum command_result cmd_keys(struct call *c) {
+    struct suspended *s = &c->client->suspended;
+    struct walk w = {.id = shards_id(c->shards, c->database)};
+    if (!pattern_of(c, 1, &w.pattern))
+        return COMMAND_DONE;
+    if (c->in_exec) {
+        struct buf items = items_of(c);
+        uint64_t at = 0;
+        w.out = &items;
+        while ((at = shards_scan(c->shards, w.id, at, c->now_ms, walk_emit, &w)) != 0)
+            ;
+        return put_items(c, &items, w.found);
+    }
+    for (int buckets = 0; buckets < BUCKETS_PER_TURN && w.steps < MATCH_STEPS_MAX; buckets++) {
+        if (!collect_room(c, COLLECT_FIRST / 2))
+            return collect_failed(c, "use SCAN");
+        w.out = &s->reply;
+        w.found = 0;
+        size_t before = s->reply.len;
+        uint64_t next = shards_scan(c->shards, w.id, s->cursor, c->now_ms, walk_emit, &w);
+        if (s->reply.full) { /* a bucket of long keys: once more, with more room */
+            s->reply.len = before;
+            if (!collect_room(c, s->reply.cap))
+                return collect_failed(c, "use SCAN");
+            continue;
+        }
+        s->count += w.found;
+        s->cursor = next;
+        if (next == 0) {
+            char header[COLLECT_HEADER];
+            int n = snprintf(header, sizeof header, "*%" PRId64 "\r\n", s->count);
+            return collected(c, header, (size_t)n);
+        }
+    }
+    return COMMAND_AGAIN;
+}
+
+/* RANDOMKEY: from a random place on, the first bucket that has any; from the first place on, when there was none */
+enum command_result cmd_randomkey(struct call *c) {
+    struct suspended *s = &c->client->suspended;
+    struct walk w = {
+        .out = c->out, .id = shards_id(c->shards, c->database), .random = &c->context->random, .start = c->out->len};
+    if (s->next == 0) {
+        s->next = 1;
+        s->cursor = shards_random_cursor(c->shards, w.id, next_random(&c->context->random));
+    }
+    for (int buckets = 0; buckets < BUCKETS_PER_TURN; buckets++) {
+        s->cursor = shards_scan(c->shards, w.id, s->cursor, c->now_ms, walk_emit, &w);
+        if (w.found || (s->cursor == 0 && s->count++ > 0)) {
+            s->next = s->count = 0;
+            s->cursor = 0;
+            return w.found ? COMMAND_DONE : null(c);
+        }
+    }
+    return COMMAND_AGAIN;
+}
+
+/* DBSIZE */
+enum command_result cmd_dbsize(struct call *c) {
+    struct shards_totals totals;
+    shards_total(c->shards, &totals);
+    return integer(c, (int64_t)totals.database[c->database].entries);
+}
+
+/* Whether there is nothing but the word that says how fast: all is removed at once anyway. */
+static bool flush_options(struct call *c) {
+    if (c->argc == 1 || (c->argc == 2 && (is_word(c->argv[1], SLICE("async")) || is_word(c->argv[1], SLICE("sync")))))
+        return true;
+    syntax_error(c);
+    return false;
+}
+
+/* FLUSHALL [ASYNC | SYNC] */
+enum command_result cmd_flushall(struct call *c) {
+    if (!flush_options(c))
+        return COMMAND_DONE;
+    shards_clear(c->shards);
+    return ok(c);
+}
+
+/* FLUSHDB [ASYNC | SYNC] */
+enum command_result cmd_flushdb(struct call *c) {
+    if (!flush_options(c))
+        return COMMAND_DONE;
+    while (!shards_clear_database(c->shards, c->database)) {
+        if (!c->in_exec)
+            return COMMAND_AGAIN; /* upkeep will free an id */
+        shards_purge(c->shards);
+    }
+    return ok(c);
+}
+
+/* SWAPDB index1 index2 */
+enum command_result cmd_swapdb(struct call *c) {
+    int64_t index[2];
+    uint32_t database[2];
+    for (int i = 0; i < 2; i++)
+        if (!resp_integer_of(c->argv[1 + i], &index[i]) || index[i] < INT32_MIN || index[i] > INT32_MAX)
+            return error_format(c, "ERR invalid %s DB index", i ? "second" : "first");
+    for (int i = 0; i < 2; i++)
+        if (!database_of(c, c->argv[1 + i], &database[i]))
+            return COMMAND_DONE;
+    shards_swap_databases(c->shards, database[0], database[1]);
+    return ok(c);
+}

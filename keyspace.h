@@ -1,0 +1,47 @@
+/* keyspace.h -- the handlers of commands on keys and values. Each is headed by its syntax in keyspace.c. */
+#ifndef SPONSON_KEYSPACE_H
+#define SPONSON_KEYSPACE_H
+
+#include "call.h"
+
+#define KEYSPACE_HANDLERS(X)                                                                                           \
+    X(append)                                                                                                          \
+    X(copy)                                                                                                            \
+    X(dbsize)                                                                                                          \
+    X(del) X(delex) X(exists) X(expire) X(flushall) X(flushdb) X(get) X(getdel) X(getex) X(getrange) X(getset)         \
+        X(increment) X(incrbyfloat) X(keys) X(memory_usage) X(mget) X(move) X(mset) X(msetex) X(object) X(persist)     \
+            X(put) X(randomkey) X(rename) X(scan) X(set) X(setex) X(setnx) X(setrange) X(strlen) X(swapdb) X(ttl)      \
+                X(type)
+
+#define KEYSPACE_DECLARE(name) enum command_result cmd_##name(struct call *c);
+KEYSPACE_HANDLERS(KEYSPACE_DECLARE)
+#undef KEYSPACE_DECLARE
+
+/* What tells commands of one handler apart: the row's `variant`. Of a time: */
+enum variant_time { VARIANT_SECONDS = 1, VARIANT_UNIX = 2 };
+/* INCR, DECR, INCRBY, DECRBY */
+enum variant_increment { VARIANT_DOWN = 1, VARIANT_BY = 2 };
+/* RENAME and MSET; DELEX */
+enum variant_other { VARIANT_NX = 1, VARIANT_IFEQ = 1 };
+/* OBJECT */
+enum variant_object { VARIANT_ENCODING, VARIANT_FREQ, VARIANT_IDLETIME, VARIANT_REFCOUNT };
+
+#define COLLECT_FIRST (64u << 10) /* first size of a collected reply */
+#define COLLECT_HEADER 32         /* room before it for its header */
+
+/* Locks the shard of a key in a database, and makes *hash its hash, of which it may be a guess. */
+struct lru *lock_key(struct call *c, uint32_t database, struct slice key, uint64_t *hash);
+
+/* Makes `bytes` of room in the client's collected reply. False: it would pass what may wait for one client. */
+bool collect_room(struct call *c, size_t bytes);
+
+/* Answers that, and forgets what was collected. */
+enum command_result collect_failed(struct call *c, const char *instead);
+
+/* Puts the header before what was collected. */
+enum command_result collected(struct call *c, const char *header, size_t n);
+
+/* Returns to the pool what the client's suspended command has collected. */
+void collect_forget(struct pool *pool, struct client *client);
+
+#endif
