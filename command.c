@@ -34,6 +34,7 @@
 #define SCAN_REPLY_BYTES (384u << 10) /* of one SCAN, its last bucket with it */
 #define REPLY_BYTES 88        /* of one without a value: +OK, a number, the error that such a command may give */
 #define REPLY_BYTES_MORE 1200 /* of one with options, or that is about the connection */
+#define ARGUMENTS_MAX 16     /* of a command's syntax, side by side */
 #define EXEC_ARGS 64          /* arguments of a request in a transaction for which no block is needed, ... */
 #define EXEC_SIZES 256        /* ... and sizes of values */
 
@@ -995,28 +996,27 @@ static enum command_result config_set_failed(struct call *c, int i, const char *
                         c->argv[i].p, why);
 }
 
-/* Takes argv's options over into `next`. False: one cannot be, and that was answered. */
+/* Takes argv's options over into `next`; as Redis, looks at all names before any value. False: one cannot be, and that
+ * was answered. */
 static bool change_options(struct call *c, struct config *next) {
-    char name[CONFIG_PATTERN_BYTES + 1], value[CONFIG_TEXT_MAX + 1], error[CONFIG_TEXT_MAX + 512];
-    for (int i = 2; i < c->argc; i += 2) {
+    char name[CONFIG_PATTERN_BYTES + 1], value[CONFIG_TEXT_MAX + 1], error[CONFIG_TEXT_MAX + 512] = "too long";
+    for (int n = 0; n < 2 * (c->argc - 2); n += 2) {
+        int i = 2 + n % (c->argc - 2);
+        bool names = n < c->argc - 2;
         const struct slice *a = &c->argv[i];
-        for (int before = 2; before < i; before += 2)
+        for (int before = 2; names && before < i; before += 2)
             if (is_word(c->argv[before], a[0]))
                 return config_set_failed(c, i, "duplicate parameter"), false;
-        bool whole = a[0].n < sizeof name && a[1].n < sizeof value && !memchr(a[1].p, '\0', a[1].n);
-        snprintf(name, sizeof name, "%.*s", whole ? (int)a[0].n : 0, a[0].p);
+        bool whole = a[1].n < sizeof value && !memchr(a[1].p, '\0', a[1].n);
+        snprintf(name, sizeof name, "%.*s", a[0].n < sizeof name ? (int)a[0].n : 0, a[0].p);
         snprintf(value, sizeof value, "%.*s", whole ? (int)a[1].n : 0, a[1].p);
-        enum config_change change = config_change(next, name, value, error, sizeof error);
-        if (change == CONFIG_CHANGED && whole)
+        enum config_change change = config_change(next, name, names ? NULL : value, error, sizeof error);
+        if (change == CONFIG_CHANGED && (names || whole))
             continue;
         if (change == CONFIG_UNKNOWN)
-            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'", shown_bytes(a[0]),
-                         a[0].p);
+            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'", shown_bytes(a[0]), a[0].p);
         else
-            config_set_failed(c, i,
-                              change == CONFIG_IMMUTABLE ? "can't set immutable config"
-                              : whole                    ? error
-                                                         : "too long");
+            config_set_failed(c, i, change == CONFIG_IMMUTABLE ? "can't set immutable config" : error);
         return false;
     }
     return true;
@@ -1437,11 +1437,150 @@ static void put_command_info(struct call *c, const struct command *command) {
             put_command_info(c, &commands[i]);
 }
 
+/* ---- the arguments of a command, read from its syntax line ---- */
+
+struct argument {
+    struct slice text;        /* all of it */
+    struct slice name, token; /* "EX seconds": p is NULL where there is none */
+    struct slice inner;       /* of a block, or of several to choose from */
+    bool optional, multiple, block, oneof;
+};
+
+static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+
+static struct slice trimmed(const char *p, const char *end) {
+    while (p < end && *p == ' ')
+        p++;
+    while (p < end && end[-1] == ' ')
+        end--;
+    return (struct slice){p, (size_t)(end - p)};
+}
+
+/* The part of *text up to the next `stop` outside of brackets; *text goes on behind it. False: nothing is left. */
+static bool next_part(struct slice *text, char stop, struct slice *part) {
+    if (text->n == 0)
+        return false;
+    size_t i = 0;
+    for (int depth = 0; i < text->n && (depth || text->p[i] != stop); i++)
+        depth += (text->p[i] == '[') - (text->p[i] == ']');
+    *part = trimmed(text->p, text->p + i);
+    i += i < text->n;
+    *text = trimmed(text->p + i, text->p + text->n);
+    return true;
+}
+
+/* Reads a sequence of arguments, ARGUMENTS_MAX at most. Returns how many. */
+static int read_arguments(struct slice text, struct argument *a) {
+    int n = 0;
+    for (struct slice part; n < ARGUMENTS_MAX && next_part(&text, ' ', &part);) {
+        struct argument *last = n ? &a[n - 1] : NULL;
+        if (part.p[0] != '[') {
+            if (last && last->token.p && !last->name.p && !last->optional && !is_upper(part.p[0])) { /* "EX seconds" */
+                last->name = part;
+                last->text.n = (size_t)(part.p + part.n - last->text.p);
+                continue;
+            }
+            a[n++] = is_upper(part.p[0]) ? (struct argument){.text = part, .token = part}
+                                         : (struct argument){.text = part, .name = part};
+            continue;
+        }
+        struct slice inner = {part.p + 1, part.n - 2}, rest = inner, first, item;
+        if (inner.n > 4 && memcmp(inner.p + inner.n - 4, " ...", 4) == 0) { /* what stood before may come again */
+            int words = -1;
+            while (next_part(&rest, ' ', &item))
+                words++;
+            n -= words < n ? words : n;
+            if (words > 1)
+                a[n] = (struct argument){.name = SLICE("data"), .block = true, .inner = {inner.p, inner.n - 4}};
+            a[n++].multiple = true;
+            continue;
+        }
+        struct argument one[ARGUMENTS_MAX];
+        next_part(&rest, '|', &first);
+        if (rest.n)
+            a[n] = (struct argument){.name = SLICE("option"), .oneof = true, .inner = inner};
+        else if (read_arguments(inner, one) == 1)
+            a[n] = one[0];
+        else
+            a[n] = (struct argument){.name = SLICE("block"), .block = true, .inner = inner};
+        a[n].text = part;
+        a[n++].optional = true;
+    }
+    return n;
+}
+
+static void put_arguments(struct call *c, struct slice text);
+
+static void put_argument(struct call *c, const struct argument *a) {
+    static const char numbers[] = " seconds milliseconds cursor count increment decrement offset start end index db timeout "
+                                  "numkeys numreplicas client-id destination-db index1 index2 maxage protover ";
+    char name[64], padded[66];
+    snprintf(name, sizeof name, "%.*s", (int)(a->name.p ? a->name.n : a->token.n), a->name.p ? a->name.p : a->token.p);
+    for (char *p = name; *p; p++)
+        *p = (char)(is_upper(*p) ? *p + 32 : *p);
+    snprintf(padded, sizeof padded, " %s ", name);
+    const char *type = a->oneof                                               ? "oneof"
+                       : a->block                                             ? "block"
+                       : !a->name.p                                           ? "pure-token"
+                       : strstr(" key newkey source destination ", padded)    ? "key"
+                       : strstr(numbers, padded)                              ? "integer"
+                       : !strncmp(name, "unix-time", 9)                       ? "unix-time"
+                                                                              : "string";
+    int flags = a->optional + a->multiple;
+    put(c, "%$$$$", 2 + (a->token.p != NULL) + (flags > 0) + (a->inner.p != NULL), "name", name, "type", type);
+    if (a->token.p)
+        put(c, "$s", "token", a->token);
+    if (flags)
+        put(c, "$*", "flags", flags);
+    if (a->optional)
+        put(c, "+", "optional");
+    if (a->multiple)
+        put(c, "+", "multiple");
+    if (!a->inner.p)
+        return;
+    put(c, "$", "arguments");
+    if (!a->oneof) {
+        put_arguments(c, a->inner);
+        return;
+    }
+    int n = 0;
+    struct slice rest = a->inner, part;
+    while (next_part(&rest, '|', &part))
+        n++;
+    put(c, "*", n);
+    for (rest = a->inner; next_part(&rest, '|', &part);) {
+        struct argument list[ARGUMENTS_MAX];
+        bool single = read_arguments(part, list) == 1;
+        put_argument(c, single ? list : &(struct argument){.name = SLICE("block"), .block = true, .inner = part});
+    }
+}
+
+static void put_arguments(struct call *c, struct slice text) {
+    struct argument list[ARGUMENTS_MAX];
+    struct slice rest = text, first;
+    next_part(&rest, '|', &first);
+    if (rest.n) {
+        put(c, "*", 1);
+        put_argument(c, &(struct argument){.name = SLICE("subject"), .oneof = true, .inner = text});
+        return;
+    }
+    int n = read_arguments(text, list);
+    put(c, "*", n);
+    for (int i = 0; i < n; i++)
+        put_argument(c, &list[i]);
+}
+
 static void put_command_docs(struct call *c, const struct command *command) {
     struct slice name = slice_of(command->name);
+    const char *syntax = command->syntax + name.n; /* as long as the name, a space for its '|' */
+    struct slice arguments = trimmed(syntax, syntax + strlen(syntax));
     int children = (int)count_children(name);
-    put(c, "s%$$$$$$$$", name, children ? 5 : 4, "summary", command->summary, "since", command->since, "group",
-        command->group, "syntax", command->syntax);
+    put(c, "s%$$$$$$$$", name, 4 + (children > 0) + (arguments.n > 0), "summary", command->summary, "since", command->since,
+        "group", command->group, "syntax", command->syntax);
+    if (arguments.n) {
+        put(c, "$", "arguments");
+        put_arguments(c, arguments);
+    }
     if (children)
         put(c, "$%", "subcommands", children);
     for (size_t i = 0; i < COMMANDS; i++)

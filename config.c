@@ -25,6 +25,7 @@
 #include "glob.h"
 #include "host.h"
 #include "log.h"
+#include "resp.h"
 
 #define MB ((uint64_t)1 << 20)
 #define CLIENT_MEMORY_DEFAULT_MIN (16 * MB) /* bytes: a thousand clients with 16 KB waiting each */
@@ -362,60 +363,24 @@ bool config_set(struct config *c, const char *name, const char *value, char *err
 
 #define SPACE " \t\r\n\v\f"
 
-/* The byte that a backslash within double quotes stands for; *p is at the backslash and goes to the last byte
- * of what was read. */
-static char unescape(char **p) {
-    static const char from[] = "nrtba", to[] = "\n\r\t\b\a";
-    char *at = ++*p;
-    if (at[0] == 'x' && isxdigit((unsigned char)at[1]) && isxdigit((unsigned char)at[2])) {
-        *p += 2;
-        return (char)strtoul((char[]){at[1], at[2], '\0'}, NULL, 16);
-    }
-    const char *escape = strchr(from, *at);
-    return escape ? to[escape - from] : *at;
-}
-
-/* Moves the word at *in to *out, without its quotes, and both behind it. False: quotes do not balance,
- * something stands right behind the closing one, or an escape is a NUL. */
-static bool take_word(char **in, char **out) {
-    char quote = '\0', *p = *in, *o = *out;
-    for (; *p && (quote || !isspace((unsigned char)*p)); p++) {
-        if (!quote && (*p == '"' || *p == '\'')) {
-            quote = *p;
-        } else if (quote && *p == quote) {
-            if (p[1] && !isspace((unsigned char)p[1]))
-                return false;
-            quote = '\0';
-        } else if (quote == '"' && *p == '\\' && p[1]) {
-            if ((*o++ = unescape(&p)) == '\0')
-                return false;
-        } else {
-            p += quote == '\'' && p[0] == '\\' && p[1] == '\'';
-            *o++ = *p;
-        }
-    }
-    *in = p;
-    *out = o;
-    return !quote;
-}
-
 /* Splits the line in place: without quotes and with single spaces it only gets shorter. */
 static bool load_line(const struct load *l, char *line) {
-    char *in = line + strspn(line, SPACE), *out = line, *value = NULL;
+    char *in = line + strspn(line, SPACE), *end = in + strlen(in), *out = line, *value = NULL;
     int words = 0;
     if (*in == '\0' || *in == '#')
         return true;
-    while (*in) {
-        if (!take_word(&in, &out))
+    for (struct slice word; in < end; in += strspn(in, SPACE), words++) {
+        if (!resp_word(&in, end, &word) || memchr(word.p, '\0', word.n))
             return refuse(l, "quotes are not balanced; close each, with white space behind it");
-        in += strspn(in, SPACE);
-        if (*in) {
-            *out++ = words++ ? ' ' : '\0';
-            value = value ? value : out;
-        }
+        if (words)
+            *out++ = words > 1 ? ' ' : '\0';
+        if (words == 1)
+            value = out;
+        memmove(out, word.p, word.n);
+        out += word.n;
     }
     *out = '\0';
-    return set_option(l, line, value, words);
+    return set_option(l, line, value, words - 1);
 }
 
 static bool load_file(struct load *l, const char *path) {
@@ -611,7 +576,7 @@ enum config_change config_change(struct config *next, const char *name, const ch
         return CONFIG_UNKNOWN;
     if (o->kind != FIXED && !o->changes)
         return CONFIG_IMMUTABLE;
-    return set_option(&l, o->name, value, 1) ? CONFIG_CHANGED : CONFIG_INVALID;
+    return !value || set_option(&l, o->name, value, 1) ? CONFIG_CHANGED : CONFIG_INVALID;
 }
 
 void config_follow(struct config *next, const struct config *running) {

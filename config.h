@@ -91,7 +91,7 @@ bool config_resolve(struct config *c, const struct host *h, char *error, size_t 
 
 enum config_change { CONFIG_CHANGED, CONFIG_UNKNOWN, CONFIG_IMMUTABLE, CONFIG_INVALID };
 
-/* Sets one option in a copy of the running configuration; a value that the option has anyway is always right. With
+/* Sets one option in a copy of the running configuration; without a value, only says whether it could. With
  * CONFIG_INVALID `error` is set. */
 enum config_change config_change(struct config *next, const char *name, const char *value, char *error,
                                  size_t error_size);

@@ -117,8 +117,7 @@ static size_t unescape(const char *p, const char *end, char *to) {
     return 1;
 }
 
-/* Reads one argument at *p, unescaping it in place. False: its quotes are not closed, or glued to what follows. */
-static bool inline_argument(char **p, char *end, struct slice *argument) {
+bool resp_word(char **p, char *end, struct slice *word) {
     char *from = *p, *to = *p, *start = *p, quote = 0;
     for (;; from++) {
         if (from == end) {
@@ -145,7 +144,7 @@ static bool inline_argument(char **p, char *end, struct slice *argument) {
             *to++ = *from;
         }
     }
-    *argument = (struct slice){start, (size_t)(to - start)};
+    *word = (struct slice){start, (size_t)(to - start)};
     *p = from;
     return true;
 }
@@ -180,7 +179,7 @@ static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int
         if (p == end)
             return RESP_OK;
         struct slice *argument = &argv[r->argc];
-        if (!inline_argument(&p, end, argument))
+        if (!resp_word(&p, end, argument))
             return bad(r, ERROR_QUOTES);
         r->longest = argument->n > r->longest ? argument->n : r->longest;
         r->argc++;

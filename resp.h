@@ -50,6 +50,10 @@ struct resp_scan {
  * there; the error stands in *r. */
 enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_bulk, struct resp_request *r);
 
+/* Reads one argument of an inline request, or a word of a line of redis.conf, at *p, and moves *p behind it; what is
+ * quoted is unescaped in place. False: its quotes are not closed, or glued to what follows. */
+bool resp_word(char **p, char *end, struct slice *word);
+
 /* A decimal integer with nothing before, between or after: as Redis reads lengths and values. */
 bool resp_integer_of(struct slice text, int64_t *value);
 

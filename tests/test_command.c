@@ -1716,12 +1716,12 @@ static void test_command_command(void) {
         {"COMMAND INFO nope", "*1\r\n" NIL, "*1\r\n" NIL3},
         {"COMMAND DOCS nope", "*0\r\n", "%0\r\n"},
         {"COMMAND DOCS Get nope",
-         "*2\r\n$3\r\nget\r\n*8\r\n$7\r\nsummary\r\n$34\r\nReturns the string value of a "
-         "key.\r\n$5\r\nsince\r\n$5\r\n"
-         "1.0.0\r\n$5\r\ngroup\r\n$6\r\nstring\r\n$6\r\nsyntax\r\n$7\r\nGET key\r\n",
-         "%1\r\n$3\r\nget\r\n%4\r\n$7\r\nsummary\r\n$34\r\nReturns the string value of a "
-         "key.\r\n$5\r\nsince\r\n$5\r\n"
-         "1.0.0\r\n$5\r\ngroup\r\n$6\r\nstring\r\n$6\r\nsyntax\r\n$7\r\nGET key\r\n"},
+         "*2\r\n$3\r\nget\r\n*10\r\n$7\r\nsummary\r\n$34\r\nReturns the string value of a key.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n"
+         "$5\r\ngroup\r\n$6\r\nstring\r\n$6\r\nsyntax\r\n$7\r\nGET key\r\n"
+         "$9\r\narguments\r\n*1\r\n*4\r\n$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n",
+         "%1\r\n$3\r\nget\r\n%5\r\n$7\r\nsummary\r\n$34\r\nReturns the string value of a key.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n"
+         "$5\r\ngroup\r\n$6\r\nstring\r\n$6\r\nsyntax\r\n$7\r\nGET key\r\n"
+         "$9\r\narguments\r\n*1\r\n%2\r\n$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n"},
         {"COMMAND COUNT x", ARITY("command|count"), NULL},
     };
     RUN(steps);

@@ -5,7 +5,7 @@ excused by a line of differences.ALLOWED.
 """
 import re
 
-from differences import ALLOWED, CLIENT_FIELDS, COMPARED, CONFIG_OPTIONS
+from differences import ALLOWED, BY_CHANCE, CLIENT_FIELDS, COMPARED, CONFIG_OPTIONS
 from wire import Broken, parse
 
 CONTAINERS = (b"CLIENT", b"COMMAND", b"CONFIG", b"OBJECT", b"MEMORY")
@@ -111,8 +111,13 @@ def lines_of_help(_words, ours, theirs, _):
 
 COMPARERS = {"near": near, "time": time, "keys": keys, "page": page, "same kind": same_kind,
              "encoding": encoding, "hello": hello, "clients": clients, "options": options, "help": lines_of_help}
-_allowed = [(name, *(re.compile(p.encode("latin-1"), re.DOTALL) for p in patterns), reason)
-            for name, *patterns, reason in ALLOWED]
+
+
+def compiled(rows):
+    return [(name, *(re.compile(p.encode("latin-1"), re.DOTALL) for p in patterns)) for name, *patterns, _ in rows]
+
+
+_allowed, _by_chance = compiled(ALLOWED), compiled(BY_CHANCE)
 
 
 def encoded(node):
@@ -128,10 +133,10 @@ def encoded(node):
     return (kind + b"%d\r\n%s\r\n" % (len(value), value)) if kind in b"$=!" else kind + value + b"\r\n"
 
 
-def excuse(words, ours, theirs):
-    """The name of the line of ALLOWED that explains the difference, or None."""
+def excuse(words, ours, theirs, by_chance=False):
+    """The name of the line of ALLOWED, or of BY_CHANCE, that explains the difference, or None."""
     asked = b" ".join([words[0].upper(), *words[1:]])
-    for name, request, our, their, _ in _allowed:
+    for name, request, our, their in _by_chance if by_chance else _allowed:
         if request.fullmatch(asked) and our.fullmatch(ours) and their.fullmatch(theirs):
             return name
     return None

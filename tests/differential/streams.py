@@ -16,7 +16,7 @@ from collections import namedtuple
 
 import grammar
 from compare import is_error, name_of, same, shown
-from differences import NOT_IN_MULTI
+from differences import FLUSHES_ABORT_ALL, NOT_IN_MULTI
 from grammar import Generator
 from wire import Broken, Closed, Connection, Silent, end_of_reply, parse, request
 
@@ -24,6 +24,7 @@ Step = namedtuple("Step", "kind connection words")
 Difference = namedtuple("Difference", "at what ours theirs")
 PIECE_BYTES = 200000
 NOT_NAMES = ("raw bytes", "SCAN, to its end")  # what is counted beside commands
+FLUSHES = ("FLUSHALL", "FLUSHDB", "SWAPDB")
 BOUNDARIES = (b"MULTI", b"EXEC", b"DISCARD", b"RESET")
 
 
@@ -41,7 +42,7 @@ class Stream:
         self.connection = 0
         self.steps = []
         self.tables = {}
-        self.in_multi = set()
+        self.in_multi, self.watching, self.flushing = set(), set(), set()  # connections
         for connection in range(connections):
             if self.rng.random() < 0.4:
                 self.ask(b"HELLO", b"3", connection=connection)
@@ -54,16 +55,27 @@ class Stream:
                 return
             self.steps.append(step)
             step = Step(kind, step.connection, [b"DISCARD"])
+        if FLUSHES_ABORT_ALL and name_of(words) in FLUSHES and self.watching:
+            return
+        if FLUSHES_ABORT_ALL and name_of(words) == "WATCH" and self.flushing:
+            return
         self.steps.append(step)
         self.follow(step)
 
     def follow(self, step):
-        """Keeps in mind who is in a transaction."""
-        name = step.words[0].upper()
-        if step.kind == "ask" and name == b"MULTI" and len(step.words) == 1:
-            self.in_multi.add(step.connection)
-        elif step.kind == "bytes" or name == b"EXEC" or (name in (b"DISCARD", b"RESET") and len(step.words) == 1):
-            self.in_multi.discard(step.connection)
+        """Keeps in mind who is in a transaction, who watches keys, and who will flush them."""
+        name, me, alone = step.words[0].upper(), step.connection, len(step.words) == 1
+        if name == b"WATCH":
+            self.watching.add(me)
+        elif name.decode("latin-1") in FLUSHES and me in self.in_multi:
+            self.flushing.add(me)
+        elif step.kind == "ask" and name == b"MULTI" and alone:
+            self.in_multi.add(me)
+        elif step.kind == "bytes" or name == b"EXEC" or (name in (b"DISCARD", b"RESET") and alone):
+            if step.kind == "bytes" or name == b"RESET" or me in self.in_multi:
+                self.watching.discard(me)
+            self.in_multi.discard(me)
+            self.flushing.discard(me)
 
     def has(self, syntax):
         """Whether both servers have the command, and its subcommand unless neither has that."""
@@ -429,7 +441,7 @@ class Run:
             for c in sides:
                 c.send(part)
         replies, failed = [], []
-        for c, name in zip(sides, ("sponson", "Redis")):
+        for c in sides:
             try:
                 replies.append(c.replies(expected))
                 failed.append(b"")

@@ -129,6 +129,21 @@ def cli_bigkeys():
 
 
 @test
+def cli_memkeys_hotkeys():
+    """redis-cli --memkeys finds the key that takes most, --hotkeys gets Redis's error; -n chooses the database."""
+    with Server() as server:
+        cli(server, "-n", "3", "SET", "large", "v" * 1000)
+        cli(server, "-n", "3", "-3", "SET", "small", "v")
+        got = cli(server, "-n", "3", "--memkeys")
+        check("Biggest string found '\"large\"' has 1032 bytes" in got, got)
+        check("1 strings" not in got and "2 strings with" in got, got)
+        check("Sampled 0 keys" in cli(server, "--memkeys"), "database 0 is empty")
+        done = subprocess.run(["redis-cli", "-p", str(server.port), "-n", "3", "--hotkeys"], capture_output=True, text=True,
+                              timeout=30, check=False)
+        check("An LFU maxmemory policy is not selected" in done.stdout + done.stderr, done)
+
+
+@test
 def cli_scan():
     """redis-cli --scan --pattern lists what matches."""
     with Server() as server, server.connect() as c:

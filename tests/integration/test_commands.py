@@ -731,6 +731,46 @@ def command_table():
         check(b"summary" in docs[b"get"] and b"group" in docs[b"get"], docs)
 
 
+def hint(argument):
+    """What redis-cli shows of one argument of COMMAND DOCS."""
+    text = argument[b"token"].decode() + " " if b"token" in argument else ""
+    kind, flags = argument[b"type"].decode(), argument.get(b"flags", [])
+    if kind in ("oneof", "block"):
+        text += (" | " if kind == "oneof" else " ").join(hint(a) for a in argument[b"arguments"])
+    elif kind != "pure-token":
+        text += argument[b"name"].decode() + ":" + kind
+    text = text.strip()
+    text = f"{text} [{text} ...]" if "multiple" in flags else text
+    return f"[{text}]" if "optional" in flags else text
+
+
+@test
+def command_docs_arguments():
+    """COMMAND DOCS tells the arguments as redis-cli makes its hints of them."""
+    ttl = "EX seconds:integer | PX milliseconds:integer | EXAT unix-time-seconds:unix-time | PXAT unix-time-milliseconds:unix-time"
+    wanted = {
+        "get": "key:key",
+        "set": f"key:key value:string [NX | XX | IFEQ comparison-value:string] [GET] [{ttl} | KEEPTTL]",
+        "mget": "key:key [key:key ...]",
+        "mset": "key:key value:string [key:key value:string ...]",
+        "expire": "key:key seconds:integer [NX | XX | GT | LT]",
+        "scan": "cursor:integer [MATCH pattern:string] [COUNT count:integer] [TYPE type:string]",
+        "hello": "[protover:integer [AUTH username:string password:string] [SETNAME clientname:string]]",
+        "copy": "source:key destination:key [DB destination-db:integer] [REPLACE]",
+        "client|reply": "ON | OFF | SKIP",
+        "client|setinfo": "LIB-NAME libname:string | LIB-VER libver:string",
+        "command|info": "[command-name:string [command-name:string ...]]",
+    }
+    with Server() as server, server.connect() as c:
+        c.ask("HELLO 3")
+        docs = c.ask("COMMAND", "DOCS", *wanted)
+        for name, want in wanted.items():
+            equal(" ".join(hint(a) for a in docs[name.encode()][b"arguments"]), want, name)
+        check(b"arguments" not in c.ask("COMMAND DOCS dbsize")[b"dbsize"], "none")
+        with server.connect() as two:  # in RESP2 the same, as arrays
+            equal(len(two.ask("COMMAND DOCS")), 2 * two.ask("COMMAND COUNT"))
+
+
 @test
 def info():
     """INFO has the sections and lines that clients and tools read."""
