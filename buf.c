@@ -36,8 +36,7 @@ static int class_of(size_t bytes) {
 }
 
 static void *system_get(int size_class) {
-    if (size_class < CLASS_PAGE)
-        return malloc((size_t)1 << size_class);
+    if (size_class < CLASS_PAGE) return malloc((size_t)1 << size_class);
     void *p = mmap(NULL, (size_t)1 << size_class, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
@@ -49,17 +48,14 @@ static void system_put(void *p, int size_class) {
         munmap(p, (size_t)1 << size_class);
 }
 
-void pool_init(struct pool *pool, struct pool_budget *budget) {
-    *pool = (struct pool){.budget = budget};
-}
+void pool_init(struct pool *pool, struct pool_budget *budget) { *pool = (struct pool){.budget = budget}; }
 
 static void *kept_pop(struct pool *pool, int size_class) {
     void *p = pool->kept[size_class];
     if (p) {
         memcpy(&pool->kept[size_class], p, sizeof p);
         pool->kept_bytes -= (size_t)1 << size_class;
-        if (--pool->count[size_class] < pool->idle[size_class])
-            pool->idle[size_class] = pool->count[size_class];
+        if (--pool->count[size_class] < pool->idle[size_class]) pool->idle[size_class] = pool->count[size_class];
     }
     return p;
 }
@@ -73,15 +69,12 @@ void pool_release(struct pool *pool) {
 char *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
     int size_class = class_of(bytes);
     *cap = 0;
-    if (size_class == POOL_CLASSES)
-        return NULL;
+    if (size_class == POOL_CLASSES) return NULL;
     size_t size = (size_t)1 << size_class;
     size_t used = atomic_fetch_add_explicit(&pool->budget->used_bytes, size, memory_order_relaxed) + size;
     char *p = NULL;
-    if (used <= pool->budget->limit_bytes && (p = kept_pop(pool, size_class)) == NULL)
-        p = system_get(size_class);
-    if (p == NULL)
-        atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
+    if (used <= pool->budget->limit_bytes && (p = kept_pop(pool, size_class)) == NULL) p = system_get(size_class);
+    if (p == NULL) atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
     *cap = p ? size : 0;
     return p;
 }
@@ -89,8 +82,7 @@ char *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
 char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t bytes) {
     size_t larger;
     char *to = pool_get(pool, bytes, &larger);
-    if (to == NULL)
-        return NULL;
+    if (to == NULL) return NULL;
     memcpy(to, p, used);
     pool_put(pool, p, *cap);
     *cap = larger;
@@ -98,8 +90,7 @@ char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t byt
 }
 
 void pool_put(struct pool *pool, char *p, size_t cap) {
-    if (p == NULL)
-        return;
+    if (p == NULL) return;
     int size_class = class_of(cap);
     size_t size = (size_t)1 << size_class;
     atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);

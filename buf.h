@@ -21,9 +21,7 @@ struct buf {
     bool full; /* something did not fit and is missing */
 };
 
-static inline size_t buf_left(const struct buf *b) {
-    return b->cap - b->len;
-}
+static inline size_t buf_left(const struct buf *b) { return b->cap - b->len; }
 
 static inline void buf_put(struct buf *b, const char *p, size_t n) {
     if (n > b->cap - b->len) {
@@ -35,8 +33,7 @@ static inline void buf_put(struct buf *b, const char *p, size_t n) {
 }
 
 static inline void buf_put_slice(struct buf *b, struct slice s) {
-    if (s.n)
-        buf_put(b, s.p, s.n);
+    if (s.n) buf_put(b, s.p, s.n);
 }
 
 /* As printf; cut at `full` like everything else. */

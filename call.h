@@ -97,9 +97,7 @@ __attribute__((format(printf, 2, 3))) static inline enum command_result error_fo
 /* An error whose text is a literal. */
 #define ERROR(c, text) call_error(c, SLICE(text))
 
-static inline enum command_result syntax_error(struct call *c) {
-    return ERROR(c, "ERR syntax error");
-}
+static inline enum command_result syntax_error(struct call *c) { return ERROR(c, "ERR syntax error"); }
 
 static inline enum command_result not_an_integer(struct call *c) {
     return ERROR(c, "ERR value is not an integer or out of range");
@@ -129,28 +127,20 @@ static inline enum command_result bulk(struct call *c, struct slice bytes) {
     return COMMAND_DONE;
 }
 
-static inline bool is_word(struct slice s, struct slice word) {
-    return slice_equal_nocase(s, word);
-}
+static inline bool is_word(struct slice s, struct slice word) { return slice_equal_nocase(s, word); }
 
 /* The bytes of an argument that an error shows, for "%.*s": of a name, and of an option. */
-static inline int shown_bytes(struct slice s) {
-    return s.p == NULL ? 0 : s.n < SHOWN_BYTES ? (int)s.n : SHOWN_BYTES;
-}
+static inline int shown_bytes(struct slice s) { return s.p == NULL ? 0 : s.n < SHOWN_BYTES ? (int)s.n : SHOWN_BYTES; }
 
-static inline int shown_option(struct slice s) {
-    return s.n < ERROR_BYTES / 2 ? (int)s.n : ERROR_BYTES / 2;
-}
+static inline int shown_option(struct slice s) { return s.n < ERROR_BYTES / 2 ? (int)s.n : ERROR_BYTES / 2; }
 
 /* A database's index. False: the error is answered. */
 static inline bool database_of(struct call *c, struct slice text, uint32_t *database) {
     int64_t v;
-    if (!resp_integer_of(text, &v))
-        return not_an_integer(c), false;
+    if (!resp_integer_of(text, &v)) return not_an_integer(c), false;
     if (v < INT32_MIN || v > INT32_MAX)
         return error_format(c, "ERR value is out of range, value must between %d and %d", INT32_MIN, INT32_MAX), false;
-    if (v < 0 || v >= c->context->config->databases)
-        return ERROR(c, "ERR DB index is out of range"), false;
+    if (v < 0 || v >= c->context->config->databases) return ERROR(c, "ERR DB index is out of range"), false;
     *database = (uint32_t)v;
     return true;
 }

@@ -27,8 +27,7 @@ bool registry_init(struct registry *r, uint32_t capacity, size_t record_bytes) {
     r->live = calloc(capacity, 1);
     r->records = mmap(NULL, r->record_bytes * capacity, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (r->records == MAP_FAILED || r->free_at == NULL || r->live == NULL)
-        return false;
+    if (r->records == MAP_FAILED || r->free_at == NULL || r->live == NULL) return false;
     pthread_mutex_init(&r->lock, NULL);
     return true;
 }
@@ -91,8 +90,7 @@ bool client_set_text(struct registry *r, char **field, struct slice text) {
     char *copy = NULL;
     if (text.n) {
         copy = malloc(text.n + 1);
-        if (copy == NULL)
-            return false;
+        if (copy == NULL) return false;
         memcpy(copy, text.p, text.n);
         copy[text.n] = '\0';
     }
@@ -141,12 +139,9 @@ static bool matches(const struct client *c, const struct client_filter *f) {
     bool wanted = !f->nobody && c->id != f->not_id && (!f->created_before_ms || c->created_ms <= f->created_before_ms);
     int i = 0;
     for (int64_t id; wanted && f->ids && i < f->id_count; i++)
-        if (resp_integer_of(f->ids[i], &id) && (uint64_t)id == c->id)
-            break;
-    if (!wanted || (f->ids && i == f->id_count))
-        return false;
-    if (!f->addr.p && !f->laddr.p)
-        return true;
+        if (resp_integer_of(f->ids[i], &id) && (uint64_t)id == c->id) break;
+    if (!wanted || (f->ids && i == f->id_count)) return false;
+    if (!f->addr.p && !f->laddr.p) return true;
     char text[2][128];
     struct buf addr = {text[0], 0, sizeof text[0], false}, laddr = {text[1], 0, sizeof text[1], false};
     put_addresses(c, &addr, &laddr);
@@ -189,8 +184,7 @@ int64_t registry_kill(struct registry *r, const struct client_filter *f, uint64_
     pthread_mutex_lock(&r->lock);
     for (uint32_t i = 0; i < r->high; i++) {
         const struct client *c = registry_record(r, i);
-        if (!r->live[i] || !matches(c, f))
-            continue;
+        if (!r->live[i] || !matches(c, f)) continue;
         killed++;
         if (c->id == id)
             *self = true;

@@ -34,7 +34,7 @@
 #define SCAN_REPLY_BYTES (384u << 10) /* of one SCAN, its last bucket with it */
 #define REPLY_BYTES 88        /* of one without a value: +OK, a number, the error that such a command may give */
 #define REPLY_BYTES_MORE 1200 /* of one with options, or that is about the connection */
-#define ARGUMENTS_MAX 16     /* of a command's syntax, side by side */
+#define ARGUMENTS_MAX 16      /* of a command's syntax, side by side */
 #define EXEC_ARGS 64          /* arguments of a request in a transaction for which no block is needed, ... */
 #define EXEC_SIZES 256        /* ... and sizes of values */
 
@@ -66,8 +66,7 @@ static const char *const flag_names[FLAGS_SHOWN] = {"write",      "readonly",   
 
 /* Whether a list of names in argv is short enough to be answered at once. */
 static bool names_fit(struct call *c) {
-    if (c->argc <= NAMES_MAX)
-        return true;
+    if (c->argc <= NAMES_MAX) return true;
     error_format(c, "ERR at most %d names at once", NAMES_MAX);
     return false;
 }
@@ -150,8 +149,7 @@ static struct transaction *transaction_of(struct call *c) {
         size_t cap;
         c->client->transaction =
             (struct transaction *)(void *)pool_get(c->context->pool, sizeof(struct transaction), &cap);
-        if (c->client->transaction)
-            memset(c->client->transaction, 0, sizeof(struct transaction));
+        if (c->client->transaction) memset(c->client->transaction, 0, sizeof(struct transaction));
     }
     return c->client->transaction;
 }
@@ -172,8 +170,7 @@ static void unwatch(struct shards *shards, struct transaction *t) {
 static void end_transaction(struct shards *shards, struct pool *pool, struct client *client) {
     struct transaction *t = client->transaction;
     set_mode(client, CLIENT_MULTI, false);
-    if (t == NULL)
-        return;
+    if (t == NULL) return;
     unwatch(shards, t);
     pool_put(pool, t->queue, t->queue_cap);
     pool_put(pool, (char *)t->watches, t->watch_cap);
@@ -276,8 +273,7 @@ static bool plan_init(struct call *c, const struct transaction *t, struct plan *
     if (p->sizes_mask >= EXEC_SIZES)
         p->sizes =
             (uint32_t *)(void *)pool_get(c->context->pool, (p->sizes_mask + 1) * sizeof *p->sizes, &p->sizes_cap);
-    if (p->argv && p->sizes)
-        return true;
+    if (p->argv && p->sizes) return true;
     plan_release(c, p);
     return false;
 }
@@ -312,8 +308,7 @@ static bool watches_hold(struct call *c, const struct transaction *t) {
 }
 
 static void grow_to(uint32_t *size, size_t n) {
-    if (*size < n)
-        *size = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+    if (*size < n) *size = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
 /* The most that a request can add to the reply, and to the sizes of the values of its keys. */
@@ -328,8 +323,7 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
         shards_total(c->shards, &totals);
         return bound + 2 * totals.used_bytes;
     }
-    if (command->handler == cmd_scan || command->handler == cmd_randomkey)
-        return bound + SCAN_REPLY_BYTES;
+    if (command->handler == cmd_scan || command->handler == cmd_randomkey) return bound + SCAN_REPLY_BYTES;
     /* after these, what a key holds is not what it held */
     *any |= command->handler == cmd_swapdb || command->handler == cmd_move || command->handler == cmd_copy;
     if (!key_range(command, plan->argv, argc, &first, &last, &step))
@@ -338,10 +332,8 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
     for (int i = first; i <= last; i += step) {
         uint32_t *size = &plan->sizes[shards_hash(c->shards, database, plan->argv[i]) & plan->sizes_mask];
         grow_to(&largest, *size);
-        if (command->flags & RETURNS)
-            bound += resp_bulk_bytes(*any ? command_reply_room(c->context->config) : *size);
-        if (!(command->flags & WRITE))
-            continue;
+        if (command->flags & RETURNS) bound += resp_bulk_bytes(*any ? command_reply_room(c->context->config) : *size);
+        if (!(command->flags & WRITE)) continue;
         int64_t offset = 0;
         if (command->handler == cmd_append)
             longest += *size;
@@ -376,13 +368,11 @@ static size_t reply_bound(struct call *c, const struct transaction *t, struct pl
                 bound += request_bound(c, &q, plan, database, &any);
                 continue;
             }
-            if (!key_range(q.command, plan->argv, (int)q.argc, &first, &last, &step))
-                continue;
+            if (!key_range(q.command, plan->argv, (int)q.argc, &first, &last, &step)) continue;
             for (int i = first; i <= last; i += step) {
                 uint64_t hash = shards_hash(c->shards, database, plan->argv[i]);
                 const struct entry *e = lru_peek(shard_locked(c->shards, hash), hash, plan->argv[i], c->now_ms);
-                if (e)
-                    grow_to(&plan->sizes[hash & plan->sizes_mask], entry_value_size(e));
+                if (e) grow_to(&plan->sizes[hash & plan->sizes_mask], entry_value_size(e));
             }
         }
     }
@@ -410,8 +400,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
         one.failed = false;
         one.database = database_of_client(c->client);
         one.resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
-        if (q.command->first_key == 1)
-            one.hash = shards_hash(c->shards, one.database, one.argv[1]);
+        if (q.command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
         while (run_handler(&one) == COMMAND_AGAIN)
             ;
     }
@@ -431,8 +420,7 @@ static enum command_result execute_queue(struct call *c, const struct transactio
         bool hold = watches_hold(c, t);
         size_t bound = hold ? reply_bound(c, t, plan) : 0;
         bool here = bound <= LIST_REPLY_BYTES, room = here || bound + spare <= block.cap;
-        if (hold && room)
-            run_queue(c, t, plan, here ? c->out : &block);
+        if (hold && room) run_queue(c, t, plan, here ? c->out : &block);
         shards_unlock_many(c->shards, locked);
         if (!hold) {
             resp_null_array(c->out, c->resp);
@@ -442,8 +430,7 @@ static enum command_result execute_queue(struct call *c, const struct transactio
             c->client->suspended = (struct suspended){.reply = block};
             return COMMAND_COLLECTED;
         }
-        if (room)
-            break;
+        if (room) break;
         pool_put(c->context->pool, block.p, block.cap);
         block = (struct buf){NULL, 0, 0, false};
         if (bound > limit)
@@ -461,10 +448,8 @@ static enum command_result execute_queue(struct call *c, const struct transactio
 
 /* MULTI */
 static enum command_result cmd_multi(struct call *c) {
-    if (has_mode(c->client, CLIENT_MULTI))
-        return ERROR(c, "ERR MULTI calls can not be nested");
-    if (transaction_of(c) == NULL)
-        return no_memory(c);
+    if (has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR MULTI calls can not be nested");
+    if (transaction_of(c) == NULL) return no_memory(c);
     set_mode(c->client, CLIENT_MULTI, true);
     return ok(c);
 }
@@ -474,8 +459,7 @@ static enum command_result cmd_exec(struct call *c) {
     struct plan plan;
     struct transaction *t = c->client->transaction;
     enum command_result result = COMMAND_DONE;
-    if (!has_mode(c->client, CLIENT_MULTI))
-        return ERROR(c, "ERR EXEC without MULTI");
+    if (!has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR EXEC without MULTI");
     set_mode(c->client, CLIENT_MULTI, false); /* its requests are no longer queued */
     if (t->aborted) {
         ERROR(c, "EXECABORT Transaction discarded because of previous errors.");
@@ -491,16 +475,14 @@ static enum command_result cmd_exec(struct call *c) {
 
 /* DISCARD */
 static enum command_result cmd_discard(struct call *c) {
-    if (!has_mode(c->client, CLIENT_MULTI))
-        return ERROR(c, "ERR DISCARD without MULTI");
+    if (!has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR DISCARD without MULTI");
     end_transaction(c->shards, c->context->pool, c->client);
     return ok(c);
 }
 
 /* WATCH key [key ...] */
 static enum command_result cmd_watch(struct call *c) {
-    if (has_mode(c->client, CLIENT_MULTI))
-        return ERROR(c, "ERR WATCH inside MULTI is not allowed");
+    if (has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR WATCH inside MULTI is not allowed");
     struct transaction *t = transaction_of(c);
     size_t wanted = t ? (t->watch_count + (size_t)c->argc - 1) * sizeof *t->watches : 0;
     if (t && t->watch_cap < wanted) {
@@ -509,8 +491,7 @@ static enum command_result cmd_watch(struct call *c) {
         t->watches = p ? (struct watch *)(void *)p : t->watches;
         t = p ? t : NULL;
     }
-    if (t == NULL)
-        return no_memory(c);
+    if (t == NULL) return no_memory(c);
     for (int i = 1; i < c->argc; i++) {
         uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
         struct lru *l = lock_key(c, c->database, c->argv[i], &hash);
@@ -525,8 +506,7 @@ static enum command_result cmd_watch(struct call *c) {
 
 /* UNWATCH */
 static enum command_result cmd_unwatch(struct call *c) {
-    if (c->client->transaction && !c->in_exec)
-        unwatch(c->shards, c->client->transaction);
+    if (c->client->transaction && !c->in_exec) unwatch(c->shards, c->client->transaction);
     return ok(c);
 }
 
@@ -539,8 +519,7 @@ void command_forget(struct command_context *context, struct client *client) {
 
 /* PING [message] */
 static enum command_result cmd_ping(struct call *c) {
-    if (c->argc > 2)
-        return wrong_arity(c);
+    if (c->argc > 2) return wrong_arity(c);
     if (c->argc == 2)
         resp_bulk(c->out, c->argv[1]);
     else
@@ -557,8 +536,7 @@ static enum command_result cmd_echo(struct call *c) {
 /* SELECT index */
 static enum command_result cmd_select(struct call *c) {
     uint32_t database;
-    if (!database_of(c, c->argv[1], &database))
-        return COMMAND_DONE;
+    if (!database_of(c, c->argv[1], &database)) return COMMAND_DONE;
     atomic_store_explicit(&c->client->database, (uint8_t)database, memory_order_relaxed);
     return ok(c);
 }
@@ -606,8 +584,7 @@ static bool authenticate(struct call *c, struct slice user, struct slice passwor
 
 /* AUTH [username] password */
 static enum command_result cmd_auth(struct call *c) {
-    if (c->argc > 3)
-        return syntax_error(c);
+    if (c->argc > 3) return syntax_error(c);
     if (c->argc == 2 && !server_has_password(c->context->server))
         return ERROR(c, "ERR AUTH <password> called without any password configured for the default user. Are "
                         "you sure your configuration is correct?");
@@ -618,8 +595,7 @@ static enum command_result cmd_auth(struct call *c) {
 /* Whether `text` may be a client's name: printable and without spaces, as Redis has it, and of a bounded length. */
 static bool is_plain(struct slice text) {
     for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] < '!' || text.p[i] > '~')
-            return false;
+        if (text.p[i] < '!' || text.p[i] > '~') return false;
     return true;
 }
 
@@ -633,8 +609,7 @@ static bool set_client_text(struct call *c, char **field, struct slice text, str
         error_format(c, "ERR %.*s cannot be longer than %zu bytes.", (int)what.n, what.p, most);
         return false;
     }
-    if (client_set_text(c->context->server->registry, field, text))
-        return true;
+    if (client_set_text(c->context->server->registry, field, text)) return true;
     ERROR(c, "ERR out of memory");
     return false;
 }
@@ -653,8 +628,7 @@ static enum command_result cmd_hello(struct call *c) {
     if (c->argc > 1) {
         if (!resp_integer_of(c->argv[1], &version))
             return ERROR(c, "ERR Protocol version is not an integer or out of range");
-        if (version < 2 || version > 3)
-            return ERROR(c, "NOPROTO unsupported protocol version");
+        if (version < 2 || version > 3) return ERROR(c, "NOPROTO unsupported protocol version");
     }
     for (int i = 2; i < c->argc; i++) {
         int more = c->argc - 1 - i;
@@ -669,24 +643,20 @@ static enum command_result cmd_hello(struct call *c) {
             return error_format(c, "ERR Syntax error in HELLO option '%.*s'", shown_option(c->argv[i]), c->argv[i].p);
         }
     }
-    if (user && !authenticate(c, user[0], user[1]))
-        return COMMAND_DONE;
+    if (user && !authenticate(c, user[0], user[1])) return COMMAND_DONE;
     if (has_mode(c->client, CLIENT_LOCKED_OUT))
         return ERROR(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
                         "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
                         "select the RESP protocol version at the same time");
     if (name && !set_client_text(c, &c->client->name, *name, SLICE("Client names"), CLIENT_NAME_MAX - 1))
         return COMMAND_DONE;
-    if (version)
-        atomic_store_explicit(&c->client->resp, (uint8_t)version, memory_order_relaxed);
+    if (version) atomic_store_explicit(&c->client->resp, (uint8_t)version, memory_order_relaxed);
     hello_reply(c);
     return COMMAND_DONE;
 }
 
 /* CLIENT ID */
-static enum command_result cmd_client_id(struct call *c) {
-    return integer(c, (int64_t)c->client->id);
-}
+static enum command_result cmd_client_id(struct call *c) { return integer(c, (int64_t)c->client->id); }
 
 /* CLIENT SETNAME connection-name */
 static enum command_result cmd_client_setname(struct call *c) {
@@ -698,8 +668,7 @@ static enum command_result cmd_client_setname(struct call *c) {
 static enum command_result cmd_client_getname(struct call *c) {
     char name[CLIENT_NAME_MAX];
     size_t n = client_name(c->context->server->registry, c->client, name);
-    if (n == 0)
-        return null(c);
+    if (n == 0) return null(c);
     resp_bulk(c->out, (struct slice){name, n});
     return COMMAND_DONE;
 }
@@ -718,16 +687,12 @@ static enum command_result cmd_client_setinfo(struct call *c) {
 }
 
 /* CLIENT GETREDIR */
-static enum command_result cmd_client_getredir(struct call *c) {
-    return integer(c, -1);
-}
+static enum command_result cmd_client_getredir(struct call *c) { return integer(c, -1); }
 
 /* What "ON" or "OFF" in argv[2] says: 1, 0; -1: neither, and that was answered. */
 static int on_or_off(struct call *c) {
-    if (is_word(c->argv[2], SLICE("on")))
-        return 1;
-    if (is_word(c->argv[2], SLICE("off")))
-        return 0;
+    if (is_word(c->argv[2], SLICE("on"))) return 1;
+    if (is_word(c->argv[2], SLICE("off"))) return 0;
     syntax_error(c);
     return -1;
 }
@@ -735,8 +700,7 @@ static int on_or_off(struct call *c) {
 /* CLIENT NO-EVICT ON | OFF, CLIENT NO-TOUCH ON | OFF */
 static enum command_result cmd_client_mode(struct call *c) {
     int on = on_or_off(c);
-    if (on < 0)
-        return COMMAND_DONE;
+    if (on < 0) return COMMAND_DONE;
     set_mode(c->client, (uint8_t)c->command->variant, on);
     return ok(c);
 }
@@ -749,8 +713,7 @@ static enum command_result cmd_client_reply(struct call *c) {
         return COMMAND_DONE;
     }
     int on = on_or_off(c);
-    if (on >= 0)
-        set_mode(c->client, CLIENT_MUTE, !on);
+    if (on >= 0) set_mode(c->client, CLIENT_MUTE, !on);
     return on > 0 ? ok(c) : COMMAND_DONE;
 }
 
@@ -773,8 +736,7 @@ static bool type_filter(struct call *c, struct slice type, struct client_filter 
     f->nobody |= !known;
     for (int i = 0; i < 4; i++)
         known |= is_word(type, slice_of(others[i]));
-    if (!known)
-        error_format(c, "ERR Unknown client type '%.*s'", shown_bytes(type), type.p);
+    if (!known) error_format(c, "ERR Unknown client type '%.*s'", shown_bytes(type), type.p);
     return known;
 }
 
@@ -783,31 +745,25 @@ static enum command_result cmd_client_list(struct call *c) {
     struct client_filter f = {0};
     int64_t id;
     if (c->argc == 4 && is_word(c->argv[2], SLICE("type"))) {
-        if (!type_filter(c, c->argv[3], &f))
-            return COMMAND_DONE;
+        if (!type_filter(c, c->argv[3], &f)) return COMMAND_DONE;
     } else if (c->argc > 3 && is_word(c->argv[2], SLICE("id"))) {
-        if (!names_fit(c))
-            return COMMAND_DONE;
+        if (!names_fit(c)) return COMMAND_DONE;
         f.ids = c->argv + 3;
         f.id_count = c->argc - 3;
         for (int i = 3; i < c->argc; i++)
-            if (!resp_integer_of(c->argv[i], &id))
-                return ERROR(c, "ERR Invalid client ID");
+            if (!resp_integer_of(c->argv[i], &id)) return ERROR(c, "ERR Invalid client ID");
     } else if (c->argc > 2) {
         return syntax_error(c);
     }
     struct suspended *s = &c->client->suspended;
     size_t before = s->reply.len;
-    if (!collect_room(c, COLLECT_FIRST / 2))
-        return collect_failed(c, "close some connections");
-    if (before == 0)
-        before = s->reply.len;
+    if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "close some connections");
+    if (before == 0) before = s->reply.len;
     int64_t next =
         registry_list(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->now_ms, display_name, &s->reply);
     if (s->reply.full) { /* lines of long names: once more, with more room */
         s->reply.len = before;
-        if (!collect_room(c, s->reply.cap))
-            return collect_failed(c, "close some connections");
+        if (!collect_room(c, s->reply.cap)) return collect_failed(c, "close some connections");
         return COMMAND_AGAIN;
     }
     if (next >= 0) {
@@ -818,8 +774,7 @@ static enum command_result cmd_client_list(struct call *c) {
     char header[COLLECT_HEADER];
     int n = c->resp == 2 ? snprintf(header, sizeof header, "$%zu\r\n", text)
                          : snprintf(header, sizeof header, "=%zu\r\ntxt:", text + 4);
-    if (!collect_room(c, 2))
-        return collect_failed(c, "close some connections");
+    if (!collect_room(c, 2)) return collect_failed(c, "close some connections");
     buf_put(&s->reply, "\r\n", 2);
     return collected(c, header, (size_t)n);
 }
@@ -829,15 +784,12 @@ static enum command_result cmd_client_kill(struct call *c) {
     struct client_filter f = {.not_id = c->argc > 3 ? c->client->id : 0};
     bool self = false;
     int64_t v;
-    if (c->argc == 3)
-        f.addr = c->argv[2];
+    if (c->argc == 3) f.addr = c->argv[2];
     for (int i = 2; c->argc > 3 && i < c->argc; i += 2) {
         struct slice word = c->argv[i], value = i + 1 < c->argc ? c->argv[i + 1] : (struct slice){NULL, 0};
-        if (value.p == NULL)
-            return syntax_error(c);
+        if (value.p == NULL) return syntax_error(c);
         if (is_word(word, SLICE("id"))) {
-            if (!resp_integer_of(value, &v) || v <= 0)
-                return ERROR(c, "ERR client-id should be greater than 0");
+            if (!resp_integer_of(value, &v) || v <= 0) return ERROR(c, "ERR client-id should be greater than 0");
             f.ids = &c->argv[i + 1];
             f.id_count = 1;
         } else if (is_word(word, SLICE("maxage"))) {
@@ -845,8 +797,7 @@ static enum command_result cmd_client_kill(struct call *c) {
                 return ERROR(c, "ERR maxage is not an integer or out of range");
             f.created_before_ms = c->now_ms - v * 1000;
         } else if (is_word(word, SLICE("type"))) {
-            if (!type_filter(c, value, &f))
-                return COMMAND_DONE;
+            if (!type_filter(c, value, &f)) return COMMAND_DONE;
         } else if (is_word(word, SLICE("addr"))) {
             f.addr = value;
         } else if (is_word(word, SLICE("laddr"))) {
@@ -879,8 +830,7 @@ static enum command_result cmd_client_pause(struct call *c) {
         return c->argc > 4 ? wrong_arity(c) : ERROR(c, "ERR CLIENT PAUSE mode must be WRITE or ALL");
     if (!resp_integer_of(c->argv[2], &timeout_ms) || timeout_ms > INT64_MAX - c->now_ms)
         return ERROR(c, "ERR timeout is not an integer or out of range");
-    if (timeout_ms < 0)
-        return ERROR(c, "ERR timeout is negative");
+    if (timeout_ms < 0) return ERROR(c, "ERR timeout is negative");
     atomic_store(&s->paused_all, all);
     atomic_store(&s->paused_until_ms, c->now_ms + timeout_ms);
     c->context->paused = true;
@@ -910,10 +860,8 @@ static enum command_result cmd_readonly(struct call *c) {
 /* WAIT numreplicas timeout: no replica will ever acknowledge, so there is nothing to wait for */
 static enum command_result cmd_wait(struct call *c) {
     int64_t replicas, timeout_ms;
-    if (!resp_integer_of(c->argv[1], &replicas))
-        return not_an_integer(c);
-    if (!resp_integer_of(c->argv[2], &timeout_ms))
-        return ERROR(c, "ERR timeout is not an integer or out of range");
+    if (!resp_integer_of(c->argv[1], &replicas)) return not_an_integer(c);
+    if (!resp_integer_of(c->argv[2], &timeout_ms)) return ERROR(c, "ERR timeout is not an integer or out of range");
     return timeout_ms < 0 ? ERROR(c, "ERR timeout is negative") : integer(c, 0);
 }
 
@@ -948,12 +896,9 @@ static enum command_result cmd_shutdown(struct call *c) {
         else if (!is_word(c->argv[i], SLICE("now")) && !is_word(c->argv[i], SLICE("force")))
             return syntax_error(c);
     }
-    if ((save && nosave) || (abort && c->argc > 2))
-        return syntax_error(c);
-    if (abort)
-        return ERROR(c, "ERR No shutdown in progress.");
-    if (save)
-        return ERROR(c, "ERR SHUTDOWN SAVE: this cache keeps nothing on disk. Use SHUTDOWN NOSAVE");
+    if ((save && nosave) || (abort && c->argc > 2)) return syntax_error(c);
+    if (abort) return ERROR(c, "ERR No shutdown in progress.");
+    if (save) return ERROR(c, "ERR SHUTDOWN SAVE: this cache keeps nothing on disk. Use SHUTDOWN NOSAVE");
     c->context->server->shutdown(c->context->server->callback_context);
     return COMMAND_CLOSE;
 }
@@ -974,17 +919,14 @@ static enum command_result cmd_config_get(struct call *c) {
             int i = 2;
             while (i < c->argc && !glob_match(c->argv[i], name, true))
                 i++;
-            if (i == c->argc)
-                continue;
+            if (i == c->argc) continue;
             found++;
-            if (counting)
-                continue;
+            if (counting) continue;
             /* as Redis: a name that is no pattern comes back as it was written */
             resp_bulk(c->out, is_word(c->argv[i], name) ? c->argv[i] : name);
             resp_bulk(c->out, (struct slice){value, config_value(config, o, value, sizeof value)});
         }
-        if (counting)
-            resp_map(c->out, (size_t)found, c->resp);
+        if (counting) resp_map(c->out, (size_t)found, c->resp);
     }
     pthread_mutex_unlock(&c->context->server->config_lock);
     return COMMAND_DONE;
@@ -1005,16 +947,15 @@ static bool change_options(struct call *c, struct config *next) {
         bool names = n < c->argc - 2;
         const struct slice *a = &c->argv[i];
         for (int before = 2; names && before < i; before += 2)
-            if (is_word(c->argv[before], a[0]))
-                return config_set_failed(c, i, "duplicate parameter"), false;
+            if (is_word(c->argv[before], a[0])) return config_set_failed(c, i, "duplicate parameter"), false;
         bool whole = a[1].n < sizeof value && !memchr(a[1].p, '\0', a[1].n);
         snprintf(name, sizeof name, "%.*s", a[0].n < sizeof name ? (int)a[0].n : 0, a[0].p);
         snprintf(value, sizeof value, "%.*s", whole ? (int)a[1].n : 0, a[1].p);
         enum config_change change = config_change(next, name, names ? NULL : value, error, sizeof error);
-        if (change == CONFIG_CHANGED && (names || whole))
-            continue;
+        if (change == CONFIG_CHANGED && (names || whole)) continue;
         if (change == CONFIG_UNKNOWN)
-            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'", shown_bytes(a[0]), a[0].p);
+            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'", shown_bytes(a[0]),
+                         a[0].p);
         else
             config_set_failed(c, i, change == CONFIG_IMMUTABLE ? "can't set immutable config" : error);
         return false;
@@ -1026,8 +967,7 @@ static bool change_options(struct call *c, struct config *next) {
 static enum command_result cmd_config_set(struct call *c) {
     struct command_server *s = c->context->server;
     char error[CONFIG_TEXT_MAX + 512];
-    if (c->argc % 2)
-        return syntax_error(c);
+    if (c->argc % 2) return syntax_error(c);
     if (c->argc > 2 * CONFIG_PATTERNS_MAX)
         return error_format(c, "ERR at most %d parameters at once", CONFIG_PATTERNS_MAX);
     pthread_mutex_lock(&s->config_lock);
@@ -1090,10 +1030,8 @@ static uint64_t resident_bytes(void) {
     char text[128];
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return 0;
+    if (fd >= 0) close(fd);
+    if (n <= 0) return 0;
     text[n] = '\0';
     char *second = strchr(text, ' ');
     return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
@@ -1135,8 +1073,7 @@ static uint64_t lag_p99_ms(const struct shards_totals *t) {
     for (int i = 0; i < LRU_LAG_BINS; i++)
         swept += t->lag[i];
     for (int i = 0; i < LRU_LAG_BINS; i++)
-        if ((seen += t->lag[i]) >= swept - swept / 100)
-            return (1ull << i) < longest ? 1ull << i : longest;
+        if ((seen += t->lag[i]) >= swept - swept / 100) return (1ull << i) < longest ? 1ull << i : longest;
     return longest;
 }
 
@@ -1197,8 +1134,7 @@ static enum command_result cmd_info(struct call *c) {
         {"cluster", NULL, "# Cluster\r\ncluster_enabled:0\r\n"},
         {"keyspace", info_keyspace, NULL},
     };
-    if (!names_fit(c))
-        return COMMAND_DONE;
+    if (!names_fit(c)) return COMMAND_DONE;
     char text[32768];
     struct buf b = {text, 0, sizeof text, false};
     for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
@@ -1207,10 +1143,8 @@ static enum command_result cmd_info(struct call *c) {
         for (int i = 1; i < c->argc && !wanted; i++)
             wanted = is_word(c->argv[i], name) || is_word(c->argv[i], SLICE("all")) ||
                      is_word(c->argv[i], SLICE("everything")) || (usual && is_word(c->argv[i], SLICE("default")));
-        if (!wanted)
-            continue;
-        if (b.len)
-            buf_printf(&b, "\r\n");
+        if (!wanted) continue;
+        if (b.len) buf_printf(&b, "\r\n");
         if (sections[s].print)
             sections[s].print(c, &b);
         else
@@ -1221,9 +1155,7 @@ static enum command_result cmd_info(struct call *c) {
 }
 
 /* MEMORY PURGE: upkeep gives free pages back without being asked */
-static enum command_result cmd_memory_purge(struct call *c) {
-    return ok(c);
-}
+static enum command_result cmd_memory_purge(struct call *c) { return ok(c); }
 
 /* MEMORY STATS */
 static enum command_result cmd_memory_stats(struct call *c) {
@@ -1261,34 +1193,24 @@ static enum command_result cmd_help(struct call *c);
 
 #include "commands.h"
 
-static uint32_t row_of(const struct command *command) {
-    return (uint32_t)(command - commands);
-}
+static uint32_t row_of(const struct command *command) { return (uint32_t)(command - commands); }
 
 enum table { COMMANDS = sizeof commands / sizeof *commands };
 
 _Static_assert((int)COMMANDS <= (int)METRICS_COMMANDS, "each row has its counters");
 
-const char *command_name(uint32_t row) {
-    return row < COMMANDS ? commands[row].name : NULL;
-}
+const char *command_name(uint32_t row) { return row < COMMANDS ? commands[row].name : NULL; }
 
-const char *command_syntax(uint32_t row) {
-    return row < COMMANDS ? commands[row].syntax : NULL;
-}
+const char *command_syntax(uint32_t row) { return row < COMMANDS ? commands[row].syntax : NULL; }
 
-const char *command_summary(uint32_t row) {
-    return row < COMMANDS ? commands[row].summary : NULL;
-}
+const char *command_summary(uint32_t row) { return row < COMMANDS ? commands[row].summary : NULL; }
 
 /* client->last_command is a row plus one: 0 is a client that sent nothing yet. */
 static const char *display_name(uint32_t last_command) {
     return last_command ? commands[last_command - 1].name : "NULL";
 }
 
-static bool is_subcommand(const struct command *command) {
-    return strchr(command->name, '|') != NULL;
-}
+static bool is_subcommand(const struct command *command) { return strchr(command->name, '|') != NULL; }
 
 static void info_commandstats(struct call *c, struct buf *b) {
     struct metrics_totals t;
@@ -1329,15 +1251,13 @@ static size_t count_commands(void) {
 
 static const struct command *find_command(struct slice name) {
     for (size_t i = 0; i < COMMANDS; i++)
-        if (is_word(name, slice_of(commands[i].name)))
-            return &commands[i];
+        if (is_word(name, slice_of(commands[i].name))) return &commands[i];
     return NULL;
 }
 
 /* The next of the words in *text that are apart by `stop`; false: there is none. */
 static bool next_word(const char **text, char stop, struct slice *word) {
-    if (**text == '\0')
-        return false;
+    if (**text == '\0') return false;
     const char *end = strchr(*text, stop);
     *word = (struct slice){*text, end ? (size_t)(end - *text) : strlen(*text)};
     *text += word->n + (end != NULL);
@@ -1376,8 +1296,7 @@ static size_t put_categories(const struct command *command, struct buf *out, str
         bool has = categories[i].has &&
                    (!wanted || is_word(*wanted, (struct slice){categories[i].name.p + 1, categories[i].name.n - 1}));
         n += has;
-        if (has && out)
-            resp_simple(out, categories[i].name);
+        if (has && out) resp_simple(out, categories[i].name);
     }
     return n;
 }
@@ -1422,8 +1341,7 @@ static void put_command_info(struct call *c, const struct command *command) {
     int children = (int)count_children(name);
     put(c, "*s:~", 10, name, (int64_t)command->arity, __builtin_popcount(shown));
     for (size_t i = 0; i < FLAGS_SHOWN; i++)
-        if (shown >> i & 1)
-            resp_simple(c->out, slice_of(flag_names[i]));
+        if (shown >> i & 1) resp_simple(c->out, slice_of(flag_names[i]));
     put(c, ":::~", (int64_t)command->first_key, (int64_t)command->last_key, (int64_t)command->key_step,
         (int)put_categories(command, NULL, NULL));
     put_categories(command, c->out, NULL);
@@ -1433,8 +1351,7 @@ static void put_command_info(struct call *c, const struct command *command) {
     put_key_specs(c, command);
     put(c, children ? "*" : "~", children);
     for (size_t i = 0; i < COMMANDS; i++)
-        if (is_child(&commands[i], name))
-            put_command_info(c, &commands[i]);
+        if (is_child(&commands[i], name)) put_command_info(c, &commands[i]);
 }
 
 /* ---- the arguments of a command, read from its syntax line ---- */
@@ -1458,8 +1375,7 @@ static struct slice trimmed(const char *p, const char *end) {
 
 /* The part of *text up to the next `stop` outside of brackets; *text goes on behind it. False: nothing is left. */
 static bool next_part(struct slice *text, char stop, struct slice *part) {
-    if (text->n == 0)
-        return false;
+    if (text->n == 0) return false;
     size_t i = 0;
     for (int depth = 0; i < text->n && (depth || text->p[i] != stop); i++)
         depth += (text->p[i] == '[') - (text->p[i] == ']');
@@ -1512,32 +1428,28 @@ static int read_arguments(struct slice text, struct argument *a) {
 static void put_arguments(struct call *c, struct slice text);
 
 static void put_argument(struct call *c, const struct argument *a) {
-    static const char numbers[] = " seconds milliseconds cursor count increment decrement offset start end index db timeout "
-                                  "numkeys numreplicas client-id destination-db index1 index2 maxage protover ";
+    static const char numbers[] =
+        " seconds milliseconds cursor count increment decrement offset start end index db timeout "
+        "numkeys numreplicas client-id destination-db index1 index2 maxage protover ";
     char name[64], padded[66];
     snprintf(name, sizeof name, "%.*s", (int)(a->name.p ? a->name.n : a->token.n), a->name.p ? a->name.p : a->token.p);
     for (char *p = name; *p; p++)
         *p = (char)(is_upper(*p) ? *p + 32 : *p);
     snprintf(padded, sizeof padded, " %s ", name);
-    const char *type = a->oneof                                               ? "oneof"
-                       : a->block                                             ? "block"
-                       : !a->name.p                                           ? "pure-token"
-                       : strstr(" key newkey source destination ", padded)    ? "key"
-                       : strstr(numbers, padded)                              ? "integer"
-                       : !strncmp(name, "unix-time", 9)                       ? "unix-time"
-                                                                              : "string";
+    const char *type = a->oneof                                            ? "oneof"
+                       : a->block                                          ? "block"
+                       : !a->name.p                                        ? "pure-token"
+                       : strstr(" key newkey source destination ", padded) ? "key"
+                       : strstr(numbers, padded)                           ? "integer"
+                       : !strncmp(name, "unix-time", 9)                    ? "unix-time"
+                                                                           : "string";
     int flags = a->optional + a->multiple;
     put(c, "%$$$$", 2 + (a->token.p != NULL) + (flags > 0) + (a->inner.p != NULL), "name", name, "type", type);
-    if (a->token.p)
-        put(c, "$s", "token", a->token);
-    if (flags)
-        put(c, "$*", "flags", flags);
-    if (a->optional)
-        put(c, "+", "optional");
-    if (a->multiple)
-        put(c, "+", "multiple");
-    if (!a->inner.p)
-        return;
+    if (a->token.p) put(c, "$s", "token", a->token);
+    if (flags) put(c, "$*", "flags", flags);
+    if (a->optional) put(c, "+", "optional");
+    if (a->multiple) put(c, "+", "multiple");
+    if (!a->inner.p) return;
     put(c, "$", "arguments");
     if (!a->oneof) {
         put_arguments(c, a->inner);
@@ -1575,32 +1487,27 @@ static void put_command_docs(struct call *c, const struct command *command) {
     const char *syntax = command->syntax + name.n; /* as long as the name, a space for its '|' */
     struct slice arguments = trimmed(syntax, syntax + strlen(syntax));
     int children = (int)count_children(name);
-    put(c, "s%$$$$$$$$", name, 4 + (children > 0) + (arguments.n > 0), "summary", command->summary, "since", command->since,
-        "group", command->group, "syntax", command->syntax);
+    put(c, "s%$$$$$$$$", name, 4 + (children > 0) + (arguments.n > 0), "summary", command->summary, "since",
+        command->since, "group", command->group, "syntax", command->syntax);
     if (arguments.n) {
         put(c, "$", "arguments");
         put_arguments(c, arguments);
     }
-    if (children)
-        put(c, "$%", "subcommands", children);
+    if (children) put(c, "$%", "subcommands", children);
     for (size_t i = 0; i < COMMANDS; i++)
-        if (is_child(&commands[i], name))
-            put_command_docs(c, &commands[i]);
+        if (is_child(&commands[i], name)) put_command_docs(c, &commands[i]);
 }
 
 /* COMMAND */
 static enum command_result cmd_command(struct call *c) {
     resp_array(c->out, count_commands());
     for (size_t i = 0; i < COMMANDS; i++)
-        if (!is_subcommand(&commands[i]))
-            put_command_info(c, &commands[i]);
+        if (!is_subcommand(&commands[i])) put_command_info(c, &commands[i]);
     return COMMAND_DONE;
 }
 
 /* COMMAND COUNT */
-static enum command_result cmd_command_count(struct call *c) {
-    return integer(c, (int64_t)count_commands());
-}
+static enum command_result cmd_command_count(struct call *c) { return integer(c, (int64_t)count_commands()); }
 
 /* COMMAND LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern] */
 static enum command_result cmd_command_list(struct call *c) {
@@ -1610,8 +1517,7 @@ static enum command_result cmd_command_list(struct call *c) {
         category = is_word(c->argv[3], SLICE("aclcat"));
         pattern = is_word(c->argv[3], SLICE("pattern")) && c->argv[4].n <= CONFIG_PATTERN_BYTES;
     }
-    if (c->argc != 2 && !module && !category && !pattern)
-        return syntax_error(c);
+    if (c->argc != 2 && !module && !category && !pattern) return syntax_error(c);
     bool listed[COMMANDS];
     size_t n = 0;
     for (size_t i = 0; i < COMMANDS; i++)
@@ -1619,17 +1525,14 @@ static enum command_result cmd_command_list(struct call *c) {
                          (pattern && glob_match(c->argv[4], slice_of(commands[i].name), true));
     resp_array(c->out, n);
     for (size_t i = 0; i < COMMANDS; i++)
-        if (listed[i])
-            resp_bulk(c->out, slice_of(commands[i].name));
+        if (listed[i]) resp_bulk(c->out, slice_of(commands[i].name));
     return COMMAND_DONE;
 }
 
 /* COMMAND INFO [command-name [command-name ...]] */
 static enum command_result cmd_command_info(struct call *c) {
-    if (c->argc == 2)
-        return cmd_command(c);
-    if (!names_fit(c))
-        return COMMAND_DONE;
+    if (c->argc == 2) return cmd_command(c);
+    if (!names_fit(c)) return COMMAND_DONE;
     resp_array(c->out, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++) {
         const struct command *command = find_command(c->argv[i]);
@@ -1643,19 +1546,16 @@ static enum command_result cmd_command_info(struct call *c) {
 
 /* COMMAND DOCS [command-name [command-name ...]] */
 static enum command_result cmd_command_docs(struct call *c) {
-    if (!names_fit(c))
-        return COMMAND_DONE;
+    if (!names_fit(c)) return COMMAND_DONE;
     size_t known = 0;
     for (int i = 2; i < c->argc; i++)
         known += find_command(c->argv[i]) != NULL;
     resp_map(c->out, c->argc == 2 ? count_commands() : known, c->resp);
     for (size_t i = 0; c->argc == 2 && i < COMMANDS; i++)
-        if (!is_subcommand(&commands[i]))
-            put_command_docs(c, &commands[i]);
+        if (!is_subcommand(&commands[i])) put_command_docs(c, &commands[i]);
     for (int i = 2; i < c->argc; i++) {
         const struct command *command = find_command(c->argv[i]);
-        if (command)
-            put_command_docs(c, command);
+        if (command) put_command_docs(c, command);
     }
     return COMMAND_DONE;
 }
@@ -1671,8 +1571,7 @@ static enum command_result cmd_help(struct call *c) {
         title[i] = (char)(title[i] - 32);
     resp_simple(c->out, slice_of(title));
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (!is_child(&commands[i], c->argv[0]))
-            continue;
+        if (!is_child(&commands[i], c->argv[0])) continue;
         resp_simple(c->out, slice_of(commands[i].syntax));
         char line[256];
         snprintf(line, sizeof line, "    %s", commands[i].summary);
@@ -1697,15 +1596,12 @@ static inline uint64_t fold(struct slice name) {
     return v | 0x2020202020202020ull;
 }
 
-static uint32_t slot_of(uint64_t folded, size_t n) {
-    return (uint32_t)((folded + n) * 0x9E3779B97F4A7C15ull >> 56);
-}
+static uint32_t slot_of(uint64_t folded, size_t n) { return (uint32_t)((folded + n) * 0x9E3779B97F4A7C15ull >> 56); }
 
 _Static_assert(COMMAND_SLOTS == 256, "slot_of() gives eight bits");
 
 static const struct command *lookup(const struct command_server *s, struct slice name) {
-    if (name.p == NULL)
-        return NULL;
+    if (name.p == NULL) return NULL;
     uint64_t letters = fold(name);
     for (uint32_t i = slot_of(letters, name.n); s->index[i].command; i = (i + 1) % COMMAND_SLOTS) {
         const struct command_slot *slot = &s->index[i];
@@ -1720,8 +1616,7 @@ void command_init(struct command_server *server) {
     pthread_mutex_init(&server->config_lock, NULL);
     memset(server->index, 0, sizeof server->index);
     for (size_t r = 0; r < COMMANDS; r++) {
-        if (is_subcommand(&commands[r]))
-            continue;
+        if (is_subcommand(&commands[r])) continue;
         struct slice name = slice_of(commands[r].name);
         uint32_t i = slot_of(fold(name), name.n);
         while (server->index[i].command)
@@ -1749,18 +1644,13 @@ static enum command_result cmd_command_getkeys(struct call *c) {
     int first, last, step, argc = c->argc - 2;
     struct slice *argv = c->argv + 2;
     const struct command *command = find_command(argv[0]);
-    if (command && command->handler == NULL && argc > 1)
-        command = subcommand(command, argv[1]);
-    if (command == NULL)
-        return ERROR(c, "ERR Invalid command specified");
-    if (command->keys[0] == '\0')
-        return ERROR(c, "ERR The command has no key arguments");
-    if (!arity_right(command, argc))
-        return ERROR(c, "ERR Invalid number of arguments specified for command");
+    if (command && command->handler == NULL && argc > 1) command = subcommand(command, argv[1]);
+    if (command == NULL) return ERROR(c, "ERR Invalid command specified");
+    if (command->keys[0] == '\0') return ERROR(c, "ERR The command has no key arguments");
+    if (!arity_right(command, argc)) return ERROR(c, "ERR Invalid number of arguments specified for command");
     if (!key_range(command, argv, argc, &first, &last, &step))
         return ERROR(c, "ERR Invalid arguments specified for command");
-    if ((last - first) / step >= NAMES_MAX)
-        return error_format(c, "ERR at most %d keys at once", NAMES_MAX);
+    if ((last - first) / step >= NAMES_MAX) return error_format(c, "ERR at most %d keys at once", NAMES_MAX);
     const char *keys = command->keys;
     struct slice each = {"", 0};
     bool returns = command->handler != cmd_set;
@@ -1769,11 +1659,9 @@ static enum command_result cmd_command_getkeys(struct call *c) {
     keys = returns ? keys : "OW UPDATE";
     resp_array(c->out, (size_t)((last - first) / step + 1));
     for (int i = first; i <= last; i += step) {
-        if (c->command->variant)
-            put(c, "*", 2);
+        if (c->command->variant) put(c, "*", 2);
         resp_bulk(c->out, argv[i]);
-        if (!c->command->variant)
-            continue;
+        if (!c->command->variant) continue;
         next_word(&keys, '/', &each);
         put_key_flags(c, each);
     }
@@ -1786,23 +1674,18 @@ void command_prepare(const struct command_context *c, const struct client *clien
     const struct command *command = r->command = lookup(c->server, r->argv[0]);
     r->hash = 0;
     r->ahead = NULL;
-    if (command == NULL || command->first_key != 1 || r->argc < 2)
-        return;
+    if (command == NULL || command->first_key != 1 || r->argc < 2) return;
     struct slice key = r->argv[1];
-    if (key.p == NULL || key.n > KEY_SIZE_MAX)
-        return;
+    if (key.p == NULL || key.n > KEY_SIZE_MAX) return;
     r->hash = shards_hash(c->shards, database_of_client(client), key);
     r->ahead = shard_unlocked(c->shards, r->hash);
     lru_prefetch_bucket(r->ahead, r->hash);
 }
 
-void command_fetch(struct request *r) {
-    r->ref = r->ahead ? lru_prefetch_entry(r->ahead, r->hash) : 0;
-}
+void command_fetch(struct request *r) { r->ref = r->ahead ? lru_prefetch_entry(r->ahead, r->hash) : 0; }
 
 void command_fetch_links(const struct request *r) {
-    if (r->ahead)
-        lru_prefetch_links(r->ahead, r->hash, r->ref);
+    if (r->ahead) lru_prefetch_links(r->ahead, r->hash, r->ref);
 }
 
 size_t command_reply_room(const struct config *config) {
@@ -1831,8 +1714,7 @@ static bool is_http(struct slice name) {
 
 static enum command_result unknown_command(struct call *c) {
     struct slice name = c->argv[0];
-    if (is_http(name))
-        return COMMAND_CLOSE;
+    if (is_http(name)) return COMMAND_CLOSE;
     char args[160];
     size_t n = 0;
     args[0] = '\0';
@@ -1875,10 +1757,8 @@ static bool sizes_right(struct call *c) {
 
 static inline enum command_result run_handler(struct call *c) {
     enum command_result result = c->command->handler(c);
-    if (result != COMMAND_AGAIN)
-        metrics_add(&c->context->metrics->command[c->row].calls, 1);
-    if (c->failed)
-        metrics_add(&c->context->metrics->command[c->row].failed, 1);
+    if (result != COMMAND_AGAIN) metrics_add(&c->context->metrics->command[c->row].calls, 1);
+    if (c->failed) metrics_add(&c->context->metrics->command[c->row].failed, 1);
     return result;
 }
 
@@ -1888,8 +1768,7 @@ static enum command_result rejected(struct call *c) {
         metrics_add(&c->context->metrics->command[c->row].rejected, 1);
     else
         atomic_store_explicit(&c->client->last_command, 0, memory_order_relaxed);
-    if (has_mode(c->client, CLIENT_MULTI))
-        c->client->transaction->aborted = true;
+    if (has_mode(c->client, CLIENT_MULTI)) c->client->transaction->aborted = true;
     if (c->command && c->command->handler == cmd_exec) { /* that was its end all the same */
         char why[256];
         size_t n = c->out->len - c->start, skip = memcmp(c->out->p + c->start, "-ERR ", 5) ? 1 : 5;
@@ -1950,11 +1829,9 @@ static enum command_result execute(struct call *c, const struct request *r) {
             wrong_arity(c);
             return rejected(c);
         }
-        if (!r->sizes_are_right && !sizes_right(c))
-            return rejected(c);
+        if (!r->sizes_are_right && !sizes_right(c)) return rejected(c);
         uint8_t modes = atomic_load_explicit(&c->client->modes, memory_order_relaxed);
-        if ((modes || c->context->paused) && instead(c, &result))
-            return result;
+        if ((modes || c->context->paused) && instead(c, &result)) return result;
     }
     return run_handler(c);
 }
@@ -1978,8 +1855,7 @@ enum command_result command_execute(struct command_context *context, struct clie
     enum command_result result = execute(&c, r);
     if (modes & (CLIENT_MUTE | CLIENT_SKIP) || has_mode(client, CLIENT_MUTE)) {
         bool on = (modes & CLIENT_MUTE) && !has_mode(client, CLIENT_MUTE); /* CLIENT REPLY ON is answered */
-        if (!on)
-            out->len = before;
+        if (!on) out->len = before;
         if (!on && result == COMMAND_COLLECTED) {
             collect_forget(context->pool, client);
             result = COMMAND_DONE;

@@ -145,8 +145,7 @@ static const char *const level_names[] = {"debug", "verbose", "notice", "warning
 
 static const struct option *find_option(const char *name) {
     for (int i = 0; i < OPTIONS; i++)
-        if (glob_match(slice_of(options[i].name), slice_of(name), true))
-            return &options[i];
+        if (glob_match(slice_of(options[i].name), slice_of(name), true)) return &options[i];
     return NULL;
 }
 
@@ -165,8 +164,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(const struct load *l, c
     size_t n = (size_t)snprintf(l->error, l->error_size, "%s", l->place);
     va_list args;
     va_start(args, format);
-    if (n < l->error_size)
-        vsnprintf(l->error + n, l->error_size - n, format, args);
+    if (n < l->error_size) vsnprintf(l->error + n, l->error_size - n, format, args);
     va_end(args);
     return false;
 }
@@ -176,8 +174,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct config *c, const c
     size_t used = strlen(c->notes), room = sizeof c->notes - used;
     va_list args;
     va_start(args, format);
-    if ((size_t)vsnprintf(c->notes + used, room, format, args) >= room)
-        c->notes[used] = '\0';
+    if ((size_t)vsnprintf(c->notes + used, room, format, args) >= room) c->notes[used] = '\0';
     va_end(args);
 }
 
@@ -191,8 +188,7 @@ static struct shown show(const char *text) {
     if ((size_t)snprintf(s.text, sizeof s.text, "%s", text) >= sizeof s.text)
         strcpy(s.text + sizeof s.text - sizeof "...", "...");
     for (char *p = s.text; *p; p++)
-        if (iscntrl((unsigned char)*p))
-            *p = '?';
+        if (iscntrl((unsigned char)*p)) *p = '?';
     return s;
 }
 
@@ -244,8 +240,7 @@ static bool refuse_value(const struct load *l, const struct option *o, const cha
     const char *or_zero = o->zero ? ", or 0 for " : "", *zero = o->zero ? o->zero : "";
     if (o->kind == FIXED)
         return refuse(l, "%s: %s; give %s: %s", o->name, problem, *o->initial ? o->initial : "\"\"", o->help);
-    if (o->kind == LEVEL)
-        return refuse(l, "%s: %s; give %s", o->name, problem, o->help);
+    if (o->kind == LEVEL) return refuse(l, "%s: %s; give %s", o->name, problem, o->help);
     return refuse(l, "%s: %s; give %s%s to %s%s%s%s", o->name, problem, kinds[o->kind].what,
                   show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit, or_zero,
                   zero);
@@ -264,16 +259,13 @@ static bool parse_number(enum kind kind, const char *text, uint64_t *number) {
     size_t unit = 0, count = kind == BYTES ? sizeof units / sizeof *units : 1;
     char *end;
     for (*number = 0; kind == LEVEL && *number <= LOG_LEVEL_WARNING; ++*number)
-        if (strcasecmp(text, level_names[*number]) == 0)
-            return true;
-    if (!isdigit((unsigned char)*text))
-        return false;
+        if (strcasecmp(text, level_names[*number]) == 0) return true;
+    if (!isdigit((unsigned char)*text)) return false;
     /* too many digits give 2^64 - 1, which is beyond all bounds */
     unsigned long long n = strtoull(text, &end, kind == MODE ? 8 : 10);
     while (unit < count && strcasecmp(end, units[unit].name) != 0)
         unit++;
-    if (unit == count || n > UINT64_MAX / units[unit].bytes)
-        return false;
+    if (unit == count || n > UINT64_MAX / units[unit].bytes) return false;
     *number = n * units[unit].bytes;
     return true;
 }
@@ -298,8 +290,7 @@ static bool parse_output(const char *text, uint64_t *limit) {
 
 static uint64_t get_number(const struct config *c, const struct option *o) {
     const void *field = (const char *)c + o->offset;
-    if (o->size == sizeof(int))
-        return (uint64_t)__atomic_load_n((const int *)field, __ATOMIC_RELAXED);
+    if (o->size == sizeof(int)) return (uint64_t)__atomic_load_n((const int *)field, __ATOMIC_RELAXED);
     return __atomic_load_n((const uint64_t *)field, __ATOMIC_RELAXED);
 }
 
@@ -314,13 +305,11 @@ static void set_number(struct config *c, const struct option *o, uint64_t n) {
 static bool set_value(struct config *c, const struct option *o, const char *value) {
     void *field = (char *)c + o->offset;
     uint64_t n = o->kind <= OUTPUT ? get_number(c, o) : strlen(value);
-    if (o->kind == FIXED)
-        return strcasecmp(value, o->initial) == 0;
+    if (o->kind == FIXED) return strcasecmp(value, o->initial) == 0;
     bool ok = o->kind == OUTPUT  ? parse_output(value, &n)
               : o->kind < OUTPUT ? parse_number(o->kind, value, &n)
                                  : !strpbrk(value, "\r\n"); /* a secret's file often ends with one */
-    if (!ok || ((n < o->min || n > o->max) && !(n == 0 && o->zero)))
-        return false;
+    if (!ok || ((n < o->min || n > o->max) && !(n == 0 && o->zero))) return false;
     if (o->kind > OUTPUT)
         memcpy(field, value, n + 1);
     else
@@ -332,18 +321,14 @@ static bool set_value(struct config *c, const struct option *o, const char *valu
 static bool set_option(const struct load *l, const char *name, const char *value, int words) {
     const struct option *o = find_option(name);
     char problem[SHOWN_SIZE + 32];
-    if (!o)
-        return refuse(l, "unknown option \"%s\"; %s", show(name).text, hint(name).text);
-    if (o->kind == IGNORED)
-        return true;
+    if (!o) return refuse(l, "unknown option \"%s\"; %s", show(name).text, hint(name).text);
+    if (o->kind == IGNORED) return true;
     if (o->kind == REFUSED) /* without the value: it may be a password */
         return refuse(l, "%s: this cache does not do that; %s", show(name).text, o->help);
     if (words > 1 && (o->kind == TEXT || o->kind == SECRET))
         return refuse(l, "%s: %d words are not allowed; put the value in quotes", o->name, words);
-    if (words == 0)
-        return refuse_value(l, o, "a value is missing");
-    if (set_value(l->config, o, value))
-        return true;
+    if (words == 0) return refuse_value(l, o, "a value is missing");
+    if (set_value(l->config, o, value)) return true;
     snprintf(problem, sizeof problem, "\"%s\" is not allowed", show(value).text);
     return refuse_value(l, o, o->kind == SECRET ? "the value (not shown) is not allowed" : problem);
 }
@@ -367,15 +352,12 @@ bool config_set(struct config *c, const char *name, const char *value, char *err
 static bool load_line(const struct load *l, char *line) {
     char *in = line + strspn(line, SPACE), *end = in + strlen(in), *out = line, *value = NULL;
     int words = 0;
-    if (*in == '\0' || *in == '#')
-        return true;
+    if (*in == '\0' || *in == '#') return true;
     for (struct slice word; in < end; in += strspn(in, SPACE), words++) {
         if (!resp_word(&in, end, &word) || memchr(word.p, '\0', word.n))
             return refuse(l, "quotes are not balanced; close each, with white space behind it");
-        if (words)
-            *out++ = words > 1 ? ' ' : '\0';
-        if (words == 1)
-            value = out;
+        if (words) *out++ = words > 1 ? ' ' : '\0';
+        if (words == 1) value = out;
         memmove(out, word.p, word.n);
         out += word.n;
     }
@@ -396,8 +378,7 @@ static bool load_file(struct load *l, const char *path) {
     if (!file || (ok && !feof(file)))
         ok = refuse(l, "cannot read the configuration file \"%s\": %s", show(path).text, strerror(errno));
     free(line);
-    if (file)
-        fclose(file);
+    if (file) fclose(file);
     return ok;
 }
 
@@ -410,8 +391,7 @@ static bool load_file(struct load *l, const char *path) {
 static bool load_variable(struct load *l, const char *variable) {
     const char *equals = strchr(variable, '=');
     char name[NAME_SIZE];
-    if (!equals)
-        return true;
+    if (!equals) return true;
     snprintf(name, sizeof name, "%.*s", (int)(equals - variable), variable); /* a cut one is no option's */
     struct shown shown = show(name);
     for (char *p = strchr(name, '_'); p; p = strchr(p, '_'))
@@ -446,10 +426,8 @@ static bool load_flags(const struct load *l, char **words, int count, bool *ping
         for (; i < count && strncmp(words[i], "--", 2) != 0 && n < sizeof text; i++, values++)
             n += (size_t)snprintf(text + n, sizeof text - n, " %s", words[i]);
         text[MIN(name, sizeof text - 1)] = '\0';
-        if (n >= sizeof text)
-            return refuse(l, "%s: over %d bytes are not allowed", show(text + 2).text, FLAG_SIZE);
-        if (!set_option(l, text + 2, text + name + 1, values))
-            return false;
+        if (n >= sizeof text) return refuse(l, "%s: over %d bytes are not allowed", show(text + 2).text, FLAG_SIZE);
+        if (!set_option(l, text + 2, text + name + 1, values)) return false;
     }
     return true;
 }
@@ -480,19 +458,15 @@ enum config_result config_load(struct config *c, int argc, char **argv, char **e
     bool ping = false;
     int flags = argc > 1 && argv[1][0] != '-' ? 2 : 1;
     for (int i = 1; i < argc; i++) { /* these win over everything, even over a broken file */
-        if (strcmp(argv[i], "--help") == 0)
-            return print_help(), CONFIG_EXIT;
-        if (strcmp(argv[i], "--version") == 0)
-            return puts("sponson " SPONSON_VERSION), CONFIG_EXIT;
+        if (strcmp(argv[i], "--help") == 0) return print_help(), CONFIG_EXIT;
+        if (strcmp(argv[i], "--version") == 0) return puts("sponson " SPONSON_VERSION), CONFIG_EXIT;
     }
-    if (flags == 2 && !load_file(&l, argv[1]))
-        return CONFIG_BAD;
+    if (flags == 2 && !load_file(&l, argv[1])) return CONFIG_BAD;
     for (char **e = environment; *e; e++)
         if (strncmp(*e, PREFIX, sizeof PREFIX - 1) == 0 && !load_variable(&l, *e + sizeof PREFIX - 1))
             return CONFIG_BAD;
     l.place[0] = '\0';
-    if (!load_flags(&l, argv + flags, argc - flags, &ping))
-        return CONFIG_BAD;
+    if (!load_flags(&l, argv + flags, argc - flags, &ping)) return CONFIG_BAD;
     return ping ? CONFIG_PING : CONFIG_OK;
 }
 
@@ -525,8 +499,7 @@ static bool resolve_maxmemory(const struct load *l, const struct host *h) {
     }
     most = MIN(most, grouped ? limit / 4 * 3 : limit / 4);
     c->maxmemory_bytes = MIN(most, MAXMEMORY_MAX) / MB * MB;
-    if (c->maxmemory_bytes >= MAXMEMORY_MIN)
-        return true;
+    if (c->maxmemory_bytes >= MAXMEMORY_MIN) return true;
     return refuse(l, "maxmemory: 0 is not allowed with a %s; give %s to %s, or less client-memory", source,
                   SHOW_BYTES(MAXMEMORY_MIN), SHOW_BYTES(MAXMEMORY_MAX));
 }
@@ -535,10 +508,8 @@ static bool resolve_maxmemory(const struct load *l, const struct host *h) {
 static bool resolve_sizes(const struct load *l) {
     struct config *c = l->config;
     uint64_t shard = c->maxmemory_bytes / SHARDS, size = c->max_value_size_bytes;
-    if (c->shard_capacity == 0)
-        c->shard_capacity = shard / ENTRY_SIZE_LEAST;
-    if (c->client_memory_bytes == 0)
-        c->client_memory_bytes = MAX(CLIENT_MEMORY_DEFAULT_MIN, c->maxmemory_bytes / 16);
+    if (c->shard_capacity == 0) c->shard_capacity = shard / ENTRY_SIZE_LEAST;
+    if (c->client_memory_bytes == 0) c->client_memory_bytes = MAX(CLIENT_MEMORY_DEFAULT_MIN, c->maxmemory_bytes / 16);
     if (c->client_output_bytes == 0)
         c->client_output_bytes = MIN(CLIENT_OUTPUT_DEFAULT_MAX, c->client_memory_bytes / 2);
     if (c->client_output_bytes > c->client_memory_bytes)
@@ -550,8 +521,7 @@ static bool resolve_sizes(const struct load *l) {
             strcpy(c->value_size_note, " (an eighth of a shard; 1mb needs maxmemory 512mb)");
         return true;
     }
-    if (size <= shard / 2)
-        return true;
+    if (size <= shard / 2) return true;
     return refuse(l, "max-value-size: %s is not allowed with maxmemory %s; give at most %s, or maxmemory %s",
                   SHOW_BYTES(size), SHOW_BYTES(c->maxmemory_bytes), SHOW_BYTES(shard / 2),
                   SHOW_BYTES((size * 2 * SHARDS + MB - 1) / MB * MB));
@@ -561,8 +531,7 @@ bool config_resolve(struct config *c, const struct host *h, char *error, size_t 
     struct load l = {.config = c, .error = error, .error_size = error_size};
     if (c->port == 0 && c->unixsocket[0] == '\0')
         return refuse(&l, "port: 0 is not allowed without unixsocket; give 1 to 65535, or a unixsocket");
-    if (c->threads == 0)
-        c->threads = (int)MIN((uint64_t)host_usable_cpus(h), THREADS_MAX);
+    if (c->threads == 0) c->threads = (int)MIN((uint64_t)host_usable_cpus(h), THREADS_MAX);
     return resolve_maxmemory(&l, h) && resolve_sizes(&l);
 }
 
@@ -572,19 +541,15 @@ enum config_change config_change(struct config *next, const char *name, const ch
                                  size_t error_size) {
     struct load l = {.config = next, .error = error, .error_size = error_size};
     const struct option *o = find_option(name);
-    if (!o || o->kind > FIXED)
-        return CONFIG_UNKNOWN;
-    if (o->kind != FIXED && !o->changes)
-        return CONFIG_IMMUTABLE;
+    if (!o || o->kind > FIXED) return CONFIG_UNKNOWN;
+    if (o->kind != FIXED && !o->changes) return CONFIG_IMMUTABLE;
     return !value || set_option(&l, o->name, value, 1) ? CONFIG_CHANGED : CONFIG_INVALID;
 }
 
 void config_follow(struct config *next, const struct config *running) {
     uint64_t was = running->maxmemory_bytes / SHARDS;
-    if (next->maxmemory_bytes == running->maxmemory_bytes)
-        return;
-    if (next->shard_capacity == was / ENTRY_SIZE_LEAST)
-        next->shard_capacity = 0;
+    if (next->maxmemory_bytes == running->maxmemory_bytes) return;
+    if (next->shard_capacity == was / ENTRY_SIZE_LEAST) next->shard_capacity = 0;
     if (next->max_value_size_bytes == running->max_value_size_bytes && was / 8 < VALUE_SIZE_DEFAULT_MAX &&
         next->max_value_size_bytes == was / 8)
         next->max_value_size_bytes = 0;
@@ -609,9 +574,7 @@ int config_count(void) {
     return n;
 }
 
-const char *config_name(int i) {
-    return options[i].name;
-}
+const char *config_name(int i) { return options[i].name; }
 
 size_t config_value(const struct config *c, int i, char *text, size_t size) {
     const struct option *o = &options[i];

@@ -7,9 +7,7 @@
 
 #include "slice.h"
 
-static inline char glob_fold(char c, bool nocase) {
-    return nocase && c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
+static inline char glob_fold(char c, bool nocase) { return nocase && c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
 
 /* Whether c is in the set that begins behind '[' at p; *after goes behind its ']'. An open set ends with the
  * pattern, as in Redis. */
@@ -48,8 +46,7 @@ static inline bool glob_match_steps(struct slice pattern, struct slice text, boo
             continue;
         }
         if (t == tend) {
-            if (p == pend)
-                return true;
+            if (p == pend) return true;
             return false;
         }
         bool matched = false;
@@ -63,8 +60,7 @@ static inline bool glob_match_steps(struct slice pattern, struct slice text, boo
                 matched = glob_set(p + 1, pend, c, nocase, &next);
                 *steps += (size_t)(next - p);
             } else {
-                if (*p == '\\' && pend - p >= 2)
-                    p++;
+                if (*p == '\\' && pend - p >= 2) p++;
                 matched = glob_fold(*p, nocase) == c;
                 next = p + 1;
             }

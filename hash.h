@@ -63,9 +63,7 @@ static inline uint64_t hash_key(const struct hash_seed *s, uint32_t database, st
     return (hash & ~((DATABASE_IDS - 1ull) << 32)) | (uint64_t)database << 32;
 }
 
-static inline uint32_t hash_shard(uint64_t hash) {
-    return (uint32_t)(hash >> 58);
-}
+static inline uint32_t hash_shard(uint64_t hash) { return (uint32_t)(hash >> 58); }
 
 /* 1 to 255: 0 marks a free slot. */
 static inline uint8_t hash_tag(uint64_t hash) {
@@ -73,19 +71,13 @@ static inline uint8_t hash_tag(uint64_t hash) {
     return tag ? tag : 1;
 }
 
-static inline uint32_t hash_database(uint64_t hash) {
-    return (uint32_t)(hash >> 32) & (DATABASE_IDS - 1);
-}
+static inline uint32_t hash_database(uint64_t hash) { return (uint32_t)(hash >> 32) & (DATABASE_IDS - 1); }
 
 /* Which of an index's counters of changes is the key's. */
-static inline uint32_t hash_change(uint64_t hash) {
-    return (uint32_t)(hash >> 37) & (HASH_CHANGES - 1);
-}
+static inline uint32_t hash_change(uint64_t hash) { return (uint32_t)(hash >> 37) & (HASH_CHANGES - 1); }
 
 /* The 32 low bits, of which an index takes as many as it has buckets. */
-static inline uint32_t hash_bucket(uint64_t hash) {
-    return (uint32_t)hash;
-}
+static inline uint32_t hash_bucket(uint64_t hash) { return (uint32_t)hash; }
 
 _Static_assert(SHARDS == 64, "six bits of the hash choose the shard");
 

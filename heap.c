@@ -39,35 +39,26 @@ struct free_block {
     /* ... and in the last word of the block: size */
 };
 
-static uint32_t *word(const struct heap *h, uint32_t ref) {
-    return heap_at(h, ref);
-}
+static uint32_t *word(const struct heap *h, uint32_t ref) { return heap_at(h, ref); }
 
-static struct free_block *free_at(const struct heap *h, uint32_t ref) {
-    return heap_at(h, ref);
-}
+static struct free_block *free_at(const struct heap *h, uint32_t ref) { return heap_at(h, ref); }
 
 /* The word just before `ref`: the footer of the block to the left, when that is free. */
-static uint32_t *footer_before(const struct heap *h, uint32_t ref) {
-    return word(h, ref) - 1;
-}
+static uint32_t *footer_before(const struct heap *h, uint32_t ref) { return word(h, ref) - 1; }
 
 static uint32_t class_of(uint32_t units) {
-    if (units < EXACT_UNITS)
-        return units;
+    if (units < EXACT_UNITS) return units;
     uint32_t octave = 31 - (uint32_t)__builtin_clz(units);
     return EXACT_UNITS + (octave - 6) * 8 + ((units >> (octave - 3)) & 7);
 }
 
 /* The lowest class from `from` on that has a free block, HEAP_BINS when none has. */
 static uint32_t class_from(const struct heap *h, uint32_t from) {
-    if (from >= HEAP_BINS)
-        return HEAP_BINS;
+    if (from >= HEAP_BINS) return HEAP_BINS;
     uint32_t i = from / 64;
     uint64_t bits = h->nonempty[i] & (~0ull << (from % 64));
     while (bits == 0) {
-        if (++i == sizeof h->nonempty / sizeof *h->nonempty)
-            return HEAP_BINS;
+        if (++i == sizeof h->nonempty / sizeof *h->nonempty) return HEAP_BINS;
         bits = h->nonempty[i];
     }
     return i * 64 + (uint32_t)__builtin_ctzll(bits);
@@ -77,15 +68,13 @@ static uint32_t class_from(const struct heap *h, uint32_t from) {
 
 static void starts(struct heap *h, uint32_t ref) {
     uint16_t unit = (uint16_t)(ref % HEAP_PAGE_UNITS), *first = &h->first[ref / HEAP_PAGE_UNITS];
-    if (unit < *first)
-        *first = unit;
+    if (unit < *first) *first = unit;
 }
 
 /* No block starts at `ref` any more; the next one that does is at `next`, or there is none from `next` (top) on. */
 static void starts_not(struct heap *h, uint32_t ref, uint32_t next) {
     uint32_t page = ref / HEAP_PAGE_UNITS;
-    if (h->first[page] != ref % HEAP_PAGE_UNITS)
-        return;
+    if (h->first[page] != ref % HEAP_PAGE_UNITS) return;
     bool same = next / HEAP_PAGE_UNITS == page && next < h->top;
     h->first[page] = same ? (uint16_t)(next % HEAP_PAGE_UNITS) : (uint16_t)FIRST_NONE;
 }
@@ -93,25 +82,21 @@ static void starts_not(struct heap *h, uint32_t ref, uint32_t next) {
 /* ---- free lists ---- */
 
 static void list_add(struct heap *h, uint32_t ref, uint32_t units) {
-    if (units < HEAP_BLOCK_MIN)
-        return;
+    if (units < HEAP_BLOCK_MIN) return;
     uint32_t size_class = class_of(units), next = h->bin[size_class];
     struct free_block *f = free_at(h, ref);
     f->prev = 0;
     f->next = next;
-    if (next)
-        free_at(h, next)->prev = ref;
+    if (next) free_at(h, next)->prev = ref;
     h->bin[size_class] = ref;
     h->nonempty[size_class / 64] |= 1ull << (size_class % 64);
 }
 
 static void list_remove(struct heap *h, uint32_t ref, uint32_t units) {
-    if (units < HEAP_BLOCK_MIN)
-        return;
+    if (units < HEAP_BLOCK_MIN) return;
     struct free_block *f = free_at(h, ref);
     uint32_t size_class = class_of(units);
-    if (f->next)
-        free_at(h, f->next)->prev = f->prev;
+    if (f->next) free_at(h, f->next)->prev = f->prev;
     if (f->prev)
         free_at(h, f->prev)->next = f->next;
     else if ((h->bin[size_class] = f->next) == 0)
@@ -148,8 +133,7 @@ static uint32_t find_free(const struct heap *h, uint32_t units) {
     uint32_t size_class = class_of(units);
     int tries = 0;
     for (uint32_t ref = h->bin[size_class]; ref && tries < FIT_TRIES; ref = free_at(h, ref)->next, tries++)
-        if ((free_at(h, ref)->head & ~HEAP_BIT) >= units)
-            return ref;
+        if ((free_at(h, ref)->head & ~HEAP_BIT) >= units) return ref;
     size_class = class_from(h, size_class + 1);
     return size_class == HEAP_BINS ? 0 : h->bin[size_class];
 }
@@ -162,8 +146,7 @@ static uint32_t take_from_top(struct heap *h, uint32_t units) {
     for (uint32_t page = (ref - 1) / HEAP_PAGE_UNITS + 1; page <= last; page++)
         h->first[page] = FIRST_NONE;
     h->top = ref + units;
-    if (h->top > h->high)
-        h->high = (last + 1) * HEAP_PAGE_UNITS;
+    if (h->top > h->high) h->high = (last + 1) * HEAP_PAGE_UNITS;
     starts(h, ref);
     return ref;
 }
@@ -173,8 +156,7 @@ uint32_t heap_alloc(struct heap *h, uint32_t units) {
     uint32_t ref = find_free(h, units);
     if (ref == 0) {
         ref = take_from_top(h, units);
-        if (ref == 0)
-            return 0;
+        if (ref == 0) return 0;
     } else {
         uint32_t size = free_at(h, ref)->head & ~HEAP_BIT;
         list_remove(h, ref, size);
@@ -237,14 +219,11 @@ uint32_t heap_slide(struct heap *h, uint32_t hole) {
 
 uint32_t heap_largest(const struct heap *h) {
     for (int i = sizeof h->nonempty / sizeof *h->nonempty - 1; i >= 0; i--)
-        if (h->nonempty[i])
-            return h->bin[i * 64 + 63 - __builtin_clzll(h->nonempty[i])];
+        if (h->nonempty[i]) return h->bin[i * 64 + 63 - __builtin_clzll(h->nonempty[i])];
     return 0;
 }
 
-bool heap_is_free(const struct heap *h, uint32_t ref) {
-    return word(h, ref)[0] & HEAP_BIT;
-}
+bool heap_is_free(const struct heap *h, uint32_t ref) { return word(h, ref)[0] & HEAP_BIT; }
 
 uint32_t heap_size(const struct heap *h, uint32_t ref) {
     return heap_is_free(h, ref) ? word(h, ref)[0] & ~HEAP_BIT : h->block_units(heap_at(h, ref));
@@ -271,10 +250,8 @@ void heap_clear(struct heap *h) {
 
 bool heap_trim(struct heap *h, uint32_t max_units, uint32_t *from, uint32_t *units) {
     uint32_t low = (h->top + HEAP_PAGE_UNITS - 1) / HEAP_PAGE_UNITS * HEAP_PAGE_UNITS;
-    if (h->high < low + TRIM_MIN_UNITS)
-        return false;
-    if (h->high - low > max_units)
-        low = h->high - max_units / HEAP_PAGE_UNITS * HEAP_PAGE_UNITS;
+    if (h->high < low + TRIM_MIN_UNITS) return false;
+    if (h->high - low > max_units) low = h->high - max_units / HEAP_PAGE_UNITS * HEAP_PAGE_UNITS;
     *from = low;
     *units = h->high - low;
     h->high = low;

@@ -39,9 +39,7 @@ size_t heap_map_bytes(uint32_t units);
  * holds heap_map_bytes(), zeroed, and stays the caller's, as the memory does. */
 void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (*block_units)(const void *));
 
-static inline void *heap_at(const struct heap *h, uint32_t ref) {
-    return h->base + (size_t)ref * HEAP_UNIT;
-}
+static inline void *heap_at(const struct heap *h, uint32_t ref) { return h->base + (size_t)ref * HEAP_UNIT; }
 
 /* A block of `units` (HEAP_BLOCK_MIN or more), its two first words zero, or 0 when no free place is that large. */
 uint32_t heap_alloc(struct heap *h, uint32_t units);

@@ -26,12 +26,10 @@ static uint64_t read_number(const char *directory, const char *name, char behind
     char path[PATH_MAX + 64], line[256];
     snprintf(path, sizeof path, "%s/%s", directory, name);
     FILE *file = fopen(path, "re");
-    if (!file)
-        return 0;
+    if (!file) return 0;
     const char *number = fgets(line, sizeof line, file);
     fclose(file);
-    if (number && behind)
-        number = strchr(number, behind);
+    if (number && behind) number = strchr(number, behind);
     return number ? strtoull(number, NULL, 10) : 0;
 }
 
@@ -42,8 +40,7 @@ static void limit_memory(struct host *h, uint64_t bytes) {
 
 static void limit_cpus(struct host *h, uint64_t quota_us, uint64_t period_us) {
     uint64_t cpus = period_us ? quota_us / period_us + (quota_us % period_us != 0) : 0;
-    if (cpus > 0 && cpus <= INT_MAX && (h->cgroup_cpus == 0 || (int)cpus < h->cgroup_cpus))
-        h->cgroup_cpus = (int)cpus;
+    if (cpus > 0 && cpus <= INT_MAX && (h->cgroup_cpus == 0 || (int)cpus < h->cgroup_cpus)) h->cgroup_cpus = (int)cpus;
 }
 
 /* Applies the limits, of v1 or v2, of the group's directory below the mount and of all its ancestors. */
@@ -52,10 +49,8 @@ static void read_mount(struct host *h, const char *root, const char *mount, cons
     size_t top = (size_t)snprintf(directory, sizeof directory, "%s/sys/fs/cgroup/%s", root, mount);
     /* A group outside of our cgroup namespace shows as "/../x"; only the top is ours to read then. A path too
      * long to open is left at the top as well. */
-    if (top >= sizeof directory)
-        return;
-    if (!strstr(group, "/..") && strlen(group) < sizeof directory - top)
-        strcpy(directory + top, group);
+    if (top >= sizeof directory) return;
+    if (!strstr(group, "/..") && strlen(group) < sizeof directory - top) strcpy(directory + top, group);
     for (;;) {
         limit_memory(h, read_number(directory, "memory.limit_in_bytes", '\0'));
         limit_memory(h, read_number(directory, "memory.max", '\0'));
@@ -63,8 +58,7 @@ static void read_mount(struct host *h, const char *root, const char *mount, cons
                    read_number(directory, "cpu.cfs_period_us", '\0'));
         limit_cpus(h, read_number(directory, "cpu.max", '\0'), read_number(directory, "cpu.max", ' '));
         char *last = strrchr(directory + top, '/');
-        if (!last)
-            return;
+        if (!last) return;
         *last = '\0';
     }
 }
@@ -72,12 +66,10 @@ static void read_mount(struct host *h, const char *root, const char *mount, cons
 /* `line` is "number:controllers:path"; the path may hold colons. */
 static void read_group(struct host *h, const char *root, char *line) {
     char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL, *rest;
-    if (!group || group[1] != '/')
-        return;
+    if (!group || group[1] != '/') return;
     *group++ = '\0';
     read_mount(h, root, ++controllers, group); /* all of them; "" for v2 */
-    if (*controllers == '\0')
-        read_mount(h, root, "unified", group);
+    if (*controllers == '\0') read_mount(h, root, "unified", group);
     for (char *one = strtok_r(controllers, ",", &rest); one; one = strtok_r(NULL, ",", &rest))
         read_mount(h, root, one, group);
 }
@@ -86,8 +78,7 @@ void host_read(struct host *h, const char *root) {
     char path[PATH_MAX];
     cpu_set_t affinity[AFFINITY_SETS];
     *h = (struct host){.cpus = 1};
-    if (sched_getaffinity(0, sizeof affinity, affinity) == 0)
-        h->cpus = CPU_COUNT_S(sizeof affinity, affinity);
+    if (sched_getaffinity(0, sizeof affinity, affinity) == 0) h->cpus = CPU_COUNT_S(sizeof affinity, affinity);
     snprintf(path, sizeof path, "%s/proc", root);
     uint64_t kilobytes = read_number(path, "meminfo", ' '); /* the first line is MemTotal */
     h->memory_bytes = kilobytes < NO_LIMIT_FROM / 1024 ? kilobytes * 1024 : 0;
@@ -100,8 +91,7 @@ void host_read(struct host *h, const char *root) {
         read_group(h, root, line);
     }
     free(line);
-    if (file)
-        fclose(file);
+    if (file) fclose(file);
 }
 
 int host_usable_cpus(const struct host *h) {

@@ -37,23 +37,19 @@
 struct lru *lock_key(struct call *c, uint32_t database, struct slice key, uint64_t *hash) {
     for (;;) {
         struct lru *l = shard_lock(c->shards, *hash);
-        if (hash_database(*hash) == shards_id(c->shards, database))
-            return l;
+        if (hash_database(*hash) == shards_id(c->shards, database)) return l;
         shard_unlock(c->shards, *hash);
         *hash = shards_hash(c->shards, database, key);
     }
 }
 
-static inline void unlock(struct call *c) {
-    shard_unlock(c->shards, c->hash);
-}
+static inline void unlock(struct call *c) { shard_unlock(c->shards, c->hash); }
 
 /* The same for argv[1] and the client's database. */
 static inline struct lru *lock(struct call *c) {
     if (hash_database(c->hash) == shards_id(c->shards, c->database)) { /* nearly always */
         struct lru *l = shard_lock(c->shards, c->hash);
-        if (!c->shards->shared || hash_database(c->hash) == shards_id(c->shards, c->database))
-            return l;
+        if (!c->shards->shared || hash_database(c->hash) == shards_id(c->shards, c->database)) return l;
         unlock(c);
     }
     return lock_key(c, c->database, c->argv[1], &c->hash);
@@ -67,14 +63,11 @@ static struct entry *read_entry(struct call *c, struct lru *l, uint64_t hash, st
     return e;
 }
 
-static struct entry *peek(struct call *c, struct lru *l) {
-    return lru_peek(l, c->hash, c->argv[1], c->now_ms);
-}
+static struct entry *peek(struct call *c, struct lru *l) { return lru_peek(l, c->hash, c->argv[1], c->now_ms); }
 
 static bool value_fits(struct call *c, size_t bytes) {
     uint64_t max = c->context->config->max_value_size_bytes;
-    if (bytes <= max)
-        return true;
+    if (bytes <= max) return true;
     error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max);
     return false;
 }
@@ -88,8 +81,7 @@ static void store_at(struct call *c, struct lru *l, uint64_t hash, struct slice 
         return;
     }
     struct entry *e = lru_peek(l, hash, key, c->now_ms);
-    if (e)
-        lru_remove(l, hash, e);
+    if (e) lru_remove(l, hash, e);
     lru_changed(l, hash); /* it was there for a moment */
 }
 
@@ -98,14 +90,11 @@ static void store(struct call *c, struct lru *l, struct slice value, int64_t dea
 }
 
 /* The end of `out`, `bytes` of it: a place to put a value together while the shard is locked. */
-static char *scratch(struct call *c, size_t bytes) {
-    return c->out->p + c->out->cap - bytes;
-}
+static char *scratch(struct call *c, size_t bytes) { return c->out->p + c->out->cap - bytes; }
 
 static struct slice scratch_copy(struct call *c, struct slice value) {
     char *copy = scratch(c, value.n);
-    if (value.n)
-        memcpy(copy, value.p, value.n);
+    if (value.n) memcpy(copy, value.p, value.n);
     return (struct slice){copy, value.n};
 }
 
@@ -146,8 +135,7 @@ static uint64_t lock_keys(struct call *c, int from, int to, int step) {
         for (int i = from; i < to; i += step)
             set |= 1ull << hash_shard(hash_key(&c->shards->seed, id, c->argv[i]));
         locked = shards_lock_many(c->shards, set);
-        if (id == shards_id(c->shards, c->database))
-            return locked;
+        if (id == shards_id(c->shards, c->database)) return locked;
         shards_unlock_many(c->shards, locked);
     }
 }
@@ -178,11 +166,9 @@ bool collect_room(struct call *c, size_t bytes) {
         b->p = pool_get(c->context->pool, COLLECT_FIRST, &b->cap);
         b->len = COLLECT_HEADER;
     } else if (b->cap - b->len < bytes) {
-        if (b->len + bytes > c->context->config->client_output_bytes)
-            return false;
+        if (b->len + bytes > c->context->config->client_output_bytes) return false;
         char *p = pool_grow(c->context->pool, b->p, &b->cap, b->len, b->len + bytes);
-        if (p == NULL)
-            return false;
+        if (p == NULL) return false;
         b->p = p;
     }
     b->full = false;
@@ -275,8 +261,7 @@ static bool set_options(struct call *c, int from, unsigned allowed, struct set_o
             return false;
         }
         o->flags |= options[k].flag;
-        if (more)
-            *(options[k].flag == SET_IFEQ ? &o->ifeq : &o->time) = ++i;
+        if (more) *(options[k].flag == SET_IFEQ ? &o->ifeq : &o->time) = ++i;
     }
     return true;
 }
@@ -287,9 +272,7 @@ static bool set_time(struct call *c, struct set_options *o) {
     return o->time == 0 || deadline_of(c, c->argv[o->time], seconds ? 1000 : 1, relative, &o->deadline_ms);
 }
 
-static bool value_is(const struct entry *e, struct slice value) {
-    return e && slice_equal(entry_value(e), value);
-}
+static bool value_is(const struct entry *e, struct slice value) { return e && slice_equal(entry_value(e), value); }
 
 /* ---- one value ---- */
 
@@ -297,8 +280,7 @@ static bool value_is(const struct entry *e, struct slice value) {
 enum command_result cmd_get(struct call *c) {
     struct lru *l = lock(c);
     struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
-    if (e)
-        resp_bulk(c->out, entry_value(e));
+    if (e) resp_bulk(c->out, entry_value(e));
     unlock(c);
     return e ? COMMAND_DONE : null(c);
 }
@@ -317,13 +299,11 @@ static enum command_result set_entry(struct call *c, const struct set_options *o
     bool stored = !((o->flags & SET_NX) && e) && !((o->flags & SET_XX) && !e) &&
                   !((o->flags & SET_IFEQ) && !value_is(e, c->argv[o->ifeq]));
     if (stored) {
-        if ((o->flags & SET_KEEPTTL) && e)
-            deadline_ms = entry_deadline_ms(e);
+        if ((o->flags & SET_KEEPTTL) && e) deadline_ms = entry_deadline_ms(e);
         store(c, l, c->argv[2], deadline_ms);
     }
     unlock(c);
-    if (o->flags & SET_GET)
-        return COMMAND_DONE;
+    if (o->flags & SET_GET) return COMMAND_DONE;
     return stored ? ok(c) : null(c);
 }
 
@@ -348,12 +328,10 @@ enum command_result cmd_getset(struct call *c) {
 
 /* SETNX key value */
 enum command_result cmd_setnx(struct call *c) {
-    if (!value_fits(c, c->argv[2].n))
-        return COMMAND_DONE;
+    if (!value_fits(c, c->argv[2].n)) return COMMAND_DONE;
     struct lru *l = lock(c);
     bool stored = peek(c, l) == NULL;
-    if (stored)
-        store(c, l, c->argv[2], 0);
+    if (stored) store(c, l, c->argv[2], 0);
     unlock(c);
     return integer(c, stored);
 }
@@ -385,14 +363,12 @@ enum command_result cmd_getdel(struct call *c) {
 /* GETEX key [EX seconds | PX milliseconds | EXAT time | PXAT time | PERSIST] */
 enum command_result cmd_getex(struct call *c) {
     struct set_options o = {0};
-    if (!set_options(c, 2, SET_TIME | SET_PERSIST, &o))
-        return COMMAND_DONE;
+    if (!set_options(c, 2, SET_TIME | SET_PERSIST, &o)) return COMMAND_DONE;
     struct lru *l = lock(c);
     struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
     if (e && set_time(c, &o)) { /* of what is not there, not even the time is looked at */
         resp_bulk(c->out, entry_value(e));
-        if (o.flags)
-            set_deadline(c, l, e, o.deadline_ms);
+        if (o.flags) set_deadline(c, l, e, o.deadline_ms);
     }
     unlock(c);
     return e ? COMMAND_DONE : null(c);
@@ -406,8 +382,7 @@ enum command_result cmd_delex(struct call *c) {
     struct lru *l = lock(c);
     struct entry *e = peek(c, l);
     bool removed = e && (!compare || value_is(e, c->argv[c->argc - 1]));
-    if (removed)
-        lru_remove(l, c->hash, e);
+    if (removed) lru_remove(l, c->hash, e);
     unlock(c);
     return integer(c, removed);
 }
@@ -422,12 +397,9 @@ static enum command_result overwrite(struct call *c, int64_t offset, struct slic
     uint64_t at = offset < 0 ? old.n : (uint64_t)offset, size = at + bytes.n > old.n ? at + bytes.n : old.n;
     if (size <= max && (bytes.n || offset < 0)) {
         char *joined = scratch(c, size);
-        if (old.n)
-            memcpy(joined, old.p, old.n);
-        if (at > old.n)
-            memset(joined + old.n, 0, at - old.n);
-        if (bytes.n)
-            memcpy(joined + at, bytes.p, bytes.n);
+        if (old.n) memcpy(joined, old.p, old.n);
+        if (at > old.n) memset(joined + old.n, 0, at - old.n);
+        if (bytes.n) memcpy(joined + at, bytes.p, bytes.n);
         store(c, l, (struct slice){joined, size}, e ? entry_deadline_ms(e) : 0);
     } else if (bytes.n == 0) {
         size = old.n; /* SETRANGE of nothing changes nothing */
@@ -444,10 +416,8 @@ enum command_result cmd_append(struct call *c) {
 /* SETRANGE key offset value */
 enum command_result cmd_setrange(struct call *c) {
     int64_t offset;
-    if (!resp_integer_of(c->argv[2], &offset))
-        return not_an_integer(c);
-    if (offset < 0)
-        return ERROR(c, "ERR offset is out of range");
+    if (!resp_integer_of(c->argv[2], &offset)) return not_an_integer(c);
+    if (offset < 0) return ERROR(c, "ERR offset is out of range");
     bool fits = c->argv[3].n == 0 || offset <= VALUE_SIZE_MAX; /* the sum is then looked at */
     return value_fits(c, fits ? c->argv[3].n : SIZE_MAX) ? overwrite(c, offset, c->argv[3]) : COMMAND_DONE;
 }
@@ -455,8 +425,7 @@ enum command_result cmd_setrange(struct call *c) {
 /* GETRANGE key start end, SUBSTR key start end */
 enum command_result cmd_getrange(struct call *c) {
     int64_t from, to;
-    if (!resp_integer_of(c->argv[2], &from) || !resp_integer_of(c->argv[3], &to))
-        return not_an_integer(c);
+    if (!resp_integer_of(c->argv[2], &from) || !resp_integer_of(c->argv[3], &to)) return not_an_integer(c);
     struct lru *l = lock(c);
     struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
     struct slice value = e ? entry_value(e) : (struct slice){"", 0};
@@ -484,10 +453,8 @@ enum command_result cmd_strlen(struct call *c) {
 /* INCR key, DECR key, INCRBY key increment, DECRBY key decrement */
 enum command_result cmd_increment(struct call *c) {
     int64_t by = 1, value = 0;
-    if ((c->command->variant & VARIANT_BY) && !resp_integer_of(c->argv[2], &by))
-        return not_an_integer(c);
-    if ((c->command->variant & VARIANT_DOWN) && by == INT64_MIN)
-        return ERROR(c, "ERR decrement would overflow");
+    if ((c->command->variant & VARIANT_BY) && !resp_integer_of(c->argv[2], &by)) return not_an_integer(c);
+    if ((c->command->variant & VARIANT_DOWN) && by == INT64_MIN) return ERROR(c, "ERR decrement would overflow");
     by = c->command->variant & VARIANT_DOWN ? -by : by;
     struct lru *l = lock(c);
     const struct entry *e = peek(c, l);
@@ -499,8 +466,7 @@ enum command_result cmd_increment(struct call *c) {
         store(c, l, (struct slice){text, (size_t)n}, e ? entry_deadline_ms(e) : 0);
     }
     unlock(c);
-    if (!is_integer)
-        return not_an_integer(c);
+    if (!is_integer) return not_an_integer(c);
     return in_range ? integer(c, value) : ERROR(c, "ERR increment or decrement would overflow");
 }
 
@@ -537,14 +503,11 @@ enum command_result cmd_incrbyfloat(struct call *c) {
     bool in_range = is_float && !isnan(value + by) && !isinf(value + by);
     if (in_range) {
         sum = float_text(text, value + by);
-        if (sum.n <= c->context->config->max_value_size_bytes)
-            store(c, l, sum, e ? entry_deadline_ms(e) : 0);
+        if (sum.n <= c->context->config->max_value_size_bytes) store(c, l, sum, e ? entry_deadline_ms(e) : 0);
     }
     unlock(c);
-    if (!is_float)
-        return ERROR(c, "ERR value is not a valid float");
-    if (!in_range)
-        return ERROR(c, "ERR increment would produce NaN or Infinity");
+    if (!is_float) return ERROR(c, "ERR value is not a valid float");
+    if (!in_range) return ERROR(c, "ERR increment would produce NaN or Infinity");
     return value_fits(c, sum.n) ? bulk(c, sum) : COMMAND_DONE;
 }
 
@@ -563,15 +526,13 @@ enum command_result cmd_mget(struct call *c) {
     struct suspended *s = &c->client->suspended;
     int from = s->next ? (int)s->next : 1;
     int most = c->argc - from > KEYS_PER_TURN ? from + KEYS_PER_TURN : c->argc;
-    if (from == 1)
-        resp_array(c->out, (size_t)c->argc - 1);
+    if (from == 1) resp_array(c->out, (size_t)c->argc - 1);
     size_t room = KEYS_AHEAD * resp_bulk_bytes(c->context->config->max_value_size_bytes);
     while (from < most) {
         /* as many at once as surely fit; one always does, since `out` came with room for a whole value */
         size_t left = buf_left(c->out);
         int n = left >= room ? KEYS_AHEAD : left >= room / KEYS_AHEAD ? 1 : 0;
-        if (n == 0)
-            break;
+        if (n == 0) break;
         n = most - from < n ? most - from : n;
         for_keys(c, from, from + n, mget_one);
         from += n;
@@ -584,8 +545,7 @@ enum command_result cmd_mget(struct call *c) {
 static enum command_result store_pairs(struct call *c, int from, int to, const struct set_options *o, bool answer) {
     bool wanted = true;
     for (int i = from; i < to; i += 2)
-        if (!value_fits(c, c->argv[i + 1].n))
-            return COMMAND_DONE;
+        if (!value_fits(c, c->argv[i + 1].n)) return COMMAND_DONE;
     uint64_t locked = lock_keys(c, from, to, 2);
     for (int i = from; (o->flags & (SET_NX | SET_XX)) && wanted && i < to; i += 2) {
         uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
@@ -608,8 +568,7 @@ static enum command_result store_pairs(struct call *c, int from, int to, const s
 
 /* MSET key value [key value ...], MSETNX key value [key value ...] */
 enum command_result cmd_mset(struct call *c) {
-    if (c->argc % 2 == 0)
-        return wrong_arity(c);
+    if (c->argc % 2 == 0) return wrong_arity(c);
     struct set_options o = {.flags = c->command->variant == VARIANT_NX ? SET_NX : 0};
     return store_pairs(c, 1, c->argc, &o, c->command->variant == VARIANT_NX);
 }
@@ -621,11 +580,9 @@ enum command_result cmd_msetex(struct call *c) {
     struct set_options o = {0};
     if (!resp_integer_of(c->argv[1], &keys) || keys <= 0 || keys > INT_MAX)
         return ERROR(c, "ERR invalid numkeys value");
-    if (keys > (c->argc - 2) / 2)
-        return wrong_arity(c);
+    if (keys > (c->argc - 2) / 2) return wrong_arity(c);
     int to = 2 + 2 * (int)keys;
-    if (!set_options(c, to, SET_NX | SET_XX | SET_KEEPTTL | SET_TIME, &o) || !set_time(c, &o))
-        return COMMAND_DONE;
+    if (!set_options(c, to, SET_NX | SET_XX | SET_KEEPTTL | SET_TIME, &o) || !set_time(c, &o)) return COMMAND_DONE;
     return store_pairs(c, 2, to, &o, true);
 }
 
@@ -633,8 +590,7 @@ enum command_result cmd_msetex(struct call *c) {
 
 static void delete_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
     struct entry *e = lru_peek(l, hash, key, c->now_ms);
-    if (e == NULL)
-        return;
+    if (e == NULL) return;
     lru_remove(l, hash, e);
     c->client->suspended.count++;
 }
@@ -650,22 +606,17 @@ static enum command_result count_keys(struct call *c,
     int from = s->next ? (int)s->next : 1, to = c->argc - from > KEYS_PER_TURN ? from + KEYS_PER_TURN : c->argc;
     for_keys(c, from, to, each);
     s->next = to == c->argc ? 0 : to;
-    if (s->next)
-        return COMMAND_AGAIN;
+    if (s->next) return COMMAND_AGAIN;
     int64_t count = s->count;
     s->count = 0;
     return integer(c, count);
 }
 
 /* DEL key [key ...], UNLINK key [key ...]: nothing here is freed later, there is nothing to wait for */
-enum command_result cmd_del(struct call *c) {
-    return count_keys(c, delete_one);
-}
+enum command_result cmd_del(struct call *c) { return count_keys(c, delete_one); }
 
 /* EXISTS key [key ...], TOUCH key [key ...] */
-enum command_result cmd_exists(struct call *c) {
-    return count_keys(c, exists_one);
-}
+enum command_result cmd_exists(struct call *c) { return count_keys(c, exists_one); }
 
 /* TYPE key */
 enum command_result cmd_type(struct call *c) {
@@ -682,10 +633,8 @@ enum command_result cmd_ttl(struct call *c) {
     const struct entry *e = read_entry(c, l, c->hash, c->argv[1], false);
     int64_t time_ms = e ? entry_deadline_ms(e) : 0;
     unlock(c);
-    if (time_ms == 0)
-        return integer(c, e ? -1 : -2);
-    if (!(c->command->variant & VARIANT_UNIX))
-        time_ms = time_ms > c->now_ms ? time_ms - c->now_ms : 0;
+    if (time_ms == 0) return integer(c, e ? -1 : -2);
+    if (!(c->command->variant & VARIANT_UNIX)) time_ms = time_ms > c->now_ms ? time_ms - c->now_ms : 0;
     return integer(c, c->command->variant & VARIANT_SECONDS ? time_ms / 1000 + (time_ms % 1000 >= 500) : time_ms);
 }
 
@@ -720,12 +669,9 @@ static bool expire_options(struct call *c, unsigned *flags) {
 
 /* Whether the condition lets an entry with deadline `old_ms` (0: none, so infinitely late) have `new_ms`. */
 static bool expire_allowed(unsigned flags, int64_t old_ms, int64_t new_ms) {
-    if ((flags & EXPIRE_NX) && old_ms)
-        return false;
-    if ((flags & EXPIRE_XX) && old_ms == 0)
-        return false;
-    if ((flags & EXPIRE_GT) && (old_ms == 0 || new_ms <= old_ms))
-        return false;
+    if ((flags & EXPIRE_NX) && old_ms) return false;
+    if ((flags & EXPIRE_XX) && old_ms == 0) return false;
+    if ((flags & EXPIRE_GT) && (old_ms == 0 || new_ms <= old_ms)) return false;
     return !((flags & EXPIRE_LT) && old_ms && new_ms >= old_ms);
 }
 
@@ -735,18 +681,15 @@ enum command_result cmd_expire(struct call *c) {
     bool relative = !(c->command->variant & VARIANT_UNIX);
     int64_t v, unit_ms = c->command->variant & VARIANT_SECONDS ? 1000 : 1;
     unsigned flags = 0;
-    if (!expire_options(c, &flags))
-        return COMMAND_DONE;
-    if (!resp_integer_of(c->argv[2], &v))
-        return not_an_integer(c);
+    if (!expire_options(c, &flags)) return COMMAND_DONE;
+    if (!resp_integer_of(c->argv[2], &v)) return not_an_integer(c);
     if (v > INT64_MAX / unit_ms || v < INT64_MIN / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms))
         return error_format(c, "ERR invalid expire time in '%s' command", c->command->name);
     int64_t deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
     struct lru *l = lock(c);
     struct entry *e = peek(c, l);
     bool changed = e && expire_allowed(flags, entry_deadline_ms(e), deadline_ms);
-    if (changed)
-        set_deadline(c, l, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
+    if (changed) set_deadline(c, l, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
     unlock(c);
     return integer(c, changed);
 }
@@ -756,8 +699,7 @@ enum command_result cmd_persist(struct call *c) {
     struct lru *l = lock(c);
     struct entry *e = peek(c, l);
     bool changed = e && entry_deadline_ms(e);
-    if (changed)
-        lru_set_deadline(l, e, 0);
+    if (changed) lru_set_deadline(l, e, 0);
     unlock(c);
     return integer(c, changed);
 }
@@ -774,8 +716,7 @@ static int64_t transfer(struct call *c, int to, uint32_t database, bool replace,
         e = peek(c, from_lru); /* looking at the other may have removed it: they share a shard */
         struct slice value = scratch_copy(c, entry_value(e));
         int64_t deadline_ms = entry_deadline_ms(e);
-        if (move)
-            lru_remove(from_lru, c->hash, e);
+        if (move) lru_remove(from_lru, c->hash, e);
         store_at(c, to_lru, to_hash, c->argv[to], value, deadline_ms);
     }
     shards_unlock_many(c->shards, locked);
@@ -786,8 +727,7 @@ static int64_t transfer(struct call *c, int to, uint32_t database, bool replace,
 enum command_result cmd_rename(struct call *c) {
     bool only_new = c->command->variant == VARIANT_NX;
     int64_t done = transfer(c, 2, c->database, !only_new, true);
-    if (done < 0)
-        return ERROR(c, "ERR no such key");
+    if (done < 0) return ERROR(c, "ERR no such key");
     return only_new ? integer(c, done) : ok(c);
 }
 
@@ -811,18 +751,15 @@ enum command_result cmd_copy(struct call *c) {
 /* MOVE key db */
 enum command_result cmd_move(struct call *c) {
     uint32_t database;
-    if (!database_of(c, c->argv[2], &database))
-        return COMMAND_DONE;
-    if (database == c->database)
-        return ERROR(c, "ERR source and destination objects are the same");
+    if (!database_of(c, c->argv[2], &database)) return COMMAND_DONE;
+    if (database == c->database) return ERROR(c, "ERR source and destination objects are the same");
     return integer(c, transfer(c, 1, database, false, true) > 0);
 }
 
 /* What Redis would say of a value: 64-bit integers, short strings, and others. */
 static struct slice encoding_of(struct slice value) {
     int64_t v;
-    if (resp_integer_of(value, &v))
-        return SLICE("int");
+    if (resp_integer_of(value, &v)) return SLICE("int");
     return value.n <= EMBSTR_MAX ? SLICE("embstr") : SLICE("raw");
 }
 
@@ -834,8 +771,7 @@ enum command_result cmd_object(struct call *c) {
     struct slice encoding = e ? encoding_of(entry_value(e)) : SLICE("");
     int64_t idle_ms = e ? lru_idle_ms(l, e) : 0;
     shard_unlock(c->shards, hash);
-    if (e == NULL)
-        return null(c);
+    if (e == NULL) return null(c);
     switch (c->command->variant) {
     case VARIANT_ENCODING:
         return bulk(c, encoding);
@@ -853,12 +789,9 @@ enum command_result cmd_object(struct call *c) {
 enum command_result cmd_memory_usage(struct call *c) {
     int64_t samples;
     for (int i = 3; i < c->argc; i += 2) {
-        if (!is_word(c->argv[i], SLICE("samples")) || i + 1 == c->argc)
-            return syntax_error(c);
-        if (!resp_integer_of(c->argv[i + 1], &samples))
-            return not_an_integer(c);
-        if (samples < 0)
-            return syntax_error(c);
+        if (!is_word(c->argv[i], SLICE("samples")) || i + 1 == c->argc) return syntax_error(c);
+        if (!resp_integer_of(c->argv[i + 1], &samples)) return not_an_integer(c);
+        if (samples < 0) return syntax_error(c);
     }
     uint64_t hash = shards_hash(c->shards, c->database, c->argv[2]);
     struct lru *l = lock_key(c, c->database, c->argv[2], &hash);
@@ -888,14 +821,11 @@ static uint64_t next_random(uint64_t *x) {
 
 static void walk_emit(void *context, const struct entry *e) {
     struct walk *w = context;
-    if (entry_database(e) != w->id)
-        return;
-    if (w->pattern && !glob_match_steps(*w->pattern, entry_key(e), false, &w->steps))
-        return;
+    if (entry_database(e) != w->id) return;
+    if (w->pattern && !glob_match_steps(*w->pattern, entry_key(e), false, &w->steps)) return;
     w->found++;
     if (w->random) {
-        if ((next_random(w->random) >> 32) % (uint64_t)w->found)
-            return;
+        if ((next_random(w->random) >> 32) % (uint64_t)w->found) return;
         w->out->len = w->start;
     }
     resp_bulk(w->out, entry_key(e));
@@ -907,8 +837,7 @@ static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
     uint64_t max = c->context->config->max_key_size_bytes;
     max = max < PATTERN_BYTES_MAX ? max : PATTERN_BYTES_MAX;
     *pattern = slice_equal(c->argv[i], SLICE("*")) ? NULL : &c->argv[i];
-    if (c->argv[i].n <= max)
-        return true;
+    if (c->argv[i].n <= max) return true;
     error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max);
     return false;
 }
@@ -934,16 +863,12 @@ enum command_result cmd_scan(struct call *c) {
     if (!resp_integer_of(c->argv[1], &cursor) || cursor < 0 || !shards_cursor_valid((uint64_t)cursor))
         return ERROR(c, "ERR invalid cursor");
     for (int i = 2; i < c->argc; i += 2) {
-        if (i + 1 == c->argc)
-            return syntax_error(c);
+        if (i + 1 == c->argc) return syntax_error(c);
         if (is_word(c->argv[i], SLICE("count"))) {
-            if (!resp_integer_of(c->argv[i + 1], &count))
-                return not_an_integer(c);
-            if (count < 1)
-                return syntax_error(c);
+            if (!resp_integer_of(c->argv[i + 1], &count)) return not_an_integer(c);
+            if (count < 1) return syntax_error(c);
         } else if (is_word(c->argv[i], SLICE("match"))) {
-            if (!pattern_of(c, i + 1, &pattern))
-                return COMMAND_DONE;
+            if (!pattern_of(c, i + 1, &pattern)) return COMMAND_DONE;
         } else if (is_word(c->argv[i], SLICE("type"))) {
             strings = is_word(c->argv[i + 1], SLICE("string"));
         } else {
@@ -956,8 +881,7 @@ enum command_result cmd_scan(struct call *c) {
     int buckets = 0;
     do {
         at = shards_scan(c->shards, w.id, at, c->now_ms, walk_emit, &w);
-        if (!strings)
-            items.len = (size_t)(w.found = 0);
+        if (!strings) items.len = (size_t)(w.found = 0);
     } while (at && w.found < count && ++buckets < SCAN_BUCKETS_MAX && buckets / 10 < count &&
              items.len < SCAN_BYTES_MAX && w.steps < MATCH_STEPS_MAX);
     resp_array(c->out, 2);
@@ -969,8 +893,7 @@ enum command_result cmd_scan(struct call *c) {
 enum command_result cmd_keys(struct call *c) {
     struct suspended *s = &c->client->suspended;
     struct walk w = {.id = shards_id(c->shards, c->database)};
-    if (!pattern_of(c, 1, &w.pattern))
-        return COMMAND_DONE;
+    if (!pattern_of(c, 1, &w.pattern)) return COMMAND_DONE;
     if (c->in_exec) {
         struct buf items = items_of(c);
         uint64_t at = 0;
@@ -980,16 +903,14 @@ enum command_result cmd_keys(struct call *c) {
         return put_items(c, &items, w.found);
     }
     for (int buckets = 0; buckets < BUCKETS_PER_TURN && w.steps < MATCH_STEPS_MAX; buckets++) {
-        if (!collect_room(c, COLLECT_FIRST / 2))
-            return collect_failed(c, "use SCAN");
+        if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "use SCAN");
         w.out = &s->reply;
         w.found = 0;
         size_t before = s->reply.len;
         uint64_t next = shards_scan(c->shards, w.id, s->cursor, c->now_ms, walk_emit, &w);
         if (s->reply.full) { /* a bucket of long keys: once more, with more room */
             s->reply.len = before;
-            if (!collect_room(c, s->reply.cap))
-                return collect_failed(c, "use SCAN");
+            if (!collect_room(c, s->reply.cap)) return collect_failed(c, "use SCAN");
             continue;
         }
         s->count += w.found;
@@ -1040,19 +961,16 @@ static bool flush_options(struct call *c) {
 
 /* FLUSHALL [ASYNC | SYNC] */
 enum command_result cmd_flushall(struct call *c) {
-    if (!flush_options(c))
-        return COMMAND_DONE;
+    if (!flush_options(c)) return COMMAND_DONE;
     shards_clear(c->shards);
     return ok(c);
 }
 
 /* FLUSHDB [ASYNC | SYNC] */
 enum command_result cmd_flushdb(struct call *c) {
-    if (!flush_options(c))
-        return COMMAND_DONE;
+    if (!flush_options(c)) return COMMAND_DONE;
     while (!shards_clear_database(c->shards, c->database)) {
-        if (!c->in_exec)
-            return COMMAND_AGAIN; /* upkeep will free an id */
+        if (!c->in_exec) return COMMAND_AGAIN; /* upkeep will free an id */
         shards_purge(c->shards);
     }
     return ok(c);
@@ -1066,8 +984,7 @@ enum command_result cmd_swapdb(struct call *c) {
         if (!resp_integer_of(c->argv[1 + i], &index[i]) || index[i] < INT32_MIN || index[i] > INT32_MAX)
             return error_format(c, "ERR invalid %s DB index", i ? "second" : "first");
     for (int i = 0; i < 2; i++)
-        if (!database_of(c, c->argv[1 + i], &database[i]))
-            return COMMAND_DONE;
+        if (!database_of(c, c->argv[1 + i], &database[i])) return COMMAND_DONE;
     shards_swap_databases(c->shards, database[0], database[1]);
     return ok(c);
 }

@@ -42,14 +42,12 @@ static size_t put_text(char *text, const char *format, va_list args) {
     int wanted = vsnprintf(text, TEXT_MAX + 1, format, args);
     size_t n = wanted < 0 ? 0 : wanted > TEXT_MAX ? TEXT_MAX : (size_t)wanted;
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            text[i] = '?';
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) text[i] = '?';
     return n;
 }
 
 void log_line(const struct log *log, enum log_level level, const char *format, ...) {
-    if ((int)level < log->level)
-        return;
+    if ((int)level < log->level) return;
     int kept_errno = errno;
     char line[HEAD_MAX + TEXT_MAX + 1];
     size_t n = put_head(line, level);

@@ -100,23 +100,17 @@ static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
 static_assert(sizeof(struct entry) == 16 && sizeof(struct deadline) == 16, "what an entry costs");
 static_assert(PAGE == HEAP_PAGE_UNITS * HEAP_UNIT, "index and arena count the same pages");
 
-static uint32_t pages_of(uint64_t bytes) {
-    return (uint32_t)((bytes + PAGE - 1) / PAGE);
-}
+static uint32_t pages_of(uint64_t bytes) { return (uint32_t)((bytes + PAGE - 1) / PAGE); }
 
 /* ---- entries ---- */
 
-static struct entry *at(const struct lru *l, uint32_t ref) {
-    return heap_at(&l->heap, ref);
-}
+static struct entry *at(const struct lru *l, uint32_t ref) { return heap_at(&l->heap, ref); }
 
 static uint32_t ref_of(const struct lru *l, const struct entry *e) {
     return (uint32_t)((size_t)((const char *)e - l->heap.base) / HEAP_UNIT);
 }
 
-static struct deadline *deadline_of(struct entry *e) {
-    return (struct deadline *)(e + 1);
-}
+static struct deadline *deadline_of(struct entry *e) { return (struct deadline *)(e + 1); }
 
 static char *key_place(struct entry *e) {
     return (char *)(e + 1) + (entry_has_deadline_field(e) ? sizeof(struct deadline) : 0);
@@ -138,13 +132,9 @@ static uint64_t entry_hash(const struct lru *l, const struct entry *e) {
 
 /* ---- the list ---- */
 
-static uint32_t next_of(const struct entry *e) {
-    return e->next & ~HEAP_BIT;
-}
+static uint32_t next_of(const struct entry *e) { return e->next & ~HEAP_BIT; }
 
-static void set_next(struct entry *e, uint32_t next) {
-    e->next = (e->next & HEAP_BIT) | next;
-}
+static void set_next(struct entry *e, uint32_t next) { e->next = (e->next & HEAP_BIT) | next; }
 
 /* Takes youth from the boundary until no more than a sixteenth is young: once or twice after any one change. */
 static void age(struct lru *l) {
@@ -166,8 +156,7 @@ static void list_push(struct lru *l, struct entry *e, uint32_t ref) {
         l->tail = ref;
     l->head = ref;
     e->meta |= META_YOUNG;
-    if (l->young++ == 0)
-        l->boundary = ref;
+    if (l->young++ == 0) l->boundary = ref;
 }
 
 static void list_unlink(struct lru *l, struct entry *e, uint32_t ref) {
@@ -182,14 +171,12 @@ static void list_unlink(struct lru *l, struct entry *e, uint32_t ref) {
         l->tail = prev;
     if (e->meta & META_YOUNG) {
         l->young--;
-        if (l->boundary == ref)
-            l->boundary = prev;
+        if (l->boundary == ref) l->boundary = prev;
     }
     if (e->meta & META_OLD) {
         e->meta &= ~META_OLD;
         l->old--;
-        if (l->old_first == ref)
-            l->old_first = next;
+        if (l->old_first == ref) l->old_first = next;
     }
 }
 
@@ -211,13 +198,10 @@ static void grow_old(struct lru *l, int steps) {
 }
 
 static inline void touch(struct lru *l, struct entry *e) {
-    if ((e->meta & META_ACCESS) != l->access)
-        e->meta = (e->meta & ~META_ACCESS) | l->access;
-    if (e->meta & META_YOUNG)
-        return;
+    if ((e->meta & META_ACCESS) != l->access) e->meta = (e->meta & ~META_ACCESS) | l->access;
+    if (e->meta & META_YOUNG) return;
     uint32_t ref = ref_of(l, e);
-    if (ref == l->head)
-        return;
+    if (ref == l->head) return;
     list_unlink(l, e, ref);
     list_push(l, e, ref);
     age(l);
@@ -230,41 +214,35 @@ static inline void touch(struct lru *l, struct entry *e) {
 static void wheel_add(struct lru *l, struct entry *e, uint32_t ref, int64_t earliest) {
     struct deadline *d = deadline_of(e);
     int64_t tick = d->at_ms >> TICK_SHIFT, farthest = l->tick + ((int64_t)1 << (SLOT_BITS * LRU_WHEEL_LEVELS)) - 1;
-    if (tick < earliest)
-        tick = earliest;
-    if (tick > farthest)
-        tick = farthest;
+    if (tick < earliest) tick = earliest;
+    if (tick > farthest) tick = farthest;
     uint64_t away = (uint64_t)(tick - l->tick);
     int level = away < LRU_WHEEL_SLOTS ? 0 : (63 - __builtin_clzll(away)) / SLOT_BITS;
     uint32_t in_level = (uint32_t)(tick >> (SLOT_BITS * level)) % LRU_WHEEL_SLOTS;
     uint32_t slot = (uint32_t)level * LRU_WHEEL_SLOTS + in_level;
     d->prev = HEAP_BIT | slot;
     d->next = l->slot[slot];
-    if (d->next)
-        deadline_of(at(l, d->next))->prev = ref;
+    if (d->next) deadline_of(at(l, d->next))->prev = ref;
     l->slot[slot] = ref;
     l->slots_used[level] |= 1ull << in_level;
 }
 
 static void wheel_remove(struct lru *l, struct entry *e) {
     struct deadline *d = deadline_of(e);
-    if (d->next)
-        deadline_of(at(l, d->next))->prev = d->prev;
+    if (d->next) deadline_of(at(l, d->next))->prev = d->prev;
     if (!(d->prev & HEAP_BIT)) {
         deadline_of(at(l, d->prev))->next = d->next;
         return;
     }
     uint32_t slot = d->prev & ~HEAP_BIT;
     l->slot[slot] = d->next;
-    if (d->next == 0)
-        l->slots_used[slot / LRU_WHEEL_SLOTS] &= ~(1ull << (slot % LRU_WHEEL_SLOTS));
+    if (d->next == 0) l->slots_used[slot / LRU_WHEEL_SLOTS] &= ~(1ull << (slot % LRU_WHEEL_SLOTS));
 }
 
 /* Mends the links to an entry that is in the wheel and has been moved. */
 static void wheel_moved(struct lru *l, struct entry *e, uint32_t to) {
     struct deadline *d = deadline_of(e);
-    if (d->next)
-        deadline_of(at(l, d->next))->prev = to;
+    if (d->next) deadline_of(at(l, d->next))->prev = to;
     if (d->prev & HEAP_BIT)
         l->slot[d->prev & ~HEAP_BIT] = to;
     else
@@ -300,9 +278,7 @@ static int64_t wheel_next(const struct lru *l, int64_t last) {
 
 /* ---- the index ---- */
 
-static uint32_t buckets(const struct lru *l) {
-    return l->mask + 1 + l->split;
-}
+static uint32_t buckets(const struct lru *l) { return l->mask + 1 + l->split; }
 
 static uint32_t bucket_index(uint32_t mask, uint32_t split, uint32_t hash) {
     uint32_t i = hash & mask;
@@ -345,11 +321,9 @@ static inline uint32_t slots_with(const struct bucket *b, uint8_t tag) {
 
 /* Whether two keys of n bytes are the same: nearly all are short, and a call of memcmp() costs more than these. */
 static inline bool same_bytes(const char *a, const char *b, size_t n) {
-    if (n < 8)
-        return memcmp(a, b, n) == 0;
+    if (n < 8) return memcmp(a, b, n) == 0;
     for (size_t i = 0; i + 8 < n; i += 8)
-        if (hash_load64(a + i) != hash_load64(b + i))
-            return false;
+        if (hash_load64(a + i) != hash_load64(b + i)) return false;
     return hash_load64(a + n - 8) == hash_load64(b + n - 8);
 }
 
@@ -362,8 +336,7 @@ static struct entry *find(const struct lru *l, uint64_t hash, struct slice key) 
             if ((e->meta >> 29 & 0x1FFFF) == size_and_database && same_bytes(entry_key_bytes(e), key.p, key.n))
                 return e;
         }
-        if (b->next == 0)
-            return NULL;
+        if (b->next == 0) return NULL;
     }
 }
 
@@ -388,8 +361,7 @@ static void overflow_give(struct lru *l, uint32_t i) {
 /* How many overflow_take() would still give, as far as two. */
 static int overflow_left(const struct lru *l) {
     uint32_t fresh = l->overflow_cap - l->overflow_top;
-    if (l->overflow_free)
-        return fresh > 0 || l->overflow[l->overflow_free].next ? 2 : 1;
+    if (l->overflow_free) return fresh > 0 || l->overflow[l->overflow_free].next ? 2 : 1;
     return fresh > 1 ? 2 : (int)fresh;
 }
 
@@ -400,8 +372,7 @@ static bool chain_add(struct lru *l, struct bucket *b, uint8_t tag, uint32_t ref
     uint32_t slots = slots_with(b, 0);
     if (slots == 0) {
         uint32_t i = overflow_take(l);
-        if (i == 0)
-            return false;
+        if (i == 0) return false;
         b->next = i;
         b = &l->overflow[i];
         slots = (1u << SLOTS) - 1;
@@ -416,8 +387,7 @@ static bool chain_add(struct lru *l, struct bucket *b, uint8_t tag, uint32_t ref
 static uint32_t *slot_ref(struct lru *l, uint64_t hash, uint32_t ref) {
     for (struct bucket *b = bucket_of(l, hash);; b = &l->overflow[b->next]) {
         for (uint32_t slots = slots_with(b, hash_tag(hash)); slots; slots &= slots - 1)
-            if (b->ref[__builtin_ctz(slots)] == ref)
-                return &b->ref[__builtin_ctz(slots)];
+            if (b->ref[__builtin_ctz(slots)] == ref) return &b->ref[__builtin_ctz(slots)];
         assert(b->next);
     }
 }
@@ -469,8 +439,7 @@ static void chain_spread(struct lru *l, struct bucket b) {
             assert(added);
             (void)added;
         }
-        if (next == 0)
-            return;
+        if (next == 0) return;
         b = l->overflow[next];
         overflow_give(l, next);
     }
@@ -503,8 +472,7 @@ static bool index_shrink(struct lru *l, int most) {
     while (buckets(l) > BUCKETS_FIRST && (uint64_t)l->count * 10 < (uint64_t)buckets(l) * LOAD_JOIN) {
         if (overflow_left(l) < 2) /* a joined chain can be one or two buckets longer */
             return false;
-        if (most-- == 0)
-            return true;
+        if (most-- == 0) return true;
         join(l);
     }
     return false;
@@ -516,8 +484,7 @@ static void discard(struct lru *l, uint64_t hash, struct entry *e) {
     uint32_t ref = ref_of(l, e);
     lru_changed(l, hash);
     chain_remove(l, hash, ref);
-    if (entry_deadline_ms(e))
-        change_deadline(l, e, 0);
+    if (entry_deadline_ms(e)) change_deadline(l, e, 0);
     list_unlink(l, e, ref);
     l->count--;
     l->database[entry_database(e)].entries--;
@@ -527,8 +494,7 @@ static void discard(struct lru *l, uint64_t hash, struct entry *e) {
 
 static void evict(struct lru *l, uint32_t ref) {
     struct entry *e = at(l, ref);
-    if (ref != l->tail && !(e->meta & META_OLD))
-        l->evicted_out_of_order++;
+    if (ref != l->tail && !(e->meta & META_OLD)) l->evicted_out_of_order++;
     discard(l, entry_hash(l, e), e);
     l->evicted++;
     grow_old(l, OLD_STEPS);
@@ -545,12 +511,9 @@ static void moved(struct lru *l, uint32_t from, uint32_t to) {
         at(l, next_of(e))->prev = to;
     else
         l->tail = to;
-    if (l->boundary == from)
-        l->boundary = to;
-    if (l->old_first == from)
-        l->old_first = to;
-    if (entry_deadline_ms(e))
-        wheel_moved(l, e, to);
+    if (l->boundary == from) l->boundary = to;
+    if (l->old_first == from) l->old_first = to;
+    if (entry_deadline_ms(e)) wheel_moved(l, e, to);
     *slot_ref(l, entry_hash(l, e), from) = to;
 }
 
@@ -558,8 +521,7 @@ static void moved(struct lru *l, uint32_t from, uint32_t to) {
 static bool move_elsewhere(struct lru *l, uint32_t ref, uint32_t hole) {
     struct entry *e = at(l, ref);
     uint32_t units = entry_units(e), to = heap_alloc(&l->heap, units);
-    if (to == 0)
-        return false;
+    if (to == 0) return false;
     if (to == hole) {
         heap_free(&l->heap, to, units);
         return false;
@@ -587,9 +549,7 @@ static uint64_t index_bytes(const struct lru *l) {
     return l->map_bytes + ((uint64_t)l->buckets_cap + l->overflow_cap) * sizeof(struct bucket);
 }
 
-static uint32_t arena_units(const struct lru *l) {
-    return (uint32_t)((l->budget_bytes - index_bytes(l)) / HEAP_UNIT);
-}
+static uint32_t arena_units(const struct lru *l) { return (uint32_t)((l->budget_bytes - index_bytes(l)) / HEAP_UNIT); }
 
 /* After the index has grown: the arena's end is given up. What lies there is moved; the oldest go for it, or else it. */
 static void shrink_arena(struct lru *l) {
@@ -599,8 +559,7 @@ static void shrink_arena(struct lru *l) {
         uint32_t last = heap_block_at(h, h->top - 1);
         for (int tries = 0; last != l->tail && tries < SHRINK_TRIES && !move_elsewhere(l, last, 0); tries++)
             evict(l, l->tail);
-        if (last < h->top)
-            evict(l, last);
+        if (last < h->top) evict(l, last);
     }
 }
 
@@ -613,12 +572,10 @@ static void grow_region(struct lru *l, uint32_t *cap) {
 static void index_grow(struct lru *l) {
     uint32_t n = buckets(l);
     if ((uint64_t)(l->count + 1) * 10 > (uint64_t)n * LOAD_SPLIT && n < l->buckets_max) {
-        if (n == l->buckets_cap)
-            grow_region(l, &l->buckets_cap);
+        if (n == l->buckets_cap) grow_region(l, &l->buckets_cap);
         split(l);
     }
-    if (overflow_left(l) < 2 && l->overflow_cap < l->overflow_max)
-        grow_region(l, &l->overflow_cap);
+    if (overflow_left(l) < 2 && l->overflow_cap < l->overflow_max) grow_region(l, &l->overflow_cap);
 }
 
 /* Widens the largest hole until a block of `units` fits. What lies to its right is moved into another hole, for which
@@ -628,19 +585,15 @@ static uint32_t gather(struct lru *l, uint32_t units, uint32_t least_used) {
     struct heap *h = &l->heap;
     int64_t work = (int64_t)units * GATHER_WORK + GATHER_LEAST,
             most = GATHER_MOST > 2 * units ? GATHER_MOST : 2 * units;
-    if (work > most)
-        work = most;
+    if (work > most) work = most;
     uint32_t hole = heap_largest(h);
     while (hole && hole < h->top) {
         uint32_t size = heap_size(h, hole), right = hole + size;
-        if (size >= units)
-            break;
+        if (size >= units) break;
         uint32_t own = entry_units(at(l, right));
         work -= own + MOVE_COST;
-        if (work < 0)
-            return 0;
-        if (own < size && move_elsewhere(l, right, hole))
-            continue;
+        if (work < 0) return 0;
+        if (own < size && move_elsewhere(l, right, hole)) continue;
         bool small = own <= units - size;
         if (small && right == l->tail) {
             evict(l, right);
@@ -665,20 +618,15 @@ static uint32_t make_room(struct lru *l, uint32_t units) {
         if (heap_free_units(h) >= enough) {
             tries++;
             ref = gather(l, units, least_used);
-            if (ref)
-                return ref;
+            if (ref) return ref;
         }
-        if (l->count)
-            evict(l, l->tail);
+        if (l->count) evict(l, l->tail);
         ref = heap_alloc(h, units);
-        if (ref)
-            return ref;
+        if (ref) return ref;
     }
     uint32_t from = heap_largest(h);
-    if (from == 0)
-        from = l->tail ? l->tail : 1;
-    if (from > h->limit - units)
-        from = h->limit - units;
+    if (from == 0) from = l->tail ? l->tail : 1;
+    if (from > h->limit - units) from = h->limit - units;
     clear_range(l, from, from + units);
     return heap_alloc(h, units);
 }
@@ -699,9 +647,7 @@ static size_t map_bytes(uint64_t budget_bytes) {
     return (size_t)pages_of(WHEEL_BYTES + CHANGES_BYTES + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
 }
 
-size_t lru_bucket_bytes(uint32_t capacity) {
-    return (size_t)buckets_for(capacity) * sizeof(struct bucket);
-}
+size_t lru_bucket_bytes(uint32_t capacity) { return (size_t)buckets_for(capacity) * sizeof(struct bucket); }
 
 size_t lru_arena_offset(uint64_t budget_bytes, uint32_t capacity) {
     return (size_t)overflow_for(capacity) * sizeof(struct bucket) + map_bytes(budget_bytes);
@@ -711,9 +657,7 @@ size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity) {
     return lru_arena_offset(budget_bytes, capacity) + (size_t)pages_of(budget_bytes) * PAGE;
 }
 
-uint64_t lru_value_max(uint64_t budget_bytes) {
-    return budget_bytes / 2 < META_VALUE ? budget_bytes / 2 : META_VALUE;
-}
+uint64_t lru_value_max(uint64_t budget_bytes) { return budget_bytes / 2 < META_VALUE ? budget_bytes / 2 : META_VALUE; }
 
 /* No entries, and as few buckets as can be. */
 static void empty(struct lru *l) {
@@ -761,11 +705,9 @@ void lru_init(struct lru *l, const struct lru_options *o) {
 
 static struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
     struct entry *e = find(l, hash, key);
-    if (e == NULL || !entry_has_deadline_field(e))
-        return e;
+    if (e == NULL || !entry_has_deadline_field(e)) return e;
     int64_t deadline_ms = entry_deadline_ms(e);
-    if (deadline_ms == 0 || now_ms <= deadline_ms)
-        return e;
+    if (deadline_ms == 0 || now_ms <= deadline_ms) return e;
     lru_remove(l, hash, e);
     l->expired++;
     return NULL;
@@ -773,8 +715,7 @@ static struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, i
 
 struct entry *lru_get(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
     struct entry *e = find_live(l, hash, key, now_ms);
-    if (e)
-        touch(l, e);
+    if (e) touch(l, e);
     return e;
 }
 
@@ -784,8 +725,7 @@ struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t n
 
 static void write_value(struct entry *e, struct slice value) {
     e->meta = (e->meta & ~META_VALUE) | value.n;
-    if (value.n)
-        memcpy(key_place(e) + entry_key_size(e), value.p, value.n);
+    if (value.n) memcpy(key_place(e) + entry_key_size(e), value.p, value.n);
 }
 
 static void insert(struct lru *l, uint64_t hash, struct slice key, struct slice value, int64_t deadline_ms,
@@ -809,28 +749,23 @@ static void insert(struct lru *l, uint64_t hash, struct slice key, struct slice 
 }
 
 bool lru_set(struct lru *l, uint64_t hash, struct slice key, struct slice value, int64_t deadline_ms) {
-    if (key.n > KEY_SIZE_MAX || value.n > lru_value_max(l->budget_bytes))
-        return false;
+    if (key.n > KEY_SIZE_MAX || value.n > lru_value_max(l->budget_bytes)) return false;
     uint32_t units = units_for(key.n, value.n, deadline_ms != 0);
     struct entry *e = find(l, hash, key);
     if (e && entry_units(e) == units && entry_has_deadline_field(e) == (deadline_ms != 0)) {
         lru_changed(l, hash);
         write_value(e, value);
-        if (deadline_ms)
-            change_deadline(l, e, deadline_ms);
+        if (deadline_ms) change_deadline(l, e, deadline_ms);
         touch(l, e);
         return true;
     }
-    if (units + 1 > l->heap.limit)
-        return false;
-    if (e)
-        discard(l, hash, e);
+    if (units + 1 > l->heap.limit) return false;
+    if (e) discard(l, hash, e);
     while (l->count >= l->capacity)
         evict(l, l->tail);
     index_grow(l);
     uint32_t ref = heap_alloc(&l->heap, units);
-    if (ref == 0)
-        ref = make_room(l, units);
+    if (ref == 0) ref = make_room(l, units);
     assert(ref);
     insert(l, hash, key, value, deadline_ms, ref);
     index_shrink(l, JOINS_PER_CALL);
@@ -838,8 +773,7 @@ bool lru_set(struct lru *l, uint64_t hash, struct slice key, struct slice value,
 }
 
 bool lru_set_deadline(struct lru *l, struct entry *e, int64_t deadline_ms) {
-    if (!entry_has_deadline_field(e))
-        return deadline_ms == 0;
+    if (!entry_has_deadline_field(e)) return deadline_ms == 0;
     lru_changed(l, l->watched ? entry_hash(l, e) : 0);
     change_deadline(l, e, deadline_ms);
     return true;
@@ -850,9 +784,7 @@ void lru_remove(struct lru *l, uint64_t hash, struct entry *e) {
     index_shrink(l, JOINS_PER_CALL);
 }
 
-uint64_t lru_entry_bytes(const struct entry *e) {
-    return (uint64_t)entry_units(e) * HEAP_UNIT;
-}
+uint64_t lru_entry_bytes(const struct entry *e) { return (uint64_t)entry_units(e) * HEAP_UNIT; }
 
 int64_t lru_idle_ms(const struct lru *l, const struct entry *e) {
     return (int64_t)((l->access - (e->meta & META_ACCESS)) >> ACCESS_SHIFT & 0xFFF) << ACCESS_CLOCK;
@@ -869,16 +801,13 @@ UNLOCKED static inline const struct bucket *guess_bucket(const struct lru *l, ui
     return bucket_at(l, i < l->buckets_max ? i : 0);
 }
 
-UNLOCKED void lru_prefetch_bucket(const struct lru *l, uint64_t hash) {
-    __builtin_prefetch(guess_bucket(l, hash), 1);
-}
+UNLOCKED void lru_prefetch_bucket(const struct lru *l, uint64_t hash) { __builtin_prefetch(guess_bucket(l, hash), 1); }
 
 /* The first entry of bucket b that has the key's tag, fetched; 0: none. */
 UNLOCKED static uint32_t guess_entry(const struct lru *l, const struct bucket *b, uint64_t hash) {
     const uint64_t *words = (const uint64_t *)(const void *)b;
     uint32_t slots = match(READ(words[0]), READ(words[1]), hash_tag(hash));
-    if (slots == 0)
-        return 0;
+    if (slots == 0) return 0;
     uint32_t ref = READ(b->ref[__builtin_ctz(slots)]);
     const char *e = (const char *)at(l, ref);
     __builtin_prefetch(e, 1);
@@ -895,21 +824,18 @@ UNLOCKED static const struct bucket *guess_overflow(const struct lru *l, const s
 UNLOCKED uint32_t lru_prefetch_entry(const struct lru *l, uint64_t hash) {
     const struct bucket *b = guess_bucket(l, hash);
     uint32_t ref = guess_entry(l, b, hash);
-    if (ref == 0 && (b = guess_overflow(l, b)) != NULL)
-        __builtin_prefetch(b, 1);
+    if (ref == 0 && (b = guess_overflow(l, b)) != NULL) __builtin_prefetch(b, 1);
     return ref;
 }
 
 UNLOCKED void lru_prefetch_links(const struct lru *l, uint64_t hash, uint32_t ref) {
     if (ref == 0) { /* a key in ten is in an overflow bucket, which is here by now */
         const struct bucket *b = guess_overflow(l, guess_bucket(l, hash));
-        if (b)
-            guess_entry(l, b, hash);
+        if (b) guess_entry(l, b, hash);
         return;
     }
     const struct entry *e = at(l, ref);
-    if (READ(e->meta) & META_YOUNG)
-        return;
+    if (READ(e->meta) & META_YOUNG) return;
     __builtin_prefetch(at(l, READ(e->prev) & ~HEAP_BIT), 1);
     __builtin_prefetch(at(l, READ(e->next) & ~HEAP_BIT), 1);
 }
@@ -939,11 +865,9 @@ uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)
         for (uint32_t slots = ~slots_with(b, 0) & ((1u << SLOTS) - 1); slots; slots &= slots - 1) {
             const struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
             int64_t deadline_ms = entry_deadline_ms(e);
-            if (deadline_ms == 0 || now_ms <= deadline_ms)
-                emit(context, e);
+            if (deadline_ms == 0 || now_ms <= deadline_ms) emit(context, e);
         }
-        if (b->next == 0)
-            break;
+        if (b->next == 0) break;
     }
     return position_behind(l, position, i);
 }
@@ -960,11 +884,9 @@ static struct entry *find_in(const struct lru *l, const struct bucket *b, uint32
     for (;; b = &l->overflow[b->next]) {
         for (uint32_t slots = ~slots_with(b, 0) & ((1u << SLOTS) - 1); slots; slots &= slots - 1) {
             struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
-            if (databases >> entry_database(e) & 1)
-                return e;
+            if (databases >> entry_database(e) & 1) return e;
         }
-        if (b->next == 0)
-            return NULL;
+        if (b->next == 0) return NULL;
     }
 }
 
@@ -974,8 +896,7 @@ bool lru_purge(struct lru *l, uint32_t databases, int most) {
         for (struct entry *e; (e = find_in(l, bucket_at(l, i), databases)) != NULL;)
             discard(l, entry_hash(l, e), e);
         l->purge_at = position_behind(l, l->purge_at, i);
-        if (l->purge_at == 0)
-            return false;
+        if (l->purge_at == 0) return false;
     }
     return true;
 }
@@ -985,8 +906,7 @@ bool lru_purge(struct lru *l, uint32_t databases, int most) {
 static void count_lag(struct lru *l, uint64_t lag_ms) {
     int bin = 64 - __builtin_clzll(lag_ms | 1);
     l->lag[bin < LRU_LAG_BINS ? bin : LRU_LAG_BINS - 1]++;
-    if (lag_ms > l->lag_max_ms)
-        l->lag_max_ms = lag_ms;
+    if (lag_ms > l->lag_max_ms) l->lag_max_ms = lag_ms;
 }
 
 /* Looks at the first entry of a slot: removes it when its time is over, moves it where it belongs when not. */
@@ -1024,10 +944,8 @@ bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
         l->tick = last; /* the clock was set back, or there is nothing to walk for */
     for (;;) {
         int slot = slot_due(l);
-        if (slot < 0 && l->tick >= last)
-            break;
-        if (steps-- == 0)
-            return true;
+        if (slot < 0 && l->tick >= last) break;
+        if (steps-- == 0) return true;
         if (slot >= 0)
             sweep_first(l, (uint32_t)slot, now_ms);
         else
@@ -1057,8 +975,7 @@ bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity) {
 static uint32_t trim_region(uint32_t used, uint32_t *cap, uint32_t most) {
     uint32_t high = pages_of((uint64_t)*cap * sizeof(struct bucket));
     uint32_t needed = pages_of((uint64_t)used * sizeof(struct bucket));
-    if (high < needed + INDEX_TRIM_PAGES)
-        return 0;
+    if (high < needed + INDEX_TRIM_PAGES) return 0;
     uint32_t pages = high - needed < most ? high - needed : most;
     *cap = (high - pages) * PAGE_BUCKETS;
     return pages;
@@ -1080,9 +997,7 @@ bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
     return pages > 0;
 }
 
-uint64_t lru_used_bytes(const struct lru *l) {
-    return index_bytes(l) + (uint64_t)l->heap.used * HEAP_UNIT;
-}
+uint64_t lru_used_bytes(const struct lru *l) { return index_bytes(l) + (uint64_t)l->heap.used * HEAP_UNIT; }
 
 /* ---- for tests ---- */
 
@@ -1100,8 +1015,7 @@ static uint32_t check_index(const struct lru *l) {
                 assert(find(l, hash, entry_key(at(l, b->ref[slot]))) == at(l, b->ref[slot]));
                 entries++;
             }
-            if (b->next == 0)
-                break;
+            if (b->next == 0) break;
         }
     return entries;
 }

@@ -110,21 +110,13 @@ void lru_init(struct lru *l, const struct lru_options *options);
 
 /* ---- entries ---- */
 
-static inline uint32_t entry_value_size(const struct entry *e) {
-    return (uint32_t)(e->meta & ((1u << 29) - 1));
-}
+static inline uint32_t entry_value_size(const struct entry *e) { return (uint32_t)(e->meta & ((1u << 29) - 1)); }
 
-static inline uint32_t entry_key_size(const struct entry *e) {
-    return (uint32_t)(e->meta >> 29) & 0xFFF;
-}
+static inline uint32_t entry_key_size(const struct entry *e) { return (uint32_t)(e->meta >> 29) & 0xFFF; }
 
-static inline uint32_t entry_database(const struct entry *e) {
-    return (uint32_t)(e->meta >> 41) & (DATABASE_IDS - 1);
-}
+static inline uint32_t entry_database(const struct entry *e) { return (uint32_t)(e->meta >> 41) & (DATABASE_IDS - 1); }
 
-static inline bool entry_has_deadline_field(const struct entry *e) {
-    return e->meta >> 46 & 1;
-}
+static inline bool entry_has_deadline_field(const struct entry *e) { return e->meta >> 46 & 1; }
 
 static inline const char *entry_key_bytes(const struct entry *e) {
     return (const char *)e + (entry_has_deadline_field(e) ? 32 : 16);
@@ -141,8 +133,7 @@ static inline struct slice entry_value(const struct entry *e) {
 /* When the entry expires, in ms of the wall clock; 0: never. */
 static inline int64_t entry_deadline_ms(const struct entry *e) {
     int64_t deadline = 0;
-    if (entry_has_deadline_field(e))
-        memcpy(&deadline, e + 1, sizeof deadline);
+    if (entry_has_deadline_field(e)) memcpy(&deadline, e + 1, sizeof deadline);
     return deadline;
 }
 
@@ -172,15 +163,12 @@ int64_t lru_idle_ms(const struct lru *l, const struct entry *e);
 
 /* Has who watches the key know that something happened to it. Nearly always nobody watches any. */
 static inline void lru_changed(struct lru *l, uint64_t hash) {
-    if (l->watched)
-        l->changes[hash_change(hash)]++;
+    if (l->watched) l->changes[hash_change(hash)]++;
 }
 
 /* A number that is another one after the key was stored, changed, removed or evicted, if `watched` was not 0 all the
  * while; one in HASH_CHANGES keys of the shard shares it. */
-static inline uint32_t lru_changes(const struct lru *l, uint64_t hash) {
-    return l->changes[hash_change(hash)];
-}
+static inline uint32_t lru_changes(const struct lru *l, uint64_t hash) { return l->changes[hash_change(hash)]; }
 
 /* ---- fetching ahead: these three may be called without the lock; what they read is not believed ---- */
 

@@ -26,16 +26,13 @@ bool resp_integer_of(struct slice text, int64_t *value) {
     const char *p = text.p, *end = text.p + text.n;
     bool negative = p < end && *p == '-';
     p += negative;
-    if (p == end || (*p == '0' && (negative || end - p > 1)) || end - p > 19)
-        return false;
+    if (p == end || (*p == '0' && (negative || end - p > 1)) || end - p > 19) return false;
     uint64_t v = 0;
     for (; p < end; p++) {
-        if (*p < '0' || *p > '9')
-            return false;
+        if (*p < '0' || *p > '9') return false;
         v = v * 10 + (uint64_t)(*p - '0'); /* nineteen digits do not overflow 64 bits */
     }
-    if (v > (uint64_t)INT64_MAX + negative)
-        return false;
+    if (v > (uint64_t)INT64_MAX + negative) return false;
     *value = negative ? (int64_t)(0 - v) : (int64_t)v;
     return true;
 }
@@ -46,10 +43,8 @@ static enum resp_status header(const char *in, size_t n, size_t at, int64_t *val
     const char *p = in + at + 1, *end = in + n;
     size_t room = n - at - 1;
     const char *cr = memchr(p, '\r', room < LINE_MAX_BYTES ? room : LINE_MAX_BYTES);
-    if (cr == NULL)
-        return room >= LINE_MAX_BYTES ? RESP_ARGS : RESP_MORE;
-    if (cr + 1 == end)
-        return RESP_MORE;
+    if (cr == NULL) return room >= LINE_MAX_BYTES ? RESP_ARGS : RESP_MORE;
+    if (cr + 1 == end) return RESP_MORE;
     *after = (size_t)(cr + 2 - in);
     return resp_integer_of((struct slice){p, (size_t)(cr - p)}, value) ? RESP_OK : RESP_BAD;
 }
@@ -62,46 +57,36 @@ static enum resp_status bad(struct resp_request *r, const char *error) {
 /* The count of arguments at in[0], which is '*'. */
 static enum resp_status count_header(const char *in, size_t n, int64_t *count, size_t *after, struct resp_request *r) {
     enum resp_status status = header(in, n, 0, count, after);
-    if (status == RESP_ARGS)
-        return bad(r, ERROR_COUNT_LINE);
-    if (status == RESP_BAD || (status == RESP_OK && *count > ARGS_MAX))
-        return bad(r, ERROR_COUNT);
+    if (status == RESP_ARGS) return bad(r, ERROR_COUNT_LINE);
+    if (status == RESP_BAD || (status == RESP_OK && *count > ARGS_MAX)) return bad(r, ERROR_COUNT);
     return status;
 }
 
 /* The length of a bulk string at in[at]. */
 static enum resp_status bulk_header(const char *in, size_t n, size_t at, int64_t *length, size_t *after,
                                     struct resp_request *r) {
-    if (at == n)
-        return RESP_MORE;
+    if (at == n) return RESP_MORE;
     if (in[at] != '$') {
         /* Redis looks for the end of the line first, so an unfinished line is not wrong yet */
         size_t room = n - at;
         const char *cr = memchr(in + at, '\r', room < LINE_MAX_BYTES ? room : LINE_MAX_BYTES);
-        if (cr == NULL)
-            return room >= LINE_MAX_BYTES ? bad(r, ERROR_BULK_LINE) : RESP_MORE;
+        if (cr == NULL) return room >= LINE_MAX_BYTES ? bad(r, ERROR_BULK_LINE) : RESP_MORE;
         r->got = in[at];
         return bad(r, ERROR_TYPE);
     }
     enum resp_status status = header(in, n, at, length, after);
-    if (status == RESP_ARGS)
-        return bad(r, ERROR_BULK_LINE);
-    if (status == RESP_BAD || (status == RESP_OK && (*length < 0 || *length > BULK_MAX)))
-        return bad(r, ERROR_BULK);
+    if (status == RESP_ARGS) return bad(r, ERROR_BULK_LINE);
+    if (status == RESP_BAD || (status == RESP_OK && (*length < 0 || *length > BULK_MAX))) return bad(r, ERROR_BULK);
     return status;
 }
 
 /* ---- inline requests ---- */
 
-static bool is_space(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
@@ -121,17 +106,14 @@ bool resp_word(char **p, char *end, struct slice *word) {
     char *from = *p, *to = *p, *start = *p, quote = 0;
     for (;; from++) {
         if (from == end) {
-            if (quote)
-                return false;
+            if (quote) return false;
             break;
         }
-        if (quote == 0 && is_space(*from))
-            break;
+        if (quote == 0 && is_space(*from)) break;
         if (quote == 0 && (*from == '"' || *from == '\'')) {
             quote = *from;
         } else if (quote && *from == quote) {
-            if (from + 1 < end && !is_space(from[1]))
-                return false;
+            if (from + 1 < end && !is_space(from[1])) return false;
             from++;
             break;
         } else if (quote == '"' && *from == '\\' && from + 1 < end) {
@@ -152,8 +134,7 @@ bool resp_word(char **p, char *end, struct slice *word) {
 /* Where the line at in[0] ends: its length without the line end goes to *length, with it to *used. */
 static enum resp_status inline_line(const char *in, size_t n, size_t *length, size_t *used, struct resp_request *r) {
     const char *lf = memchr(in, '\n', n < LINE_MAX_BYTES ? n : LINE_MAX_BYTES);
-    if (lf == NULL)
-        return n >= LINE_MAX_BYTES ? bad(r, ERROR_INLINE_LINE) : RESP_MORE;
+    if (lf == NULL) return n >= LINE_MAX_BYTES ? bad(r, ERROR_INLINE_LINE) : RESP_MORE;
     *used = (size_t)(lf - in) + 1;
     *length = lf > in && lf[-1] == '\r' ? *used - 2 : *used - 1;
     return RESP_OK;
@@ -162,8 +143,7 @@ static enum resp_status inline_line(const char *in, size_t n, size_t *length, si
 static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int argv_max, struct resp_request *r) {
     size_t length;
     enum resp_status status = inline_line(in, n, &length, &r->used, r);
-    if (status != RESP_OK)
-        return status;
+    if (status != RESP_OK) return status;
     r->longest = 0;
     char *p = in, *end = in + strnlen(in, length); /* as in Redis, a NUL ends the line */
     int words = 0;                                 /* counted first: what is unescaped cannot be parsed a second time */
@@ -176,11 +156,9 @@ static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int
     for (;;) {
         while (p < end && is_space(*p))
             p++;
-        if (p == end)
-            return RESP_OK;
+        if (p == end) return RESP_OK;
         struct slice *argument = &argv[r->argc];
-        if (!resp_word(&p, end, argument))
-            return bad(r, ERROR_QUOTES);
+        if (!resp_word(&p, end, argument)) return bad(r, ERROR_QUOTES);
         r->longest = argument->n > r->longest ? argument->n : r->longest;
         r->argc++;
     }
@@ -207,8 +185,7 @@ static inline size_t short_header(const char *p, char type, size_t *value) {
 static size_t plain_header(const char *p, const char *end, char type, size_t *value) {
     const char *q = p + 1, *last = end - p > 10 ? p + 9 : end - 1;
     unsigned digit;
-    if (end - p < 4 || p[0] != type || *q == '0')
-        return 0;
+    if (end - p < 4 || p[0] != type || *q == '0') return 0;
     for (*value = 0; q < last && (digit = (unsigned)(*q - '0')) <= 9; q++)
         *value = *value * 10 + digit;
     return q > p + 1 && q < end - 1 && *q == '\r' ? (size_t)(q + 2 - p) : 0;
@@ -219,16 +196,14 @@ static bool parse_plain(const char *in, size_t n, size_t max_bulk, struct slice 
                         struct resp_request *r) {
     const char *p = in, *end = in + n;
     size_t count, size, longest = 0, line = n < 4 ? 0 : short_header(p, '*', &count);
-    if (line == 0 || count > (size_t)argv_max)
-        return false;
+    if (line == 0 || count > (size_t)argv_max) return false;
     p += line;
     for (struct slice *last = argv + count; argv < last; argv++) {
         if (end - p < 6 ||
             ((line = short_header(p, '$', &size)) == 0 && (line = plain_header(p, end, '$', &size)) == 0))
             return false;
         p += line;
-        if ((size_t)(end - p) < size + 2)
-            return false;
+        if ((size_t)(end - p) < size + 2) return false;
         *argv = (struct slice){p, size};
         longest = size > longest ? size : longest;
         p += size + 2;
@@ -246,18 +221,15 @@ static enum resp_status parse_arguments(const char *in, size_t n, size_t at, int
     for (int i = 0; i < count; i++) {
         int64_t length;
         enum resp_status status = bulk_header(in, n, at, &length, &at, r);
-        if (status != RESP_OK)
-            return status;
+        if (status != RESP_OK) return status;
         size_t size = (size_t)length;
         longest = size > longest ? size : longest;
         argv[i] = (struct slice){in + at, size};
         if (size > max_bulk) {
             argv[i].p = NULL;
-            if (stripped)
-                continue;
+            if (stripped) continue;
         }
-        if (n - at < size + 2)
-            return RESP_MORE;
+        if (n - at < size + 2) return RESP_MORE;
         at += size + 2;
     }
     r->argc = count;
@@ -268,18 +240,14 @@ static enum resp_status parse_arguments(const char *in, size_t n, size_t at, int
 
 enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, struct slice *argv, int argv_max,
                             struct resp_request *r) {
-    if (parse_plain(in, n, max_bulk, argv, argv_max, r))
-        return RESP_OK;
+    if (parse_plain(in, n, max_bulk, argv, argv_max, r)) return RESP_OK;
     r->argc = 0;
-    if (n == 0)
-        return RESP_MORE;
-    if (in[0] != '*')
-        return parse_inline(in, n, argv, argv_max, r);
+    if (n == 0) return RESP_MORE;
+    if (in[0] != '*') return parse_inline(in, n, argv, argv_max, r);
     int64_t count;
     size_t at;
     enum resp_status status = count_header(in, n, &count, &at, r);
-    if (status != RESP_OK)
-        return status;
+    if (status != RESP_OK) return status;
     if (count > argv_max) {
         r->argc = (int)count;
         return RESP_ARGS;
@@ -296,8 +264,7 @@ static void drop(struct resp_scan *s, char *in, size_t *n) {
 }
 
 enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_bulk, struct resp_request *r) {
-    if (*n == 0)
-        return RESP_MORE;
+    if (*n == 0) return RESP_MORE;
     if (in[0] != '*') {
         size_t length, used;
         return inline_line(in, *n, &length, &used, r);
@@ -306,23 +273,18 @@ enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_
         int64_t count;
         size_t after;
         enum resp_status status = count_header(in, *n, &count, &after, r);
-        if (status != RESP_OK)
-            return status;
+        if (status != RESP_OK) return status;
         s->pos = after;
         s->args_left = count > 0 ? count : 0;
     }
     for (;;) {
-        if (s->skip)
-            drop(s, in, n);
-        if (s->skip || s->pos > *n)
-            return RESP_MORE;
-        if (s->args_left == 0)
-            return RESP_OK;
+        if (s->skip) drop(s, in, n);
+        if (s->skip || s->pos > *n) return RESP_MORE;
+        if (s->args_left == 0) return RESP_OK;
         int64_t length;
         size_t after;
         enum resp_status status = bulk_header(in, *n, s->pos, &length, &after, r);
-        if (status != RESP_OK)
-            return status; /* the place stays: asked again, the answer is the same */
+        if (status != RESP_OK) return status; /* the place stays: asked again, the answer is the same */
         s->pos = after;
         s->args_left--;
         if ((size_t)length > max_bulk)
@@ -347,8 +309,7 @@ static void number_line(struct buf *out, char type, int64_t value) {
     end[-1] = '\n';
     end[-2] = '\r';
     p = digits(end - 2, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
-    if (value < 0)
-        *--p = '-';
+    if (value < 0) *--p = '-';
     *--p = type;
     buf_put(out, p, (size_t)(end - p));
 }
@@ -364,14 +325,11 @@ void resp_error(struct buf *out, struct slice text) {
     size_t start = out->len;
     buf_put_slice(out, text);
     for (char *p = out->p + start; p < out->p + out->len; p++)
-        if (*p == '\r' || *p == '\n')
-            *p = ' ';
+        if (*p == '\r' || *p == '\n') *p = ' ';
     buf_put(out, "\r\n", 2);
 }
 
-void resp_integer(struct buf *out, int64_t value) {
-    number_line(out, ':', value);
-}
+void resp_integer(struct buf *out, int64_t value) { number_line(out, ':', value); }
 
 void resp_bulk(struct buf *out, struct slice bytes) {
     if (buf_left(out) < resp_bulk_bytes(bytes.n)) {
@@ -392,8 +350,7 @@ void resp_bulk(struct buf *out, struct slice bytes) {
     }
     *p++ = '\r';
     *p++ = '\n';
-    if (bytes.n)
-        memcpy(p, bytes.p, bytes.n);
+    if (bytes.n) memcpy(p, bytes.p, bytes.n);
     p += bytes.n;
     *p++ = '\r';
     *p++ = '\n';
@@ -406,25 +363,17 @@ void resp_bulk_integer(struct buf *out, int64_t value) {
     resp_bulk(out, (struct slice){text, (size_t)n});
 }
 
-void resp_null(struct buf *out, int resp) {
-    buf_put_slice(out, resp == 2 ? SLICE("$-1\r\n") : SLICE("_\r\n"));
-}
+void resp_null(struct buf *out, int resp) { buf_put_slice(out, resp == 2 ? SLICE("$-1\r\n") : SLICE("_\r\n")); }
 
-void resp_null_array(struct buf *out, int resp) {
-    buf_put_slice(out, resp == 2 ? SLICE("*-1\r\n") : SLICE("_\r\n"));
-}
+void resp_null_array(struct buf *out, int resp) { buf_put_slice(out, resp == 2 ? SLICE("*-1\r\n") : SLICE("_\r\n")); }
 
-void resp_array(struct buf *out, size_t items) {
-    number_line(out, '*', (int64_t)items);
-}
+void resp_array(struct buf *out, size_t items) { number_line(out, '*', (int64_t)items); }
 
 void resp_map(struct buf *out, size_t pairs, int resp) {
     number_line(out, resp == 2 ? '*' : '%', (int64_t)(resp == 2 ? 2 * pairs : pairs));
 }
 
-void resp_set(struct buf *out, size_t items, int resp) {
-    number_line(out, resp == 2 ? '*' : '~', (int64_t)items);
-}
+void resp_set(struct buf *out, size_t items, int resp) { number_line(out, resp == 2 ? '*' : '~', (int64_t)items); }
 
 void resp_text(struct buf *out, struct slice text, int resp) {
     if (resp == 2) {

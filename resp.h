@@ -76,8 +76,6 @@ void resp_set(struct buf *out, size_t items, int resp);
 void resp_text(struct buf *out, struct slice text, int resp);
 
 /* Bytes that a bulk string of n bytes takes at most. */
-static inline size_t resp_bulk_bytes(size_t n) {
-    return n + 32;
-}
+static inline size_t resp_bulk_bytes(size_t n) { return n + 32; }
 
 #endif

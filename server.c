@@ -97,10 +97,8 @@ union address {
 /* Turns a numeric address, or Redis's "*" and "::*" for all, into *a. Returns its size, 0 when it is none. */
 static socklen_t address_parse(const char *text, int port, union address *a) {
     memset(a, 0, sizeof *a);
-    if (strcmp(text, "*") == 0)
-        text = "0.0.0.0";
-    if (strcmp(text, "::*") == 0)
-        text = "::";
+    if (strcmp(text, "*") == 0) text = "0.0.0.0";
+    if (strcmp(text, "::*") == 0) text = "::";
     if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
         a->v4.sin_family = AF_INET;
         a->v4.sin_port = htons((uint16_t)port);
@@ -116,16 +114,14 @@ static socklen_t address_parse(const char *text, int port, union address *a) {
 
 static socklen_t address_unix(const char *path, union address *a) {
     memset(a, 0, sizeof *a);
-    if (strlen(path) >= sizeof a->un.sun_path)
-        return 0;
+    if (strlen(path) >= sizeof a->un.sun_path) return 0;
     a->un.sun_family = AF_UNIX;
     memcpy(a->un.sun_path, path, strlen(path));
     return sizeof a->un;
 }
 
 static bool is_loopback(const union address *a) {
-    if (a->any.sa_family == AF_INET)
-        return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
+    if (a->any.sa_family == AF_INET) return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
     return a->any.sa_family != AF_INET6 || IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
 }
 
@@ -141,18 +137,14 @@ static bool wait_for(int fd, short events, int64_t until_ms) {
 /* In a container the health check cannot repeat the server's arguments: where process 1 is this program, a probe that
  * was given none of its own takes those, with "--ping" behind them. Returns their number, 0 when it does not apply. */
 static int arguments_of_process_1(int argc, char **argv, char *text, size_t size, char **arguments, int most) {
-    if (argc != 2 || strcmp(argv[1], "--ping") != 0)
-        return 0;
+    if (argc != 2 || strcmp(argv[1], "--ping") != 0) return 0;
     int fd = open("/proc/1/cmdline", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0 || (size_t)n == size - 1)
-        return 0;
+    if (fd >= 0) close(fd);
+    if (n <= 0 || (size_t)n == size - 1) return 0;
     text[n] = '\0';
     const char *slash = strrchr(text, '/');
-    if (strcmp(slash ? slash + 1 : text, "sponson") != 0)
-        return 0;
+    if (strcmp(slash ? slash + 1 : text, "sponson") != 0) return 0;
     int count = 0;
     for (char *p = text; p < text + n && count < most - 1; p += strlen(p) + 1)
         arguments[count++] = p;
@@ -182,8 +174,7 @@ static int ping_address(const union address *a, socklen_t size, const char *wher
     if (send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6)
         while (have < sizeof reply - 1 && memchr(reply, '\n', have) == NULL && wait_for(fd, POLLIN, until_ms)) {
             ssize_t n = recv(fd, reply + have, sizeof reply - 1 - have, 0);
-            if (n <= 0)
-                break;
+            if (n <= 0) break;
             have += (size_t)n;
         }
     close(fd);
@@ -208,12 +199,9 @@ static int ping(const struct config *c) {
     snprintf(first, sizeof first, "%s", c->bind + strspn(c->bind, " -"));
     first[strcspn(first, " ")] = '\0';
     socklen_t size = address_parse(first, c->port, &a);
-    if (size == sizeof a.v4 && a.v4.sin_addr.s_addr == htonl(INADDR_ANY))
-        a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (size == sizeof a.v6 && IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr))
-        a.v6.sin6_addr = in6addr_loopback;
-    if (size == 0)
-        return fail("bind: the first address is not a numeric one");
+    if (size == sizeof a.v4 && a.v4.sin_addr.s_addr == htonl(INADDR_ANY)) a.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (size == sizeof a.v6 && IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr)) a.v6.sin6_addr = in6addr_loopback;
+    if (size == 0) return fail("bind: the first address is not a numeric one");
     char asked[INET6_ADDRSTRLEN];
     const void *ip = size == sizeof a.v4 ? (const void *)&a.v4.sin_addr : (const void *)&a.v6.sin6_addr;
     snprintf(where, sizeof where, "%s port %d", inet_ntop(a.any.sa_family, ip, asked, sizeof asked), c->port);
@@ -235,18 +223,15 @@ static void keep_alive(int listener, int idle) {
 
 static bool listen_on(struct server *s, const union address *a, socklen_t size) {
     int one = 1, fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
+    if (fd < 0) return false;
     s->listeners[s->listener_count++] = fd; /* closed with the others, whatever comes */
     if (a->any.sa_family != AF_UNIX) {      /* accepted sockets inherit all of these */
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         keep_alive(fd, s->config.tcp_keepalive_s);
     }
-    if (a->any.sa_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-    if (bind(fd, &a->any, size) != 0)
-        return false;
+    if (a->any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (bind(fd, &a->any, size) != 0) return false;
     s->unix_bound |= a->any.sa_family == AF_UNIX;
     return listen(fd, s->config.tcp_backlog) == 0;
 }
@@ -276,13 +261,11 @@ static bool listen_tcp(struct server *s, bool *beyond_loopback) {
                 snprintf(text, sizeof text, "cannot listen on %s port %d: %s", word, s->config.port, strerror(errno));
                 return fail(text), false;
             }
-            if (errno != EAFNOSUPPORT)
-                close(s->listeners[--s->listener_count]);
+            if (errno != EAFNOSUPPORT) close(s->listeners[--s->listener_count]);
         }
         *beyond_loopback |= !absent && !is_loopback(&a);
     }
-    if (s->listener_count > 0)
-        return true;
+    if (s->listener_count > 0) return true;
     return fail("bind: none of the addresses is there"), false;
 }
 
@@ -290,8 +273,7 @@ static bool listen_tcp(struct server *s, bool *beyond_loopback) {
 static bool unix_in_use(const union address *a, socklen_t size) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool in_use = fd >= 0 && (connect(fd, &a->any, size) == 0 || errno == EAGAIN);
-    if (fd >= 0)
-        close(fd);
+    if (fd >= 0) close(fd);
     return in_use;
 }
 
@@ -333,16 +315,14 @@ static void close_refused(struct refused *r) {
 
 static void close_old_refused(struct server *s, int64_t now_ms) {
     for (int i = 0; i < REFUSED_MAX; i++)
-        if (s->refused[i].fd >= 0 && now_ms > s->refused[i].until_ms)
-            close_refused(&s->refused[i]);
+        if (s->refused[i].fd >= 0 && now_ms > s->refused[i].until_ms) close_refused(&s->refused[i]);
 }
 
 /* Tells a client that there are too many. */
 static void refuse(struct server *s, int fd, int64_t now_ms) {
     static const char line[] = "-ERR max number of clients reached\r\n";
     struct refused *r = &s->refused[s->refused_next++ % REFUSED_MAX];
-    if (r->fd >= 0)
-        close_refused(r);
+    if (r->fd >= 0) close_refused(r);
     ssize_t n = send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
     shutdown(fd, SHUT_WR);
@@ -353,8 +333,7 @@ static void refuse(struct server *s, int fd, int64_t now_ms) {
 static struct worker *least_loaded(const struct server *s) {
     struct worker *least = s->workers[0];
     for (int i = 1; i < s->worker_count; i++)
-        if (worker_connections(s->workers[i]) < worker_connections(least))
-            least = s->workers[i];
+        if (worker_connections(s->workers[i]) < worker_connections(least)) least = s->workers[i];
     return least;
 }
 
@@ -381,20 +360,16 @@ static void accept_some(struct server *s, int listener, int64_t now_ms) {
         }
         if (fd < 0 && errno != ECONNABORTED && errno != EINTR)
             return; /* none left; the network's own errors are not ours */
-        if (fd < 0)
-            continue;
+        if (fd < 0) continue;
         metrics_add(&s->metrics.total_connections_received, 1);
-        if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms))
-            refuse(s, fd, now_ms);
+        if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms)) refuse(s, fd, now_ms);
     }
 }
 
 static int accept_timeout_ms(const struct server *s) {
-    if (s->rest_until_ms)
-        return RETRY_MS;
+    if (s->rest_until_ms) return RETRY_MS;
     for (int i = 0; i < REFUSED_MAX; i++)
-        if (s->refused[i].fd >= 0)
-            return REFUSED_MS;
+        if (s->refused[i].fd >= 0) return REFUSED_MS;
     return -1;
 }
 
@@ -431,15 +406,12 @@ static bool fit_descriptors(struct server *s) {
     struct rlimit limit;
     rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads; /* a worker has an epoll and an eventfd */
     rlim_t need = (rlim_t)s->config.maxclients + spare;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
-        return true;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
     struct rlimit raised = {need, limit.rlim_max < need ? need : limit.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
-        return true;
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return true;
     raised = (struct rlimit){limit.rlim_max < need ? limit.rlim_max : need, limit.rlim_max};
     rlim_t have = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
-    if (have >= need)
-        return true;
+    if (have >= need) return true;
     if (have <= spare) {
         char text[160];
         snprintf(text, sizeof text, "the limit of %llu open files leaves none for clients; allow %llu (ulimit -n)",
@@ -464,8 +436,7 @@ static void log_notes(const struct server *s) {
 static void log_start(const struct server *s, bool beyond_loopback) {
     const struct config *c = &s->config;
     char where[2 * CONFIG_TEXT_MAX + 64] = "";
-    if (c->port)
-        snprintf(where, sizeof where, "%s port %d", c->bind, c->port);
+    if (c->port) snprintf(where, sizeof where, "%s port %d", c->bind, c->port);
     if (c->unixsocket[0]) {
         size_t n = strlen(where);
         snprintf(where + n, sizeof where - n, "%s%s", n ? " and " : "", c->unixsocket);
@@ -492,8 +463,7 @@ static void request_shutdown(void *context) {
 
 static bool make_run_id(char id[41]) {
     unsigned char random[20];
-    if (getrandom(random, sizeof random, 0) != sizeof random)
-        return false;
+    if (getrandom(random, sizeof random, 0) != sizeof random) return false;
     for (size_t i = 0; i < sizeof random; i++)
         snprintf(id + 2 * i, 3, "%02x", random[i]);
     return true;
@@ -560,13 +530,11 @@ static bool make_workers(struct server *s) {
     int n = s->config.threads;
     s->workers = calloc((size_t)n, sizeof *s->workers);
     s->command.metrics = calloc((size_t)n + 1, sizeof *s->command.metrics);
-    if (s->workers == NULL || s->command.metrics == NULL)
-        return false;
+    if (s->workers == NULL || s->command.metrics == NULL) return false;
     for (int i = 0; i < n; i++) {
         struct worker_options o = {&s->command, &s->log, i, n};
         s->workers[i] = worker_new(&o);
-        if (s->workers[i] == NULL)
-            return false;
+        if (s->workers[i] == NULL) return false;
         s->worker_count++;
         s->command.metrics[i] = worker_metrics(s->workers[i]);
     }
@@ -580,8 +548,7 @@ static volatile sig_atomic_t signals_to_ignore; /* before one ends the process: 
 /* The second signal does not wait. */
 static void exit_at_once(int signal_number) {
     (void)signal_number;
-    if (signals_to_ignore == 0)
-        _exit(1);
+    if (signals_to_ignore == 0) _exit(1);
     signals_to_ignore = 0;
 }
 
@@ -604,13 +571,11 @@ static void stop_workers(struct server *s, int running, bool by_signal) {
 static void close_listeners(struct server *s) {
     for (int i = 0; i < s->listener_count; i++)
         close(s->listeners[i]);
-    if (s->unix_bound)
-        unlink(s->config.unixsocket);
+    if (s->unix_bound) unlink(s->config.unixsocket);
     s->unix_bound = false;
     s->listener_count = 0;
     for (int i = 0; i < REFUSED_MAX; i++)
-        if (s->refused[i].fd >= 0)
-            close_refused(&s->refused[i]);
+        if (s->refused[i].fd >= 0) close_refused(&s->refused[i]);
 }
 
 /* With listeners, shards and workers made: serves until the end. Returns the exit code. */
@@ -633,8 +598,7 @@ static int run(struct server *s, bool beyond_loopback) {
     }
     close_listeners(s);
     stop_workers(s, running, by_signal);
-    if (ready)
-        log_line(&s->log, LOG_LEVEL_NOTICE, "bye");
+    if (ready) log_line(&s->log, LOG_LEVEL_NOTICE, "bye");
     return ready ? 0 : 1;
 }
 
@@ -645,8 +609,7 @@ static int start(struct server *s) {
     int code = 1;
     for (int i = 0; i < REFUSED_MAX; i++)
         s->refused[i].fd = -1;
-    if (!fit_descriptors(s) || !open_main_loop(s))
-        return 1;
+    if (!fit_descriptors(s) || !open_main_loop(s)) return 1;
     if ((s->config.port && !listen_tcp(s, &beyond_loopback)) || (s->config.unixsocket[0] && !listen_unix(s)))
         goto listeners;
     if (!shards_init(&s->shards, s->config.maxmemory_bytes, (uint32_t)s->config.shard_capacity, s->config.threads)) {
@@ -697,8 +660,7 @@ listeners:
 int main(int argc, char **argv) {
     static struct server server; /* some KB; nothing else is told of it but by pointer */
     /* large pages would be resident whole for one byte of each: none but those that are asked for, since Linux 6.18 */
-    if (prctl(PR_SET_THP_DISABLE, 1, PR_THP_DISABLE_EXCEPT_ADVISED, 0, 0) != 0)
-        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    if (prctl(PR_SET_THP_DISABLE, 1, PR_THP_DISABLE_EXCEPT_ADVISED, 0, 0) != 0) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     char error[CONFIG_TEXT_MAX + 512];
     char text[4096], *arguments[256];
     int count = arguments_of_process_1(argc, argv, text, sizeof text, arguments, 256);
@@ -708,15 +670,11 @@ int main(int argc, char **argv) {
     }
     config_init(&server.config);
     enum config_result result = config_load(&server.config, argc, argv, environ, error, sizeof error);
-    if (result == CONFIG_EXIT)
-        return 0;
-    if (result == CONFIG_BAD)
-        return fail(error);
-    if (result == CONFIG_PING)
-        return ping(&server.config);
+    if (result == CONFIG_EXIT) return 0;
+    if (result == CONFIG_BAD) return fail(error);
+    if (result == CONFIG_PING) return ping(&server.config);
     host_read(&server.host, "");
-    if (!config_resolve(&server.config, &server.host, error, sizeof error))
-        return fail(error);
+    if (!config_resolve(&server.config, &server.host, error, sizeof error)) return fail(error);
     server.log = (struct log){STDERR_FILENO, server.config.loglevel};
     log_notes(&server);
     return start(&server);

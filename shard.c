@@ -48,27 +48,22 @@ void shard_wait(struct shard *shard) {
         if (atomic_load_explicit(&shard->locked, memory_order_relaxed) == 0 &&
             atomic_exchange_explicit(&shard->locked, 1, memory_order_acquire) == 0)
             return;
-        if (spins >= SPINS)
-            sched_yield();
+        if (spins >= SPINS) sched_yield();
     }
 }
 
 static bool fill_random(void *p, size_t n) {
     for (char *at = p; n > 0;) {
         ssize_t got = getrandom(at, n < 256 ? n : 256, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return false;
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return false;
         at += got;
         n -= (size_t)got;
     }
     return true;
 }
 
-static size_t round_up(size_t bytes) {
-    return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
-}
+static size_t round_up(size_t bytes) { return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE; }
 
 /* Address space for so much memory. */
 static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity) {
@@ -90,10 +85,8 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
         atomic_init(&s->id[i], (uint8_t)i);
     atomic_init(&s->budget_bytes, maxmemory_bytes / SHARDS);
     atomic_init(&s->capacity, capacity);
-    if (!fill_random(&s->seed, sizeof s->seed))
-        return false;
-    if (!reserve(s, most, capacity_max) && !reserve(s, maxmemory_bytes, capacity_max = capacity))
-        return false;
+    if (!fill_random(&s->seed, sizeof s->seed)) return false;
+    if (!reserve(s, most, capacity_max) && !reserve(s, maxmemory_bytes, capacity_max = capacity)) return false;
     uint64_t budget_max = s->maxmemory_max / SHARDS;
     size_t offset = lru_arena_offset(budget_max, capacity_max),
            buckets = round_up(lru_bucket_bytes(capacity_max) * SHARDS);
@@ -161,8 +154,7 @@ void shards_total(struct shards *s, struct shards_totals *totals) {
         totals->expired += l->expired;
         for (int bin = 0; bin < LRU_LAG_BINS; bin++)
             totals->lag[bin] += l->lag[bin];
-        if (l->lag_max_ms > totals->lag_max_ms)
-            totals->lag_max_ms = l->lag_max_ms;
+        if (l->lag_max_ms > totals->lag_max_ms) totals->lag_max_ms = l->lag_max_ms;
         shard_unlock_index(s, i);
     }
 }
@@ -189,8 +181,7 @@ static uint32_t free_id(const struct shards *s) {
         bool taken = atomic_load(&s->stale_shards[id]) != 0;
         for (uint32_t d = 0; d < DATABASES_MAX; d++)
             taken |= shards_id(s, d) == id;
-        if (!taken)
-            return id;
+        if (!taken) return id;
     }
     return DATABASE_IDS;
 }
@@ -206,8 +197,7 @@ bool shards_clear_database(struct shards *s, uint32_t database) {
     bool done = mixed == 0 || fresh != DATABASE_IDS;
     for (uint32_t i = 0; done && i < SHARDS; i++) {
         struct lru *l = &s->shard[i].lru;
-        if (l->database[old].entries == 0)
-            continue;
+        if (l->database[old].entries == 0) continue;
         if (l->database[old].entries == l->count)
             lru_clear(l); /* it has no entries but these */
         else
@@ -227,10 +217,8 @@ static bool purge(struct shards *s, struct shard *shard, int buckets) {
         shard->purging = shard->stale;
         shard->stale = 0;
     }
-    if (shard->purging == 0)
-        return false;
-    if (lru_purge(&shard->lru, shard->purging, buckets))
-        return true;
+    if (shard->purging == 0) return false;
+    if (lru_purge(&shard->lru, shard->purging, buckets)) return true;
     for (uint32_t set = shard->purging; set; set &= set - 1)
         atomic_fetch_sub(&s->stale_shards[__builtin_ctz(set)], 1);
     shard->purging = 0;
@@ -266,9 +254,7 @@ void shards_resize(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity
     }
 }
 
-bool shards_cursor_valid(uint64_t cursor) {
-    return cursor >> 32 < SHARDS;
-}
+bool shards_cursor_valid(uint64_t cursor) { return cursor >> 32 < SHARDS; }
 
 uint64_t shards_scan(struct shards *s, uint32_t id, uint64_t cursor, int64_t now_ms,
                      void (*emit)(void *context, const struct entry *e), void *context) {
@@ -278,8 +264,7 @@ uint64_t shards_scan(struct shards *s, uint32_t id, uint64_t cursor, int64_t now
         count = l->database[id].entries; /* a shard without any is passed over */
         position = count ? lru_scan(l, position, now_ms, emit, context) : 0;
         shard_unlock_index(s, i);
-        if (position)
-            return (uint64_t)i << 32 | position;
+        if (position) return (uint64_t)i << 32 | position;
     } while (++i < SHARDS && count == 0);
     return i == SHARDS ? 0 : (uint64_t)i << 32;
 }
@@ -291,8 +276,7 @@ uint64_t shards_random_cursor(struct shards *s, uint32_t id, uint64_t random) {
         all += entries[n] = shard_lock_index(s, n)->database[id].entries;
         shard_unlock_index(s, n);
     }
-    if (all == 0)
-        return 0;
+    if (all == 0) return 0;
     for (uint64_t rest = (random >> 32) % all; rest >= entries[i]; i++)
         rest -= entries[i];
     return (uint64_t)i << 32 | (uint32_t)random;
@@ -336,8 +320,7 @@ bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
     char *top = heap_at(&l->heap, l->heap.top);
     atomic_store_explicit(&shard->bucket_pages, l->buckets_cap / (PAGE / 64), memory_order_relaxed);
     shard_unlock_index(s, i);
-    if (!atomic_load_explicit(&s->large_pages, memory_order_relaxed))
-        return more;
+    if (!atomic_load_explicit(&s->large_pages, memory_order_relaxed)) return more;
     if (top < shard->large_end)
         shard->large_end -= (size_t)(shard->large_end - top + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
     if (top - shard->large_end >= (ptrdiff_t)LARGE_PAGE) {

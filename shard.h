@@ -82,17 +82,12 @@ static inline struct lru *shard_lock_index(struct shards *s, uint32_t i) {
 }
 
 static inline void shard_unlock_index(struct shards *s, uint32_t i) {
-    if (s->shared && !(shards_held >> i & 1))
-        atomic_store_explicit(&s->shard[i].locked, 0, memory_order_release);
+    if (s->shared && !(shards_held >> i & 1)) atomic_store_explicit(&s->shard[i].locked, 0, memory_order_release);
 }
 
-static inline struct lru *shard_lock(struct shards *s, uint64_t hash) {
-    return shard_lock_index(s, hash_shard(hash));
-}
+static inline struct lru *shard_lock(struct shards *s, uint64_t hash) { return shard_lock_index(s, hash_shard(hash)); }
 
-static inline void shard_unlock(struct shards *s, uint64_t hash) {
-    shard_unlock_index(s, hash_shard(hash));
-}
+static inline void shard_unlock(struct shards *s, uint64_t hash) { shard_unlock_index(s, hash_shard(hash)); }
 
 #define SHARDS_ALL UINT64_MAX
 
@@ -102,9 +97,7 @@ uint64_t shards_lock_many(struct shards *s, uint64_t set);
 void shards_unlock_many(struct shards *s, uint64_t locked);
 
 /* A shard whose lock the caller holds by shards_lock_many(). */
-static inline struct lru *shard_locked(struct shards *s, uint64_t hash) {
-    return &s->shard[hash_shard(hash)].lru;
-}
+static inline struct lru *shard_locked(struct shards *s, uint64_t hash) { return &s->shard[hash_shard(hash)].lru; }
 
 /* ---- all shards ---- */
 

@@ -184,20 +184,16 @@ int64_t worker_now_ms(void) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-size_t worker_record_bytes(void) {
-    return sizeof(struct conn);
-}
+size_t worker_record_bytes(void) { return sizeof(struct conn); }
 
 /* ---- connections ---- */
 
 /* Makes room for one more in `list`, whose lock the caller holds. */
 static bool list_grow(struct worker *w) {
-    if (w->list_count < w->list_cap)
-        return true;
+    if (w->list_count < w->list_cap) return true;
     uint32_t cap = w->list_cap ? 2 * w->list_cap : 64;
     struct conn **list = realloc(w->list, cap * sizeof *list);
-    if (list == NULL)
-        return false;
+    if (list == NULL) return false;
     w->list = list;
     w->list_cap = cap;
     return true;
@@ -213,8 +209,7 @@ static void list_remove(struct worker *w, struct conn *c) {
 
 bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, int64_t now_ms) {
     struct client *client = client_new(w->server->registry, fd, peer, now_ms);
-    if (client == NULL)
-        return false;
+    if (client == NULL) return false;
     struct conn *c = (struct conn *)client;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     c->state = READING;
@@ -228,8 +223,7 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
         atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&w->list_lock);
-    if (!added)
-        client_free(w->server->registry, client);
+    if (!added) client_free(w->server->registry, client);
     return added;
 }
 
@@ -239,8 +233,7 @@ unsigned worker_connections(const struct worker *w) {
 
 /* Marks a connection as closed; it is freed at the end of the turn. */
 static void conn_close(struct worker *w, struct conn *c) {
-    if (c->state == CLOSED)
-        return;
+    if (c->state == CLOSED) return;
     assert(c->state != QUEUED);
     c->state = CLOSED;
     c->next = w->closed;
@@ -249,8 +242,7 @@ static void conn_close(struct worker *w, struct conn *c) {
 
 static void conn_watch(struct worker *w, struct conn *c, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = c};
-    if (epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->client.fd, &event) != 0)
-        conn_close(w, c);
+    if (epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->client.fd, &event) != 0) conn_close(w, c);
 }
 
 /* The connection goes on in the next turn, or when CLIENT PAUSE is over, whatever its socket says. */
@@ -282,8 +274,7 @@ static struct waiting *waiting_of(struct worker *w, struct conn *c) {
     if (c->waiting == NULL) {
         size_t cap;
         c->waiting = (struct waiting *)(void *)pool_get(&w->pool, sizeof *c->waiting, &cap);
-        if (c->waiting)
-            memset(c->waiting, 0, sizeof *c->waiting);
+        if (c->waiting) memset(c->waiting, 0, sizeof *c->waiting);
     }
     return c->waiting;
 }
@@ -313,10 +304,8 @@ static void drop_input(struct worker *w, struct waiting *q) {
 /* Gives back what is empty. */
 static void settle_waiting(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
-    if (q == NULL)
-        return;
-    if (q->in && q->in_from == q->in_to && q->argv == NULL && !q->scanning)
-        drop_input(w, q);
+    if (q == NULL) return;
+    if (q->in && q->in_from == q->in_to && q->argv == NULL && !q->scanning) drop_input(w, q);
     if (q->in == NULL && q->argv == NULL && q->out == NULL) {
         pool_put(&w->pool, (char *)q, sizeof *q);
         c->waiting = NULL;
@@ -326,8 +315,7 @@ static void settle_waiting(struct worker *w, struct conn *c) {
 
 static void free_waiting(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
-    if (q == NULL)
-        return;
+    if (q == NULL) return;
     drop_argv(w, q);
     drop_input(w, q);
     pool_put(&w->pool, q->out, q->out_cap);
@@ -352,12 +340,10 @@ static void close_for_memory(struct worker *w, struct conn *c, _Atomic uint64_t 
 
 /* Makes sure that the bytes left of this part belong to the connection. False: no memory, it is closed. */
 static bool save_input(struct worker *w, struct part *p) {
-    if (!p->shared)
-        return true;
+    if (!p->shared) return true;
     size_t left = p->size - p->done;
     struct waiting *q = waiting_of(w, p->c);
-    if (q)
-        q->in = pool_get(&w->pool, left ? left : 1, &q->in_cap);
+    if (q) q->in = pool_get(&w->pool, left ? left : 1, &q->in_cap);
     if (q == NULL || q->in == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
         p->stop = true;
@@ -376,9 +362,7 @@ static bool save_input(struct worker *w, struct part *p) {
 
 /* ---- sending ---- */
 
-static bool is_full(int error) {
-    return error == EAGAIN || error == EWOULDBLOCK;
-}
+static bool is_full(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
 /* Sends what it can; returns the bytes sent, -1 when the connection is broken. */
 static ssize_t send_some(struct worker *w, struct conn *c, const char *p, size_t n) {
@@ -386,16 +370,14 @@ static ssize_t send_some(struct worker *w, struct conn *c, const char *p, size_t
     do
         sent = send(c->client.fd, p, n, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        return is_full(errno) ? 0 : -1;
+    if (sent < 0) return is_full(errno) ? 0 : -1;
     metrics_add(&w->metrics.total_net_output_bytes, (uint64_t)sent);
     return sent;
 }
 
 /* After all its output is sent: go on where it was. */
 static void output_done(struct worker *w, struct conn *c) {
-    if (c->close_after_output)
-        conn_linger(w, c);
+    if (c->close_after_output) conn_linger(w, c);
 }
 
 /* Waits until the socket takes [from, to) of a block of the pool, which from now on is the connection's. */
@@ -433,8 +415,7 @@ static void wait_for_room(struct worker *w, struct conn *c, const char *p, size_
 }
 
 static void send_segment(struct worker *w, struct conn *c, const char *p, size_t n) {
-    if (c->state == CLOSED)
-        return;
+    if (c->state == CLOSED) return;
     ssize_t sent = n ? send_some(w, c, p, n) : 0;
     if (sent < 0)
         conn_close(w, c);
@@ -446,8 +427,7 @@ static void send_segment(struct worker *w, struct conn *c, const char *p, size_t
 
 /* Sends all segments. Whoever has more to come stops for this turn when its socket is full. */
 static void flush_output(struct worker *w) {
-    if (w->output.len > w->output_high)
-        w->output_high = w->output.len;
+    if (w->output.len > w->output_high) w->output_high = w->output.len;
     for (int i = 0; i < w->segment_count; i++) {
         size_t from = w->segments[i].from;
         size_t to = i + 1 < w->segment_count ? w->segments[i + 1].from : w->output.len;
@@ -468,8 +448,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
     q->out_from += (size_t)sent;
     atomic_store_explicit(&c->client.active_ms, w->context.now_ms, memory_order_relaxed);
     show_waiting(c);
-    if (q->out_from < q->out_to)
-        return;
+    if (q->out_from < q->out_to) return;
     pool_put(&w->pool, q->out, q->out_cap);
     q->out = NULL;
     q->out_cap = q->out_from = q->out_to = 0;
@@ -477,8 +456,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
     bool more = q->argv || (q->in && (!q->scanning || q->broken));
     settle_waiting(w, c);
     conn_watch(w, c, EPOLLIN);
-    if (c->state == CLOSED)
-        return;
+    if (c->state == CLOSED) return;
     if (c->close_after_output)
         output_done(w, c);
     else if (more)
@@ -491,19 +469,16 @@ static void begin_segment(struct worker *w, struct part *p, bool mine, bool room
     if (!room || (!mine && (w->output.len >= OUTPUT_SEND || w->segment_count == GROUP_MAX))) {
         flush_output(w);
         mine = false;
-        if (p->c->state != READING)
-            p->stop = true; /* its socket is full */
+        if (p->c->state != READING) p->stop = true; /* its socket is full */
     }
-    if (!mine)
-        w->segments[w->segment_count++] = (struct segment){p->c, w->output.len};
+    if (!mine) w->segments[w->segment_count++] = (struct segment){p->c, w->output.len};
 }
 
 /* Sees to it that `output` ends with an open segment of this connection that has room for any reply. */
 static inline void open_segment(struct worker *w, struct part *p) {
     bool mine = w->segment_count && w->segments[w->segment_count - 1].c == p->c;
     bool room = buf_left(&w->output) >= w->reply_room;
-    if (!mine || !room)
-        begin_segment(w, p, mine, room);
+    if (!mine || !room) begin_segment(w, p, mine, room);
 }
 
 /* Keeps the suspended request, whose bytes begin at part->in + done, for the next turn. */
@@ -515,8 +490,7 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
         return;
     }
     const char *before = p->in + p->done;
-    if (!save_input(w, p))
-        return;
+    if (!save_input(w, p)) return;
     q = p->c->waiting;
     const char *after = p->in + p->done;
     q->argv = (struct slice *)(void *)pool_get(&w->pool, (size_t)r->argc * sizeof *q->argv, &q->argv_cap);
@@ -577,8 +551,7 @@ static bool execute_rest(struct worker *w, struct part *p, const struct request 
         return false;
     }
     p->done += bytes;
-    if (result == COMMAND_COLLECTED)
-        send_collected(w, p);
+    if (result == COMMAND_COLLECTED) send_collected(w, p);
     if (result == COMMAND_CLOSE) {
         p->c->close_after_output = true;
         p->stop = true;
@@ -590,19 +563,16 @@ static bool execute_rest(struct worker *w, struct part *p, const struct request 
  * be executed, or to be gone on with. */
 static inline bool execute(struct worker *w, struct part *p, const struct request *r, size_t bytes) {
     open_segment(w, p);
-    if (p->stop)
-        return false;
+    if (p->stop) return false;
     size_t before = w->output.len;
     enum command_result result = command_execute(&w->context, &p->c->client, r, &w->output);
     p->output += w->output.len - before;
     if (result != COMMAND_DONE || w->output.full) {
-        if (!execute_rest(w, p, r, bytes, result))
-            return false;
+        if (!execute_rest(w, p, r, bytes, result)) return false;
     } else {
         p->done += bytes;
     }
-    if (p->output >= OUTPUT_TURN)
-        p->stop = p->again = true;
+    if (p->output >= OUTPUT_TURN) p->stop = p->again = true;
     return true;
 }
 
@@ -630,39 +600,30 @@ static void execute_timed(struct worker *w, struct staged *b) {
     uint64_t from = clock_ns();
     execute(w, b->part, &b->request, b->to - b->from);
     uint32_t row = atomic_load_explicit(&b->part->c->client.last_command, memory_order_relaxed);
-    if (row)
-        metrics_add(&w->metrics.command[row - 1].ns, (clock_ns() - from) * METRICS_SAMPLE);
+    if (row) metrics_add(&w->metrics.command[row - 1].ns, (clock_ns() - from) * METRICS_SAMPLE);
 }
 
 /* Executes a request that has gone through the stages. */
 static void execute_next(struct worker *w, struct staged *b) {
     struct part *p = b->part;
-    if (p->stop)
-        return;
+    if (p->stop) return;
     assert(b->from == p->done);
-    if (w->clock_left-- == 0)
-        look_at_clock(w);
+    if (w->clock_left-- == 0) look_at_clock(w);
     if (w->executed % METRICS_SAMPLE == 0)
         execute_timed(w, b);
     else
         execute(w, p, &b->request, b->to - b->from);
-    if (w->late)
-        p->stop = p->again = true;
+    if (w->late) p->stop = p->again = true;
 }
 
-static struct staged *on_belt(struct worker *w, uint32_t n) {
-    return &w->belt[n % BELT];
-}
+static struct staged *on_belt(struct worker *w, uint32_t n) { return &w->belt[n % BELT]; }
 
 /* Moves the belt by one, `n` being the number of requests parsed so far; behind the last one it runs empty. */
 static inline void move_belt(struct worker *w, uint32_t n) {
     uint32_t waiting = n - w->executed, behind = n - w->parsed;
-    if (behind < STAGE && waiting >= STAGE)
-        command_fetch(&on_belt(w, n - STAGE)->request);
-    if (behind < 2 * STAGE && waiting >= 2 * STAGE)
-        command_fetch_links(&on_belt(w, n - 2 * STAGE)->request);
-    if (waiting >= 3 * STAGE)
-        execute_next(w, on_belt(w, w->executed++));
+    if (behind < STAGE && waiting >= STAGE) command_fetch(&on_belt(w, n - STAGE)->request);
+    if (behind < 2 * STAGE && waiting >= 2 * STAGE) command_fetch_links(&on_belt(w, n - 2 * STAGE)->request);
+    if (waiting >= 3 * STAGE) execute_next(w, on_belt(w, w->executed++));
 }
 
 /* Executes all that is parsed. */
@@ -675,15 +636,13 @@ static void empty_belt(struct worker *w) {
 static void refuse(struct worker *w, struct part *p, const struct resp_request *r) {
     open_segment(w, p);
     if (p->stop) {
-        if (p->c->waiting)
-            p->c->waiting->broken = true;
+        if (p->c->waiting) p->c->waiting->broken = true;
         return;
     }
     char text[128];
     struct buf line = {text, 0, sizeof text, false};
     buf_printf(&line, "ERR Protocol error: %s", r->error);
-    if (r->got)
-        buf_printf(&line, " '%c'", r->got);
+    if (r->got) buf_printf(&line, " '%c'", r->got);
     resp_error(&w->output, (struct slice){text, line.len});
     metrics_add(&w->metrics.total_error_replies, 1);
     p->c->close_after_output = true;
@@ -696,16 +655,14 @@ static void execute_kept(struct worker *w, struct part *p) {
     struct request r = {.argv = q->argv, .argc = q->argc, .resumed = q->started};
     look_at_clock(w);
     command_prepare(&w->context, &p->c->client, &r);
-    if (!execute(w, p, &r, q->request_bytes))
-        return;
+    if (!execute(w, p, &r, q->request_bytes)) return;
     p->parsed = p->done;
     drop_argv(w, q);
 }
 
 /* A request with more arguments than the worker has room for: executed alone, with arguments of its own. */
 static void execute_large(struct worker *w, struct part *p, int argc, bool stripped) {
-    if (!save_input(w, p))
-        return;
+    if (!save_input(w, p)) return;
     struct waiting *q = p->c->waiting;
     struct resp_request r = {0};
     q->argv = (struct slice *)(void *)pool_get(&w->pool, (size_t)argc * sizeof *q->argv, &q->argv_cap);
@@ -735,8 +692,7 @@ static void begin_scan(struct worker *w, struct waiting *q) {
 /* What is left of a part is not a whole request: from now on its end is looked for as bytes arrive. */
 static void await_rest(struct worker *w, struct part *p) {
     p->stop = true;
-    if (p->done == p->size || !save_input(w, p))
-        return;
+    if (p->done == p->size || !save_input(w, p)) return;
     begin_scan(w, p->c->waiting);
 }
 
@@ -748,8 +704,7 @@ static bool scan_whole(struct worker *w, struct part *p) {
     enum resp_status status = resp_scan(&q->scan, p->in, &p->size, q->argument_max, &r);
     q->stripped |= p->size < before || q->scan.skip;
     q->in_to = q->in_from + p->size;
-    if (status == RESP_OK)
-        return true;
+    if (status == RESP_OK) return true;
     if (status == RESP_BAD) {
         empty_belt(w); /* what others asked for before is answered before */
         refuse(w, p, &r);
@@ -762,18 +717,15 @@ static bool scan_whole(struct worker *w, struct part *p) {
 static bool parse_next(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
     bool stripped = !p->shared && q && q->scanning;
-    if (stripped && !scan_whole(w, p))
-        return false;
+    if (stripped && !scan_whole(w, p)) return false;
     if (p->parsed == p->size) /* the belt goes on with the next connection */
         return false;
     bool is_inline = p->in[p->parsed] != '*';
     if (is_inline) {
         empty_belt(w); /* an inline request is unescaped in place, so once it is parsed it must be executed */
-        if (!p->stop)
-            open_segment(w, p);
+        if (!p->stop) open_segment(w, p);
     }
-    if (p->stop)
-        return false;
+    if (p->stop) return false;
     struct resp_request r = {0};
     size_t argument_max = stripped ? q->argument_max : w->argument_max;
     struct staged *b = on_belt(w, w->parsed);
@@ -783,8 +735,7 @@ static bool parse_next(struct worker *w, struct part *p) {
     bool alone = is_inline || status == RESP_ARGS;
     if (status == RESP_ARGS) {
         empty_belt(w);
-        if (p->stop)
-            return false;
+        if (p->stop) return false;
         argv = w->argv;
         status = resp_parse(in, p->size - p->parsed, argument_max, stripped, argv, ARGV_SLICES, &r);
     }
@@ -798,19 +749,15 @@ static bool parse_next(struct worker *w, struct part *p) {
         b->to = p->parsed += r.used;
         command_prepare(&w->context, &p->c->client, &b->request);
         move_belt(w, ++w->parsed);
-        if (stripped)
-            q->scanning = false;
-        if (alone)
-            empty_belt(w);
+        if (stripped) q->scanning = false;
+        if (alone) empty_belt(w);
         return !p->stop;
     }
     empty_belt(w);
-    if (p->stop)
-        return false;
+    if (p->stop) return false;
     if (status == RESP_OK) {
         p->done = p->parsed += r.used;
-        if (stripped)
-            q->scanning = false;
+        if (stripped) q->scanning = false;
     } else if (status == RESP_MORE) {
         await_rest(w, p);
     } else if (status == RESP_BAD) {
@@ -846,19 +793,15 @@ static void execute_part(struct worker *w, struct part *p) {
 /* Settles what a part left behind, after all its output was sent. */
 static void finish_part(struct worker *w, struct part *p) {
     struct conn *c = p->c;
-    if (c->state == CLOSED)
-        return;
-    if (p->shared && p->done < p->size && !c->close_after_output && !save_input(w, p))
-        return;
+    if (c->state == CLOSED) return;
+    if (p->shared && p->done < p->size && !c->close_after_output && !save_input(w, p)) return;
     struct waiting *q = c->waiting;
     if (q && !p->shared) {
         q->in_from += p->done;
-        if (c->close_after_output && q->in)
-            drop_input(w, q);
+        if (c->close_after_output && q->in) drop_input(w, q);
     }
     settle_waiting(w, c);
-    if (p->again && c->state == READING)
-        conn_queue(w, c, p->wait);
+    if (p->again && c->state == READING) conn_queue(w, c, p->wait);
 }
 
 static void run_group(struct worker *w) {
@@ -875,8 +818,7 @@ static void run_group(struct worker *w) {
 static void add_part(struct worker *w, struct conn *c, char *in, size_t size, bool shared) {
     w->parts[w->part_count++] = (struct part){.c = c, .in = in, .size = size, .shared = shared};
     atomic_store_explicit(&c->client.active_ms, w->context.now_ms, memory_order_relaxed);
-    if (w->part_count == GROUP_MAX || w->input_used >= GROUP_BYTES)
-        run_group(w);
+    if (w->part_count == GROUP_MAX || w->input_used >= GROUP_BYTES) run_group(w);
 }
 
 /* Where the next bytes of a request that arrives in pieces go: *room of them. NULL: no memory. */
@@ -887,8 +829,7 @@ static char *room_for_rest(struct worker *w, struct waiting *q, size_t *room) {
     }
     size_t have = q->in_to - q->in_from, missing = q->scan.pos > have ? q->scan.pos - have : 1;
     size_t most = have < GROW_MIN ? GROW_MIN : have > GROW_MAX ? GROW_MAX : have;
-    if (missing > most)
-        missing = most;
+    if (missing > most) missing = most;
     if (q->in_cap - q->in_to < missing && q->in_from) {
         memmove(q->in, q->in + q->in_from, have);
         q->in_from = 0;
@@ -896,8 +837,7 @@ static char *room_for_rest(struct worker *w, struct waiting *q, size_t *room) {
     }
     if (q->in_cap - q->in_to < missing) {
         char *larger = pool_grow(&w->pool, q->in, &q->in_cap, q->in_to, q->in_to + missing);
-        if (larger == NULL)
-            return NULL;
+        if (larger == NULL) return NULL;
         q->in = larger;
     }
     *room = q->in_cap - q->in_to < GROW_MAX ? q->in_cap - q->in_to : GROW_MAX;
@@ -910,10 +850,8 @@ static ssize_t receive(struct worker *w, struct conn *c, char *to, size_t room) 
     do
         n = recv(c->client.fd, to, room, 0);
     while (n < 0 && errno == EINTR);
-    if (n > 0)
-        metrics_add(&w->metrics.total_net_input_bytes, (uint64_t)n);
-    if (n == 0 || (n < 0 && !is_full(errno)))
-        return -1;
+    if (n > 0) metrics_add(&w->metrics.total_net_input_bytes, (uint64_t)n);
+    if (n == 0 || (n < 0 && !is_full(errno))) return -1;
     return n < 0 ? 0 : n;
 }
 
@@ -923,8 +861,7 @@ static ssize_t read_behind(struct worker *w, struct conn *c, size_t have) {
     struct waiting *q = c->waiting;
     char *in = w->input + w->input_used;
     ssize_t n = receive(w, c, in + have, RECEIVE_MAX - have);
-    if (n <= 0)
-        return n;
+    if (n <= 0) return n;
     memcpy(in, q->in + q->in_from, have);
     drop_input(w, q);
     settle_waiting(w, c);
@@ -946,16 +883,14 @@ static ssize_t read_conn(struct worker *w, struct conn *c) {
         return n;
     }
     size_t room, have = q->in_to - q->in_from;
-    if (have <= GROW_MIN && !q->stripped && q->argv == NULL)
-        return read_behind(w, c, have);
+    if (have <= GROW_MIN && !q->stripped && q->argv == NULL) return read_behind(w, c, have);
     char *to = room_for_rest(w, q, &room);
     if (to == NULL) {
         close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
         return 0;
     }
     ssize_t n = receive(w, c, to, room);
-    if (n <= 0)
-        return n;
+    if (n <= 0) return n;
     if (q->scan.skip)
         q->scan.skip -= (uint64_t)n;
     else
@@ -967,17 +902,14 @@ static ssize_t read_conn(struct worker *w, struct conn *c) {
 /* Reads and forgets what a client still sends that was told goodbye. */
 static void read_lingering(struct worker *w, struct conn *c) {
     ssize_t n = receive(w, c, w->input + w->input_used, RECEIVE_MAX);
-    if (n > 0)
-        c->linger_bytes += (uint32_t)n;
-    if (n < 0 || c->linger_bytes > LINGER_BYTES)
-        conn_close(w, c);
+    if (n > 0) c->linger_bytes += (uint32_t)n;
+    if (n < 0 || c->linger_bytes > LINGER_BYTES) conn_close(w, c);
 }
 
 static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
     switch (c->state) {
     case READING:
-        if (read_conn(w, c) < 0)
-            conn_close(w, c);
+        if (read_conn(w, c) < 0) conn_close(w, c);
         break;
     case SENDING:
         if (events & (EPOLLERR | EPOLLHUP))
@@ -999,8 +931,7 @@ static void continue_queued(struct worker *w, struct conn *c) {
         next = c->next;
         c->state = READING;
         struct waiting *q = c->waiting;
-        if (q && q->in)
-            add_part(w, c, q->in + q->in_from, q->in_to - q->in_from, false);
+        if (q && q->in) add_part(w, c, q->in + q->in_from, q->in_to - q->in_from, false);
     }
     run_group(w);
 }
@@ -1035,14 +966,12 @@ static void upkeep(struct worker *w) {
         }
         w->upkeep_left--;
         w->upkeep_next += (uint32_t)w->count;
-        if (w->upkeep_next >= SHARDS)
-            w->upkeep_next = (uint32_t)w->index % SHARDS;
+        if (w->upkeep_next >= SHARDS) w->upkeep_next = (uint32_t)w->index % SHARDS;
     }
 }
 
 static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_ms) {
-    if (c->state == LINGERING)
-        return now_ms > c->linger_until_ms;
+    if (c->state == LINGERING) return now_ms > c->linger_until_ms;
     int64_t idle_ms = now_ms - atomic_load_explicit(&c->client.active_ms, memory_order_relaxed);
     int64_t timeout_ms = (int64_t)w->server->config->timeout_s * 1000;
     return timeout_ms && c->state != QUEUED && idle_ms > timeout_ms;
@@ -1052,28 +981,23 @@ static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_
 static void find_timed_out(struct worker *w, int64_t now_ms) {
     pthread_mutex_lock(&w->list_lock);
     for (uint32_t n = w->list_count / 10 + 1; n > 0 && w->list_count; n--) {
-        if (w->look_next >= w->list_count)
-            w->look_next = 0;
+        if (w->look_next >= w->list_count) w->look_next = 0;
         struct conn *c = w->list[w->look_next++];
-        if (timed_out(w, c, now_ms))
-            conn_close(w, c);
+        if (timed_out(w, c, now_ms)) conn_close(w, c);
     }
     pthread_mutex_unlock(&w->list_lock);
 }
 
 static void trim_output(struct worker *w) {
-    if (w->output_high > OUTPUT_KEPT)
-        madvise(w->output.p + OUTPUT_KEPT, w->output.cap - OUTPUT_KEPT, MADV_DONTNEED);
+    if (w->output_high > OUTPUT_KEPT) madvise(w->output.p + OUTPUT_KEPT, w->output.cap - OUTPUT_KEPT, MADV_DONTNEED);
     w->output_high = 0;
 }
 
 static void tick(struct worker *w) {
     int64_t now_ms = w->context.now_ms;
-    if (now_ms < w->tick_ms && w->tick_ms - now_ms <= TICK_MS)
-        return;
+    if (now_ms < w->tick_ms && w->tick_ms - now_ms <= TICK_MS) return;
     w->tick_ms = now_ms + TICK_MS;
-    if (w->upkeep_left == 0)
-        w->upkeep_left = (SHARDS - w->index + w->count - 1) / w->count;
+    if (w->upkeep_left == 0) w->upkeep_left = (SHARDS - w->index + w->count - 1) / w->count;
     find_timed_out(w, now_ms);
     if (++w->ticks % 10 == 0) {
         pool_trim(&w->pool);
@@ -1088,14 +1012,12 @@ static void drain(struct worker *w) {
     pthread_mutex_lock(&w->list_lock);
     uint32_t n = w->list_count;
     struct conn **all = malloc(n * sizeof *all + 1);
-    if (all && n)
-        memcpy(all, w->list, n * sizeof *all);
+    if (all && n) memcpy(all, w->list, n * sizeof *all);
     pthread_mutex_unlock(&w->list_lock);
     for (uint32_t i = 0; all && i < n; i++) {
         struct conn *c = all[i];
         bool over = c->state == LINGERING && w->context.now_ms > c->linger_until_ms - LINGER_MS + LINGER_LAST_MS;
-        if (over || (c->state == READING && read_conn(w, c) <= 0))
-            conn_close(w, c);
+        if (over || (c->state == READING && read_conn(w, c) <= 0)) conn_close(w, c);
     }
     free(all);
     run_group(w);
@@ -1104,10 +1026,8 @@ static void drain(struct worker *w) {
 /* ---- the loop ---- */
 
 static int wait_ms(const struct worker *w) {
-    if (w->queue || w->upkeep_left)
-        return 0;
-    if (atomic_load_explicit(&w->stopping, memory_order_relaxed))
-        return 10;
+    if (w->queue || w->upkeep_left) return 0;
+    if (atomic_load_explicit(&w->stopping, memory_order_relaxed)) return 10;
     int64_t left = w->tick_ms - w->context.now_ms;
     return left < 0 ? 0 : left > TICK_MS ? TICK_MS : (int)left;
 }
@@ -1155,8 +1075,7 @@ static void *run(void *argument) {
         w->queue = NULL;
         w->queue_end = &w->queue;
         for (int i = 0; i < n; i++) {
-            if (i + 4 < n)
-                __builtin_prefetch(events[i + 4].data.ptr);
+            if (i + 4 < n) __builtin_prefetch(events[i + 4].data.ptr);
             if (events[i].data.ptr)
                 handle_event(w, events[i].data.ptr, events[i].events);
             else
@@ -1164,8 +1083,7 @@ static void *run(void *argument) {
         }
         run_group(w);
         continue_queued(w, queued);
-        if (atomic_load_explicit(&w->stopping, memory_order_relaxed))
-            drain(w);
+        if (atomic_load_explicit(&w->stopping, memory_order_relaxed)) drain(w);
         tick(w);
         upkeep(w);
         close_closed(w);
@@ -1182,8 +1100,7 @@ static void *map(size_t bytes) {
 
 struct worker *worker_new(const struct worker_options *o) {
     struct worker *w = calloc(1, sizeof *w);
-    if (w == NULL)
-        return NULL;
+    if (w == NULL) return NULL;
     w->server = o->server;
     w->log = o->log;
     w->index = o->index;
@@ -1236,23 +1153,17 @@ void worker_stop(struct worker *w, int64_t timeout_ms) {
     (void)written; /* it cannot fail but for a full counter, which wakes as well */
 }
 
-void worker_join(struct worker *w) {
-    pthread_join(w->thread, NULL);
-}
+void worker_join(struct worker *w) { pthread_join(w->thread, NULL); }
 
 void worker_free(struct worker *w) {
     while (w->list_count)
         free_conn(w, w->list[w->list_count - 1]);
     free(w->list);
     pool_release(&w->pool);
-    if (w->wake >= 0)
-        close(w->wake);
-    if (w->epoll >= 0)
-        close(w->epoll);
-    if (w->output.p)
-        munmap(w->output.p, w->output_mapped);
-    if (w->input)
-        munmap(w->input, GROUP_BYTES + 2 * RECEIVE_MAX);
+    if (w->wake >= 0) close(w->wake);
+    if (w->epoll >= 0) close(w->epoll);
+    if (w->output.p) munmap(w->output.p, w->output_mapped);
+    if (w->input) munmap(w->input, GROUP_BYTES + 2 * RECEIVE_MAX);
     pthread_mutex_destroy(&w->list_lock);
     free(w);
 }

@@ -31,8 +31,7 @@ struct plan {
 
 static unsigned value_size(const struct plan *p, uint64_t i) {
     uint64_t random = mix(i);
-    if (!p->logarithmic)
-        return (unsigned)(p->least + random % (p->most - p->least + 1));
+    if (!p->logarithmic) return (unsigned)(p->least + random % (p->most - p->least + 1));
     double share = (double)(random >> 11) / 9007199254740992.0;
     return (unsigned)((double)p->least * pow((double)p->most / (double)p->least, share));
 }
@@ -75,8 +74,7 @@ static uint64_t read_replies(struct link *l, int count) {
     uint64_t sum = 0;
     for (int i = 0; i < count; i++) {
         char *line = link_line(l);
-        if (*line == ':')
-            sum += strtoull(line + 1, NULL, 10);
+        if (*line == ':') sum += strtoull(line + 1, NULL, 10);
     }
     return sum;
 }
@@ -126,8 +124,7 @@ static void scan(const struct plan *p) {
         link_line(&l);
         snprintf(cursor, sizeof cursor, "%s", link_line(&l));
         for (long left = atol(link_line(&l) + 1); left > 0; left--) {
-            if (strcmp(link_line(&l), "$16"))
-                die("a key that was not stored here", "");
+            if (strcmp(link_line(&l), "$16")) die("a key that was not stored here", "");
             bytes += KEY + strtoull(link_line(&l) + 9, NULL, 10);
             keys++;
         }
@@ -212,8 +209,7 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
-    if (p.most < p.least)
-        p.most = p.least;
+    if (p.most < p.least) p.most = p.least;
     if (!strcmp(what, "set") || !strcmp(what, "delete"))
         change(&p, *what == 's');
     else if (!strcmp(what, "scan"))

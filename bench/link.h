@@ -27,8 +27,7 @@ static inline _Noreturn void die(const char *what, const char *detail) {
 }
 
 static inline void *need(void *p) {
-    if (!p)
-        die("out of memory", "");
+    if (!p) die("out of memory", "");
     return p;
 }
 
@@ -44,8 +43,7 @@ static inline void link_open(struct link *l, int port) {
 static inline void link_send(struct link *l, const char *p, size_t n) {
     while (n) {
         ssize_t sent = send(l->fd, p, n, MSG_NOSIGNAL);
-        if (sent <= 0)
-            die("the server closed the connection", "");
+        if (sent <= 0) die("the server closed the connection", "");
         p += sent;
         n -= (size_t)sent;
     }
@@ -56,8 +54,7 @@ static inline void link_fill(struct link *l) {
     l->end -= l->at;
     l->at = 0;
     ssize_t got = l->end < LINK_IN ? recv(l->fd, l->in + l->end, LINK_IN - l->end, 0) : 0;
-    if (got <= 0)
-        die("the server closed the connection", "");
+    if (got <= 0) die("the server closed the connection", "");
     l->end += (size_t)got;
 }
 
@@ -69,8 +66,7 @@ static inline char *link_line(struct link *l) {
     char *line = l->in + l->at;
     end[-1] = 0;
     l->at = (size_t)(end - l->in) + 1;
-    if (*line == '-')
-        die("the server answered", line);
+    if (*line == '-') die("the server answered", line);
     return line;
 }
 
@@ -87,10 +83,8 @@ static inline void link_skip(struct link *l, size_t n) {
 static inline long link_bulk(struct link *l) {
     char *line = link_line(l);
     long n = atol(line + 1);
-    if (*line != '$')
-        die("no bulk string:", line);
-    if (n >= 0)
-        link_skip(l, (size_t)n + 2);
+    if (*line != '$') die("no bulk string:", line);
+    if (n >= 0) link_skip(l, (size_t)n + 2);
     return n;
 }
 

@@ -75,8 +75,7 @@ static void die(const char *what, const char *why) {
 }
 
 static void *need(void *memory) {
-    if (memory == NULL)
-        die("memory", strerror(errno));
+    if (memory == NULL) die("memory", strerror(errno));
     return memory;
 }
 
@@ -111,8 +110,7 @@ static void prepare(struct run *r) {
     p->set_head = p->memcached ? "ms " : "*3\r\n$3\r\nSET\r\n$16\r\n";
     snprintf(p->set_middle, sizeof p->set_middle, p->memcached ? " %ld\r\n" : "\r\n$%ld\r\n", p->value);
     r->random = (uint64_t)p->seed;
-    if (!p->fill)
-        draw_picks(r);
+    if (!p->fill) draw_picks(r);
 }
 
 /* ---- requests ---- */
@@ -139,8 +137,7 @@ static char *put_value(char *at, const char *key, size_t bytes) {
 
 static void send_rest(struct run *r, struct conn *c) {
     ssize_t n = send(c->fd, c->out + c->out_sent, c->out_bytes - c->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && errno != EAGAIN)
-        die("send", strerror(errno));
+    if (n < 0 && errno != EAGAIN) die("send", strerror(errno));
     c->out_sent += n > 0 ? (size_t)n : 0;
     bool is_blocked = c->out_sent < c->out_bytes;
     if (is_blocked != c->is_blocked) {
@@ -155,16 +152,14 @@ static bool send_batch(struct run *r, struct conn *c, uint64_t now) {
     const struct plan *p = &r->plan;
     char *at = c->out;
     c->asked = c->answered = 0;
-    if (p->fill ? r->next_fill >= (uint32_t)p->keys : now >= r->end_ns)
-        return false;
+    if (p->fill ? r->next_fill >= (uint32_t)p->keys : now >= r->end_ns) return false;
     for (long i = 0; i < p->pipeline && (!p->fill || r->next_fill < (uint32_t)p->keys); i++) {
         uint32_t id = p->fill ? r->next_fill++ : p->picks[r->next_pick++ % PICKS];
         bool is_get = !p->fill && (p->gets == 100 || (long)(draw(&r->random) % 100) < p->gets);
         at = put(at, is_get ? p->get_head : p->set_head);
         char *key = at;
         at = put_key(at, id);
-        if (!is_get)
-            at = put_value(put(at, p->set_middle), key, (size_t)p->value);
+        if (!is_get) at = put_value(put(at, p->set_middle), key, (size_t)p->value);
         at = put(at, is_get ? p->get_end : "\r\n");
         c->requests[c->asked++] = (struct request){(uint32_t)(key - c->out), is_get};
     }
@@ -190,16 +185,14 @@ static size_t last_number(const char *line, size_t n) {
 /* Takes one reply and returns its length, or 0 when it is not whole. */
 static size_t take_reply(struct run *r, const struct conn *c, const char *in, size_t n) {
     const char *newline = memchr(in, '\n', n);
-    if (newline == NULL)
-        return 0;
+    if (newline == NULL) return 0;
     struct tally *t = &r->tally;
     struct request request = c->requests[c->answered];
     size_t line = (size_t)(newline - in) + 1;
     if ((in[0] == '$' && in[1] != '-') || strncmp(in, "VA ", 3) == 0) {
         const char *value = in + line, *key = c->out + request.key_at;
         size_t bytes = last_number(in, line - 2), all = line + bytes + 2;
-        if (n < all)
-            return 0;
+        if (n < all) return 0;
         bool is_right = request.is_get && bytes == (size_t)r->plan.value && memcmp(value, key, KEY_BYTES) == 0 &&
                         memcmp(value + KEY_BYTES, value, bytes - KEY_BYTES) == 0;
         t->hits += is_right;
@@ -231,10 +224,8 @@ static void note_latency(struct tally *t, uint64_t ns) {
 /* Reads what has come; false when the connection's last batch is answered. */
 static bool receive(struct run *r, struct conn *c) {
     ssize_t n = recv(c->fd, c->in + c->in_bytes, c->in_room - c->in_bytes, MSG_DONTWAIT);
-    if (n < 0 && errno == EAGAIN)
-        return true;
-    if (n <= 0)
-        die("recv", n < 0 ? strerror(errno) : "the server closed the connection, or its reply is too long");
+    if (n < 0 && errno == EAGAIN) return true;
+    if (n <= 0) die("recv", n < 0 ? strerror(errno) : "the server closed the connection, or its reply is too long");
     c->in_bytes += (size_t)n;
     size_t at = 0, used;
     while (c->answered < c->asked && (used = take_reply(r, c, c->in + at, c->in_bytes - at)) > 0) {
@@ -243,10 +234,8 @@ static bool receive(struct run *r, struct conn *c) {
     }
     c->in_bytes -= at;
     memmove(c->in, c->in + at, c->in_bytes);
-    if (c->answered < c->asked)
-        return true;
-    if (c->in_bytes > 0)
-        die("reply", "more came than was asked for");
+    if (c->answered < c->asked) return true;
+    if (c->in_bytes > 0) die("reply", "more came than was asked for");
     uint64_t now = now_ns();
     note_latency(&r->tally, now - c->sent_ns);
     r->tally.requests += (uint64_t)c->asked;
@@ -260,8 +249,7 @@ static void connect_to(struct run *r, struct conn *c) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)p->port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0)
-        die("connect", strerror(errno));
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0) die("connect", strerror(errno));
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     c->in_room = (size_t)p->pipeline * ((size_t)p->value + REPLY_SPARE);
     c->in = need(malloc(c->in_room));
@@ -290,8 +278,7 @@ static void read_options(struct plan *p, int argc, char **argv) {
         char *end = NULL;
         while (at < count && strcmp(options[at].name, argv[i]) != 0)
             at++;
-        if (at == count || i + 1 == argc)
-            die(argv[i], at == count ? "no such option" : "its number is missing");
+        if (at == count || i + 1 == argc) die(argv[i], at == count ? "no such option" : "its number is missing");
         *options[at].value = strtol(argv[i + 1], &end, 10);
         if (*end != '\0' || *options[at].value < options[at].least || *options[at].value > options[at].most)
             die(argv[i], "its number is out of range");
@@ -309,8 +296,7 @@ int main(int argc, char **argv) {
     for (long i = 0; i < r.plan.connections; i++) {
         connect_to(&r, &conns[i]);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &conns[i]};
-        if (epoll_ctl(r.epoll, EPOLL_CTL_ADD, conns[i].fd, &event) < 0)
-            die("epoll", strerror(errno));
+        if (epoll_ctl(r.epoll, EPOLL_CTL_ADD, conns[i].fd, &event) < 0) die("epoll", strerror(errno));
     }
 
     uint64_t start_ns = now_ns();
@@ -320,20 +306,16 @@ int main(int argc, char **argv) {
         live += send_batch(&r, &conns[i], now_ns());
     while (live > 0) {
         int count = epoll_wait(r.epoll, events, EVENTS, SILENCE_MS);
-        if (count == 0)
-            die("recv", "the server is silent");
+        if (count == 0) die("recv", "the server is silent");
         for (int i = 0; i < count; i++) {
             struct conn *c = events[i].data.ptr;
-            if (c->is_blocked)
-                send_rest(&r, c);
-            if (events[i].events & ~(uint32_t)EPOLLOUT)
-                live -= !receive(&r, c);
+            if (c->is_blocked) send_rest(&r, c);
+            if (events[i].events & ~(uint32_t)EPOLLOUT) live -= !receive(&r, c);
         }
     }
     double seconds = (double)(now_ns() - start_ns) / 1e9;
     struct tally *t = &r.tally;
-    if (t->latencies == 0)
-        die("the run", "nothing was answered");
+    if (t->latencies == 0) die("the run", "nothing was answered");
     qsort(t->latency_ns, t->latencies, sizeof *t->latency_ns, by_size);
     printf("{\"requests\": %lu, \"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"hits\": %lu, \"misses\": %lu, "
            "\"stored\": %lu, \"wrong\": %lu, \"errors\": %lu}\n",

@@ -47,8 +47,7 @@ static void die(const char *what) {
 static void lay_out_replies(struct floor *f, size_t value_bytes) {
     size_t count = INPUT_BYTES / f->request_bytes + 1; /* one more for a part that came before */
     char *reply = malloc(value_bytes + 32);
-    if (reply == NULL)
-        die("memory");
+    if (reply == NULL) die("memory");
     int head = sprintf(reply, value_bytes > 0 ? "$%zu\r\n" : "+OK\r\n", value_bytes);
     f->reply_bytes = (size_t)head;
     if (value_bytes > 0) {
@@ -57,8 +56,7 @@ static void lay_out_replies(struct floor *f, size_t value_bytes) {
         f->reply_bytes += value_bytes + 2;
     }
     f->replies = malloc(count * f->reply_bytes);
-    if (f->replies == NULL)
-        die("memory");
+    if (f->replies == NULL) die("memory");
     for (size_t i = 0; i < count; i++)
         memcpy(f->replies + i * f->reply_bytes, reply, f->reply_bytes);
     free(reply);
@@ -68,17 +66,14 @@ static int listen_on(unsigned port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0)
-        die("socket");
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 511) < 0)
-        die("the port");
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0) die("socket");
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 511) < 0) die("the port");
     return fd;
 }
 
 static void accept_one(struct floor *f, int epoll, int listener) {
     int fd = accept(listener, NULL, NULL);
-    if (fd < 0)
-        return;
+    if (fd < 0) return;
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     if (fd >= FDS || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
         close(fd);
@@ -91,8 +86,7 @@ static void accept_one(struct floor *f, int epoll, int listener) {
 static bool send_all(int fd, const char *data, size_t left) {
     while (left > 0) {
         ssize_t n = send(fd, data, left, MSG_NOSIGNAL);
-        if (n < 0)
-            return false;
+        if (n < 0) return false;
         data += n;
         left -= (size_t)n;
     }
@@ -103,8 +97,7 @@ static bool send_all(int fd, const char *data, size_t left) {
 static bool serve(struct floor *f, int fd) {
     static char input[INPUT_BYTES];
     ssize_t n = recv(fd, input, sizeof input, 0);
-    if (n <= 0)
-        return false;
+    if (n <= 0) return false;
     size_t bytes = f->part[fd] + (size_t)n;
     f->part[fd] = bytes % f->request_bytes;
     return send_all(fd, f->replies, bytes / f->request_bytes * f->reply_bytes);
@@ -135,8 +128,7 @@ int main(int argc, char **argv) {
 
     int epoll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) < 0)
-        die("epoll");
+    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) < 0) die("epoll");
     for (;;) {
         int count = epoll_wait(epoll, events, EVENTS, -1);
         for (int i = 0; i < count; i++) {

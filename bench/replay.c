@@ -58,8 +58,7 @@ static bool model_misses(struct model *m, const struct trace *t, uint32_t key, u
     if (hit) {
         detach(m, n);
     } else {
-        if (t->sizes[key] > longest)
-            return true;
+        if (t->sizes[key] > longest) return true;
         m->used[shard] += cost(t, key);
         while (m->used[shard] > m->budget) {
             uint32_t oldest = m->nodes[shard].prev;
@@ -73,8 +72,7 @@ static bool model_misses(struct model *m, const struct trace *t, uint32_t key, u
 
 static uint32_t *read_words(size_t n) {
     uint32_t *words = need(malloc((n + 1) * sizeof *words));
-    if (fread(words, sizeof *words, n, stdin) != n)
-        die("the trace ends too soon", "");
+    if (fread(words, sizeof *words, n, stdin) != n) die("the trace ends too soon", "");
     return words;
 }
 
@@ -87,8 +85,7 @@ static void read_trace(struct trace *t) {
     t->key = need(malloc((t->keys + 1) * sizeof *t->key));
     for (uint32_t i = 0; i < t->keys; i++) {
         t->key[i] = need(malloc(t->lengths[i] + 1));
-        if (fread(t->key[i], 1, t->lengths[i], stdin) != t->lengths[i])
-            die("the trace ends too soon", "");
+        if (fread(t->key[i], 1, t->lengths[i], stdin) != t->lengths[i]) die("the trace ends too soon", "");
     }
 }
 
@@ -129,17 +126,14 @@ struct rounds {
 };
 
 static void read_round(struct rounds *s) {
-    if (!s->waits)
-        return;
+    if (!s->waits) return;
     for (uint32_t i = 0; i < s->sets; i++)
         link_line(s->link);
     uint32_t size = s->trace->sizes[s->key];
     for (uint32_t p = 0; p < s->prefixes; p++) {
         long n = link_bulk(s->link);
-        if (n >= 0 && n != (long)size)
-            die("a value of another size", "");
-        if (n >= 0)
-            continue;
+        if (n >= 0 && n != (long)size) die("a value of another size", "");
+        if (n >= 0) continue;
         s->misses++;
         if (size <= s->longest) {
             s->missing_key[s->missing] = s->key;
@@ -150,8 +144,7 @@ static void read_round(struct rounds *s) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5)
-        die("replay PORT PREFIXES MAXMEMORY LONGEST_VALUE", "");
+    if (argc != 5) die("replay PORT PREFIXES MAXMEMORY LONGEST_VALUE", "");
     struct link l;
     struct trace t;
     link_open(&l, atoi(argv[1]));
@@ -169,18 +162,15 @@ int main(int argc, char **argv) {
     for (uint32_t n = 0; n < nodes; n++)
         m.nodes[n] = (struct node){n, n};
     for (uint32_t i = 0; i < t.keys; i++) {
-        if (t.sizes[i] > most)
-            most = t.sizes[i];
-        if (t.lengths[i] > longest_key)
-            longest_key = t.lengths[i];
+        if (t.sizes[i] > most) most = t.sizes[i];
+        if (t.lengths[i] > longest_key) longest_key = t.lengths[i];
     }
     char *pad = need(calloc(1, most + 1));
     char *out = need(malloc(s.prefixes * (2 * (size_t)most + 3 * (longest_key + 64))));
     uint64_t model_count = 0;
     for (uint32_t r = 0; r < t.requests; r++) {
         uint32_t key = t.order[r];
-        if (s.waits && s.key == key)
-            read_round(&s);
+        if (s.waits && s.key == key) read_round(&s);
         char *at = out;
         uint32_t sets = s.missing;
         for (uint32_t i = 0; i < sets; i++)
@@ -188,8 +178,7 @@ int main(int argc, char **argv) {
         s.missing = 0;
         for (uint32_t p = 0; p < s.prefixes; p++)
             at = write_get(at, &t, key, p);
-        if (at - out > AHEAD_BYTES)
-            read_round(&s);
+        if (at - out > AHEAD_BYTES) read_round(&s);
         link_send(&l, out, (size_t)(at - out));
         for (uint32_t p = 0; p < s.prefixes; p++)
             model_count += model_misses(&m, &t, key, s.prefixes, p, s.longest);

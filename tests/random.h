@@ -13,8 +13,6 @@ static inline uint64_t rnd(void) {
     return random_state * 0x2545F4914F6CDD1Dull;
 }
 
-static inline uint32_t below(uint32_t n) {
-    return (uint32_t)(rnd() >> 33) % n;
-}
+static inline uint32_t below(uint32_t n) { return (uint32_t)(rnd() >> 33) % n; }
 
 #endif

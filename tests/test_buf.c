@@ -49,9 +49,7 @@ static void test_printf(void) {
 
 /* ---- the pool ---- */
 
-static size_t used(struct pool_budget *budget) {
-    return atomic_load(&budget->used_bytes);
-}
+static size_t used(struct pool_budget *budget) { return atomic_load(&budget->used_bytes); }
 
 static void test_pool_classes(void) {
     struct pool_budget budget = {0, 1 << 30};
@@ -141,8 +139,7 @@ static void fill(char *p, size_t n, uint32_t seed) {
 
 static bool filled(const char *p, size_t n, uint32_t seed) {
     for (size_t i = 0; i < n; i++)
-        if (p[i] != (char)(seed = seed * 1664525u + 1013904223u))
-            return false;
+        if (p[i] != (char)(seed = seed * 1664525u + 1013904223u)) return false;
     return true;
 }
 
@@ -255,8 +252,7 @@ static void test_pool_random(void) {
             refused += block[i].cap == 0;
         }
         REQUIRE(used(&budget) == model && model <= budget.limit_bytes);
-        if (below(500) == 0)
-            pool_trim(&pool[half]);
+        if (below(500) == 0) pool_trim(&pool[half]);
     }
     CHECK(refused > 50);
     for (uint32_t i = 0; i < BLOCKS; i++)
@@ -279,8 +275,7 @@ static void *use_pool(void *arg) {
         for (int i = 0; i < 8; i++) {
             x = x * 1664525u + 1013904223u;
             p[i] = pool_get(&pool, x >> 18, &cap[i]);
-            if (p[i])
-                p[i][0] = 1;
+            if (p[i]) p[i][0] = 1;
         }
         for (int i = 0; i < 8; i++)
             pool_put(&pool, p[i], cap[i]);
@@ -383,15 +378,13 @@ static void test_registry_random(void) {
             last_id = c[i]->id;
             for (uint32_t j = 0; j < CAPACITY; j++)
                 CHECK(j == i || c[j] != c[i]);
-            if (below(2))
-                CHECK(client_set_text(&r, &c[i]->name, SLICE("somebody")));
+            if (below(2)) CHECK(client_set_text(&r, &c[i]->name, SLICE("somebody")));
             live++;
         }
         REQUIRE(atomic_load(&r.count) == live && r.high <= CAPACITY);
     }
     for (uint32_t i = 0; i < CAPACITY; i++)
-        if (c[i])
-            client_free(&r, c[i]);
+        if (c[i]) client_free(&r, c[i]);
     registry_release(&r);
 }
 
@@ -417,9 +410,7 @@ static void test_registry_names(void) {
 
 static const struct client_filter everybody;
 
-static const char *row_name(uint32_t row) {
-    return row == 0 ? "NULL" : "get";
-}
+static const char *row_name(uint32_t row) { return row == 0 ? "NULL" : "get"; }
 
 static void test_describe(void) {
     static const struct {
@@ -514,8 +505,7 @@ static void test_list_in_pieces(void) {
         text[b.len] = '\0';
         char *at = text;
         for (int i = 0; i < CAPACITY; i++) { /* those that live, each once, in the order of their records */
-            if (i % 3 == 0)
-                continue;
+            if (i % 3 == 0) continue;
             char want[32];
             snprintf(want, sizeof want, "id=%d ", i + 1);
             CHECK(strncmp(at, want, strlen(want)) == 0);
@@ -533,8 +523,7 @@ static void test_list_in_pieces(void) {
     struct buf b = {text, 0, sizeof text, false};
     CHECK(registry_list(&r, &everybody, CAPACITY, 10, 0, row_name, &b) == -1 && b.len == 0);
     for (int i = 0; i < CAPACITY; i++)
-        if (i % 3)
-            client_free(&r, c[i]);
+        if (i % 3) client_free(&r, c[i]);
     b.len = 0;
     CHECK(registry_list(&r, &everybody, 0, CAPACITY, 0, row_name, &b) == -1 && b.len == 0);
     registry_release(&r);
@@ -551,12 +540,10 @@ static void *come_and_go(void *arg) {
         for (int i = 0; i < 8; i++) {
             c[i] = client_new(&shared_registry, -1, &from, step);
             *failed += c[i] == NULL || !client_set_text(&shared_registry, &c[i]->name, SLICE("a-name"));
-            if (c[i])
-                atomic_store_explicit(&c[i]->last_command, 1, memory_order_relaxed);
+            if (c[i]) atomic_store_explicit(&c[i]->last_command, 1, memory_order_relaxed);
         }
         for (int i = 0; i < 8; i++)
-            if (c[i])
-                client_free(&shared_registry, c[i]);
+            if (c[i]) client_free(&shared_registry, c[i]);
     }
     return NULL;
 }

@@ -41,9 +41,7 @@ struct fixture {
     unsigned calls;
 };
 
-static void note_shutdown(void *context) {
-    ((struct fixture *)context)->shutdowns++;
-}
+static void note_shutdown(void *context) { ((struct fixture *)context)->shutdowns++; }
 
 static bool reconfigure(void *context, const struct config *next, char *error, size_t error_size) {
     struct fixture *f = context;
@@ -112,8 +110,7 @@ static void fixture_free(struct fixture *f) {
     for (uint32_t i = 0; i < SHARDS; i++)
         lru_check(&f->shards.shard[i].lru);
     for (uint32_t i = 0; i < f->registry.high; i++)
-        if (f->registry.live[i])
-            client_free(&f->registry, registry_record(&f->registry, i));
+        if (f->registry.live[i]) client_free(&f->registry, registry_record(&f->registry, i));
     shards_release(&f->shards);
     registry_release(&f->registry);
     pool_release(&f->pool);
@@ -122,36 +119,25 @@ static void fixture_free(struct fixture *f) {
     free(f);
 }
 
-static struct fixture *small(void) {
-    return fixture_new(64 << 20, 128 << 10, 2);
-}
+static struct fixture *small(void) { return fixture_new(64 << 20, 128 << 10, 2); }
 
 /* ---- replies ---- */
 
 /* Where the RESP value at p ends, NULL when it is none. */
 static const char *value_end(const char *p, const char *end) {
-    if (p == NULL || p == end)
-        return NULL;
+    if (p == NULL || p == end) return NULL;
     char type = *p++;
     const char *cr = memchr(p, '\r', (size_t)(end - p));
-    if (cr == NULL || cr + 1 == end || cr[1] != '\n' || memchr(p, '\n', (size_t)(cr - p)))
-        return NULL;
-    if (type == '+' || type == '-')
-        return cr + 2;
+    if (cr == NULL || cr + 1 == end || cr[1] != '\n' || memchr(p, '\n', (size_t)(cr - p))) return NULL;
+    if (type == '+' || type == '-') return cr + 2;
     int64_t n;
-    if (type == '_')
-        return cr == p ? cr + 2 : NULL;
-    if (!resp_integer_of((struct slice){p, (size_t)(cr - p)}, &n))
-        return NULL;
+    if (type == '_') return cr == p ? cr + 2 : NULL;
+    if (!resp_integer_of((struct slice){p, (size_t)(cr - p)}, &n)) return NULL;
     p = cr + 2;
-    if (type == ':' || ((type == '$' || type == '*') && n == -1))
-        return p;
-    if (n < 0)
-        return NULL;
-    if (type == '$' || type == '=')
-        return end - p >= n + 2 && p[n] == '\r' && p[n + 1] == '\n' ? p + n + 2 : NULL;
-    if (type != '*' && type != '%' && type != '~')
-        return NULL;
+    if (type == ':' || ((type == '$' || type == '*') && n == -1)) return p;
+    if (n < 0) return NULL;
+    if (type == '$' || type == '=') return end - p >= n + 2 && p[n] == '\r' && p[n + 1] == '\n' ? p + n + 2 : NULL;
+    if (type != '*' && type != '%' && type != '~') return NULL;
     for (int64_t i = 0; i < (type == '%' ? 2 * n : n); i++)
         p = value_end(p, end);
     return p;
@@ -190,8 +176,7 @@ static void gather(struct fixture *f, const char *p, size_t n) {
         f->reply.cap = 2 * (f->reply.len + n) + 4096;
         f->reply.p = realloc(f->reply.p, f->reply.cap);
     }
-    if (n)
-        memcpy(f->reply.p + f->reply.len, p, n);
+    if (n) memcpy(f->reply.p + f->reply.len, p, n);
     f->reply.len += n;
     f->reply.p[f->reply.len] = '\0';
 }
@@ -243,8 +228,7 @@ static struct slice run(struct fixture *f, struct slice *argv, int argc) {
     uint8_t modes = atomic_load(&f->client->modes);
     struct request r = prepare(f, argv, argc);
     while (turn(f, &r))
-        if (f->turns > 100000)
-            abort();
+        if (f->turns > 100000) abort();
     struct slice reply = {f->reply.p, f->reply.len};
     const struct suspended *s = &f->client->suspended;
     CHECK(s->next == 0 && s->cursor == 0 && s->count == 0 && s->reply.p == NULL);
@@ -253,8 +237,7 @@ static struct slice run(struct fixture *f, struct slice *argv, int argc) {
     if (reply.n > 0 || !silent) {
         bool whole = value_end(reply.p, reply.p + reply.n) == reply.p + reply.n;
         CHECK(whole);
-        if (!whole)
-            show("no RESP value:", reply);
+        if (!whole) show("no RESP value:", reply);
     }
     return reply;
 }
@@ -265,19 +248,16 @@ static struct slice line(struct fixture *f, const char *text) {
     struct slice argv[64];
     struct resp_request r;
     size_t n = strlen(text);
-    if (n + 1 > sizeof in)
-        abort();
+    if (n + 1 > sizeof in) abort();
     memcpy(in, text, n);
     in[n] = '\n';
-    if (resp_parse(in, n + 1, BULK_MAX, false, argv, 64, &r) != RESP_OK || r.argc == 0)
-        abort();
+    if (resp_parse(in, n + 1, BULK_MAX, false, argv, 64, &r) != RESP_OK || r.argc == 0) abort();
     return run(f, argv, r.argc);
 }
 
 static void expect_at(int at, struct fixture *f, const char *text, struct slice want) {
     struct slice got = line(f, text);
-    if (slice_equal(got, want))
-        return;
+    if (slice_equal(got, want)) return;
     tap_failures++;
     printf("# %s:%d: RESP%d: %s\n", __FILE__, at, atomic_load(&f->client->resp), text);
     show("is ", got);
@@ -287,8 +267,7 @@ static void expect_at(int at, struct fixture *f, const char *text, struct slice 
 #define EXPECT(f, text, want) expect_at(__LINE__, (f), (text), SLICE(want))
 
 static bool same_at(int at, struct slice got, struct slice want) {
-    if (slice_equal(got, want))
-        return true;
+    if (slice_equal(got, want)) return true;
     tap_failures++;
     printf("# %s:%d:\n", __FILE__, at);
     show("is ", got);
@@ -299,9 +278,7 @@ static bool same_at(int at, struct slice got, struct slice want) {
 #define SAME(got, want) same_at(__LINE__, (got), (want))
 
 /* The text of the last reply holds `text`. */
-static bool has(const struct fixture *f, const char *text) {
-    return strstr(f->reply.p, text) != NULL;
-}
+static bool has(const struct fixture *f, const char *text) { return strstr(f->reply.p, text) != NULL; }
 
 /* n bytes of s from `from` on, or what there is of them. */
 static struct slice part(struct slice s, size_t from, size_t n) {
@@ -340,8 +317,7 @@ static void run_steps(const struct step *steps, size_t n) {
             const char *want = resp == 3 && steps[i].resp3 ? steps[i].resp3 : steps[i].resp2;
             int before = tap_failures;
             expect_at(__LINE__, f, steps[i].line, slice_of(want));
-            if (tap_failures != before)
-                printf("#   step %zu\n", i);
+            if (tap_failures != before) printf("#   step %zu\n", i);
         }
         fixture_free(f);
     }
@@ -816,33 +792,19 @@ static const struct step unknown_steps[] = {
      NULL},
 };
 
-static void test_strings(void) {
-    RUN(string_steps);
-}
+static void test_strings(void) { RUN(string_steps); }
 
-static void test_set_options(void) {
-    RUN(set_steps);
-}
+static void test_set_options(void) { RUN(set_steps); }
 
-static void test_integers(void) {
-    RUN(integer_steps);
-}
+static void test_integers(void) { RUN(integer_steps); }
 
-static void test_keys_of_all_kinds(void) {
-    RUN(key_steps);
-}
+static void test_keys_of_all_kinds(void) { RUN(key_steps); }
 
-static void test_expiry(void) {
-    RUN(expiry_steps);
-}
+static void test_expiry(void) { RUN(expiry_steps); }
 
-static void test_connection(void) {
-    RUN(connection_steps);
-}
+static void test_connection(void) { RUN(connection_steps); }
 
-static void test_unknown(void) {
-    RUN(unknown_steps);
-}
+static void test_unknown(void) { RUN(unknown_steps); }
 
 static void test_setinfo(void) {
     struct fixture *f = small();
@@ -1046,8 +1008,7 @@ static void test_sizes(void) {
             memcpy(argv, table[i].argv, sizeof argv);
             struct slice reply = run(f, argv, table[i].argc);
             bool pattern = strstr(table[i].want, "pattern") != NULL;
-            if (!SAME(reply, slice_of(pattern && !authenticated ? NOAUTH : table[i].want)))
-                printf("#   row %zu\n", i);
+            if (!SAME(reply, slice_of(pattern && !authenticated ? NOAUTH : table[i].want))) printf("#   row %zu\n", i);
         }
     }
     f->config.requirepass[0] = '\0';
@@ -1062,7 +1023,8 @@ static void test_sizes(void) {
         argv[0] = slice_of(three[i]);
         SAME(run(f, argv, 3), slice_of(value_error));
     }
-    struct slice none[] = {SLICE("MSETEX"), {NULL, 200000}, SLICE("k"), SLICE("v")}; /* which of them are keys is not known */
+    struct slice none[] = {
+        SLICE("MSETEX"), {NULL, 200000}, SLICE("k"), SLICE("v")}; /* which of them are keys is not known */
     SAME(run(f, none, 4), slice_of(value_error));
     struct slice four[] = {SLICE("SETEX"), SLICE("k"), SLICE("1"), kept};
     SAME(run(f, four, 4), slice_of(value_error));
@@ -1189,8 +1151,7 @@ static void test_mget_large(void) {
         argv[1 + i] = key_of(i, text[i]);
         memset(value, (int)('a' + i), sizeof value);
         struct slice set[] = {SLICE("SET"), argv[1 + i], {value, sizeof value}};
-        if (i < VALUES)
-            SAME(run(f, set, 3), SLICE(OK));
+        if (i < VALUES) SAME(run(f, set, 3), SLICE(OK));
     }
     struct slice reply = run(f, argv, VALUES + 2);
     CHECK(f->turns >= VALUES / 2);
@@ -1226,14 +1187,12 @@ static bool keys_right(const char *p, const char *pattern, bool expired) {
     for (; n > 0; n--) {
         struct slice key = bulk_at(&p);
         uint32_t i = (uint32_t)strtoul(key.p + 4, NULL, 10);
-        if (i >= STORED || seen[i]++)
-            return false;
+        if (i >= STORED || seen[i]++) return false;
     }
     for (uint32_t i = 0; i < STORED; i++) {
         char text[32];
         bool want = !(expired && i % 7 == 6) && glob_match(slice_of(pattern), key_of(i, text), false);
-        if (seen[i] != want)
-            return false;
+        if (seen[i] != want) return false;
     }
     return true;
 }
@@ -1468,8 +1427,7 @@ static void test_glob_table(void) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         bool matches = glob_match(slice_of(table[i].pattern), slice_of(table[i].text), false);
         CHECK(matches == table[i].matches);
-        if (matches != table[i].matches)
-            printf("#   %s on %s\n", table[i].pattern, table[i].text);
+        if (matches != table[i].matches) printf("#   %s on %s\n", table[i].pattern, table[i].text);
     }
     CHECK(glob_match(SLICE("MAX*"), SLICE("maxmemory"), true) && !glob_match(SLICE("MAX*"), SLICE("maxmemory"), false));
     CHECK(glob_match(SLICE("[A-C]"), SLICE("b"), true) && glob_match(SLICE("[a-c]"), SLICE("B"), true));
@@ -1479,16 +1437,13 @@ static void test_glob_table(void) {
 
 /* By definition: slow, and written another way. */
 static bool matches_plainly(const char *p, size_t pn, const char *t, size_t tn) {
-    if (pn == 0)
-        return tn == 0;
+    if (pn == 0) return tn == 0;
     if (*p == '*') {
         for (size_t skip = 0; skip <= tn; skip++)
-            if (matches_plainly(p + 1, pn - 1, t + skip, tn - skip))
-                return true;
+            if (matches_plainly(p + 1, pn - 1, t + skip, tn - skip)) return true;
         return false;
     }
-    if (tn == 0)
-        return false;
+    if (tn == 0) return false;
     bool match = *p == '?' || *p == *t;
     size_t used = 1;
     if (*p == '\\' && pn > 1) {
@@ -1560,8 +1515,7 @@ static void test_glob_bounded(void) {
 /* The row of a name, or -1. */
 static int row_of(struct slice name) {
     for (uint32_t i = 0; command_name(i); i++)
-        if (!strchr(command_name(i), '|') && slice_equal_nocase(name, slice_of(command_name(i))))
-            return (int)i;
+        if (!strchr(command_name(i), '|') && slice_equal_nocase(name, slice_of(command_name(i)))) return (int)i;
     return -1;
 }
 
@@ -1589,13 +1543,11 @@ static void test_table(void) {
         n = strlen(command_summary(rows));
         CHECK(n > 10 && command_summary(rows)[n - 1] == '.');
         names += bar == NULL;
-        if (bar)
-            continue;
+        if (bar) continue;
         const struct command *command = found(f, slice_of(name));
         CHECK(command != NULL && found(f, slice_of(upper)) == command);
         for (uint32_t other = 0; other < rows; other++)
-            if (!strchr(command_name(other), '|'))
-                CHECK(found(f, slice_of(command_name(other))) != command);
+            if (!strchr(command_name(other), '|')) CHECK(found(f, slice_of(command_name(other))) != command);
         upper[0] = name[0];
         CHECK(found(f, slice_of(upper)) == command);
     }
@@ -1613,8 +1565,7 @@ static void test_names_are_exact(void) {
     for (uint32_t row = 0; command_name(row); row++) {
         char name[64];
         size_t n = strlen(command_name(row));
-        if (strchr(command_name(row), '|'))
-            continue;
+        if (strchr(command_name(row), '|')) continue;
         for (size_t at = 0; at < n; at++)
             for (int c = 0; c < 256; c++) {
                 memcpy(name, command_name(row), n);
@@ -1716,10 +1667,12 @@ static void test_command_command(void) {
         {"COMMAND INFO nope", "*1\r\n" NIL, "*1\r\n" NIL3},
         {"COMMAND DOCS nope", "*0\r\n", "%0\r\n"},
         {"COMMAND DOCS Get nope",
-         "*2\r\n$3\r\nget\r\n*10\r\n$7\r\nsummary\r\n$34\r\nReturns the string value of a key.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n"
+         "*2\r\n$3\r\nget\r\n*10\r\n$7\r\nsummary\r\n$34\r\nReturns the string value of a "
+         "key.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n"
          "$5\r\ngroup\r\n$6\r\nstring\r\n$6\r\nsyntax\r\n$7\r\nGET key\r\n"
          "$9\r\narguments\r\n*1\r\n*4\r\n$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n",
-         "%1\r\n$3\r\nget\r\n%5\r\n$7\r\nsummary\r\n$34\r\nReturns the string value of a key.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n"
+         "%1\r\n$3\r\nget\r\n%5\r\n$7\r\nsummary\r\n$34\r\nReturns the string value of a "
+         "key.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n"
          "$5\r\ngroup\r\n$6\r\nstring\r\n$6\r\nsyntax\r\n$7\r\nGET key\r\n"
          "$9\r\narguments\r\n*1\r\n%2\r\n$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n"},
         {"COMMAND COUNT x", ARITY("command|count"), NULL},
@@ -2165,8 +2118,7 @@ static void test_info(void) {
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         CHECK(has(f, lines[i]));
-        if (!has(f, lines[i]))
-            show("missing", slice_of(lines[i]));
+        if (!has(f, lines[i])) show("missing", slice_of(lines[i]));
     }
     EXPECT(f, "INFO keyspace", "$44\r\n# Keyspace\r\ndb0:keys=2,expires=1,avg_ttl=0\r\n\r\n");
     EXPECT(f, "INFO CLUSTER Replication",
@@ -2332,14 +2284,12 @@ static void test_random_requests(void) {
                 argv[i] = (struct slice){NULL, command_argument_max(&f->config) + 1 + below(100000)};
             }
         }
-        if (below(50) == 0)
-            argv[0] = (struct slice){NULL, 20000};
+        if (below(50) == 0) argv[0] = (struct slice){NULL, 20000};
         struct request r = {.argv = argv, .argc = argc};
         command_prepare(&f->context, f->client,
                         &r); /* the steps alone, and in a batch where the entry goes in between */
         command_fetch(&r);
-        if (below(20) == 0)
-            shards_clear(&f->shards);
+        if (below(20) == 0) shards_clear(&f->shards);
         command_fetch_links(&r);
         run(f, argv, argc);
         f->context.now_ms += below(20);
@@ -2374,9 +2324,7 @@ static struct slice want(const char *format, ...) {
     return (struct slice){want_text, (size_t)n};
 }
 
-static struct slice want_integer(int64_t v) {
-    return want(":%lld\r\n", (long long)v);
-}
+static struct slice want_integer(int64_t v) { return want(":%lld\r\n", (long long)v); }
 
 static struct slice want_value(const struct model *m) {
     return m->there ? want("$%zu\r\n%.*s\r\n", m->n, (int)m->n, m->value) : SLICE(NIL);
@@ -2397,8 +2345,7 @@ static struct slice model_set_options(struct model *m, struct slice *argv, int *
     bool get = below(3) == 0, had = m->there, stored = true;
     int64_t deadline_ms = 0, ttl = 1 + below(40);
     *argc = 3;
-    if (get)
-        argv[(*argc)++] = SLICE("get");
+    if (get) argv[(*argc)++] = SLICE("get");
     if (condition == 0) {
         argv[(*argc)++] = SLICE("NX");
         stored = !had;
@@ -2417,20 +2364,16 @@ static struct slice model_set_options(struct model *m, struct slice *argv, int *
         argv[(*argc)++] = (struct slice){number, (size_t)snprintf(number, 32, "%lld", (long long)v)};
         deadline_ms = v * (seconds ? 1000 : 1) + (at ? 0 : now_ms);
     }
-    if (argv[2].n > VALUE_MAX)
-        return TOO_LARGE;
+    if (argv[2].n > VALUE_MAX) return TOO_LARGE;
     struct slice reply = get ? want_value(m) : stored ? SLICE(OK) : SLICE(NIL);
-    if (stored)
-        model_set(m, argv[2], deadline_ms);
+    if (stored) model_set(m, argv[2], deadline_ms);
     return reply;
 }
 
 static struct slice model_incrby(struct model *m, int64_t by, bool overflow_text) {
     int64_t v = 0;
-    if (m->there && !resp_integer_of((struct slice){m->value, m->n}, &v))
-        return SLICE(NOT_INTEGER);
-    if (__builtin_add_overflow(v, by, &v))
-        return overflow_text ? SLICE(OVERFLOW) : SLICE("");
+    if (m->there && !resp_integer_of((struct slice){m->value, m->n}, &v)) return SLICE(NOT_INTEGER);
+    if (__builtin_add_overflow(v, by, &v)) return overflow_text ? SLICE(OVERFLOW) : SLICE("");
     char text[32];
     int n = snprintf(text, sizeof text, "%lld", (long long)v);
     model_set(m, (struct slice){text, (size_t)n}, m->there ? m->deadline_ms : 0);
@@ -2469,8 +2412,7 @@ static void test_random_commands(void) {
         size_t n = below(8) ? below(20) : below(sizeof value);
         for (size_t b = 0; b < n; b++)
             value[b] = (char)('a' + below(26));
-        if (below(2))
-            n = (size_t)snprintf(value, sizeof value, "%lld", (long long)(rnd() >> below(64)));
+        if (below(2)) n = (size_t)snprintf(value, sizeof value, "%lld", (long long)(rnd() >> below(64)));
         argv[2] = (struct slice){value, n};
         int64_t by = (int64_t)rnd() >> below(63), ms = (int64_t)below(60) - 3;
         int argc = 3;
@@ -2481,12 +2423,10 @@ static void test_random_commands(void) {
             reply = model_set_options(m, argv, &argc, number, now_ms);
         } else if (strcmp(name, "SETNX") == 0) {
             reply = n > VALUE_MAX ? TOO_LARGE : want_integer(!m->there);
-            if (n <= VALUE_MAX && !m->there)
-                model_set(m, argv[2], 0);
+            if (n <= VALUE_MAX && !m->there) model_set(m, argv[2], 0);
         } else if (strcmp(name, "GETSET") == 0) {
             reply = n > VALUE_MAX ? TOO_LARGE : want_value(m);
-            if (n <= VALUE_MAX)
-                model_set(m, argv[2], 0);
+            if (n <= VALUE_MAX) model_set(m, argv[2], 0);
         } else if (strcmp(name, "APPEND") == 0) {
             size_t old = m->there ? m->n : 0;
             reply = old + n > VALUE_MAX ? TOO_LARGE : want_integer((int64_t)(old + n));
@@ -2526,8 +2466,7 @@ static void test_random_commands(void) {
             argv[3] = argv[2];
             argv[2] = (struct slice){number, (size_t)snprintf(number, sizeof number, "%lld", (long long)ms)};
             reply = ms <= 0 ? SLICE(EXPIRE_TIME("psetex")) : n > VALUE_MAX ? TOO_LARGE : SLICE(OK);
-            if (ms > 0 && n <= VALUE_MAX)
-                model_set(m, argv[3], now_ms + ms);
+            if (ms > 0 && n <= VALUE_MAX) model_set(m, argv[3], now_ms + ms);
         } else if (strcmp(name, "PERSIST") == 0) {
             argc = 2;
             reply = want_integer(m->there && m->deadline_ms);

@@ -61,8 +61,7 @@ static bool set(const char *name, const char *value) {
 static void start_with(const char *const *pairs) {
     config_init(&config);
     for (; *pairs; pairs += 2)
-        if (!set(pairs[0], pairs[1]))
-            CHECK_TEXT(error, "");
+        if (!set(pairs[0], pairs[1])) CHECK_TEXT(error, "");
 }
 
 #define START(...) start_with((const char *const[]){__VA_ARGS__, NULL})
@@ -88,8 +87,7 @@ enum source { A_FILE, VARIABLES, FLAGS };
 static enum config_result load_from(enum source source, const char *text) {
     char copy[1024], *words[32], *rest = copy, *none[] = {NULL};
     size_t n = 0;
-    if (source == A_FILE)
-        return load_file(text, strlen(text));
+    if (source == A_FILE) return load_file(text, strlen(text));
     snprintf(copy, sizeof copy, "%s", text);
     while (rest)
         words[n++] = strsep(&rest, "|");

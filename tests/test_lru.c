@@ -61,8 +61,7 @@ static struct entry *get(struct fixture *f, uint32_t i, int64_t now_ms) {
     char text[32];
     struct slice key = key_of(i, text);
     struct entry *e = lru_get(&f->lru, hash_key(&f->seed, 0, key), key, now_ms);
-    if (e)
-        f->model[i].used = ++f->clock;
+    if (e) f->model[i].used = ++f->clock;
     return e;
 }
 
@@ -87,8 +86,7 @@ static bool remove_key(struct fixture *f, uint32_t i, int64_t now_ms) {
     char text[32];
     struct slice key = key_of(i, text);
     struct entry *e = peek(f, i, now_ms);
-    if (e)
-        lru_remove(&f->lru, hash_key(&f->seed, 0, key), e);
+    if (e) lru_remove(&f->lru, hash_key(&f->seed, 0, key), e);
     f->model[i].stored = false;
     return e != NULL;
 }
@@ -162,8 +160,7 @@ static void test_order_bound(void) {
                 CHECK(set(f, key, 16, 0));
             }
             CHECK(f->lru.count <= capacity);
-            if (f->lru.evicted == evicted)
-                continue;
+            if (f->lru.evicted == evicted) continue;
             REQUIRE(f->lru.evicted == evicted + 1);
             uint64_t gone = 0;
             for (uint32_t i = 0; i < keys; i++)
@@ -211,8 +208,7 @@ static void test_random_operations(void) {
                 CHECK(remove_key(f, key, 0) == there && peek(f, key, 0) == NULL);
             } else if (below(3) == 0) {
                 struct entry *e = get(f, key, 0);
-                if (e)
-                    CHECK(slice_equal(entry_value(e), value_of(f, key)));
+                if (e) CHECK(slice_equal(entry_value(e), value_of(f, key)));
             } else {
                 REQUIRE(set(f, key, size, 0));
                 struct entry *e = peek(f, key, 0);
@@ -236,8 +232,7 @@ static void test_sizes_turn_over(void) {
         uint32_t writes = (uint32_t)(3 * budget / (sizes[phase] + 64));
         for (uint32_t n = 0; n < writes; n++) {
             REQUIRE(set(f, n % KEYS, sizes[phase], 0));
-            if (n % 97 == 0)
-                lru_check(&f->lru);
+            if (n % 97 == 0) lru_check(&f->lru);
             void *memory;
             size_t bytes;
             if (n % 50 == 0) {
@@ -273,8 +268,7 @@ static void test_room_by_moving(void) {
             uint32_t key = (uint32_t)(rnd() % KEYS);
             REQUIRE(set(f, key, size, rnd() % 2 ? 1000000 + (int64_t)n : 0));
             written += size + 32;
-            if (n % 101 == 0)
-                lru_check(&f->lru);
+            if (n % 101 == 0) lru_check(&f->lru);
         }
         lru_check(&f->lru);
         CHECK(reconcile(f, 0) == f->lru.count);
@@ -306,8 +300,7 @@ static void test_many_small(void) {
         struct slice key = key_of(i, text);
         struct entry *e = lru_get(&f->lru, hash_key(&f->seed, 0, key), key, 0);
         REQUIRE(e != NULL && slice_equal(entry_value(e), key));
-        if (i % 16)
-            lru_remove(&f->lru, hash_key(&f->seed, 0, key), e);
+        if (i % 16) lru_remove(&f->lru, hash_key(&f->seed, 0, key), e);
     }
     lru_check(&f->lru);
     while (lru_sweep(&f->lru, 0, 100))
@@ -403,14 +396,10 @@ static void test_sweep(void) {
             for (uint32_t i = 0; i < KEYS; i++) {
                 bool over = f->model[i].deadline_ms && now_ms > f->model[i].deadline_ms;
                 bool long_over = over && now_ms - f->model[i].deadline_ms > 256;
-                if (f->model[i].stored && !over)
-                    there++;
-                if (f->model[i].stored && over && !long_over && peek(f, i, 0))
-                    there++;
-                if (f->model[i].stored && !over)
-                    REQUIRE(peek(f, i, now_ms) != NULL);
-                if (f->model[i].stored && over && !peek(f, i, 0))
-                    f->model[i].stored = false;
+                if (f->model[i].stored && !over) there++;
+                if (f->model[i].stored && over && !long_over && peek(f, i, 0)) there++;
+                if (f->model[i].stored && !over) REQUIRE(peek(f, i, now_ms) != NULL);
+                if (f->model[i].stored && over && !peek(f, i, 0)) f->model[i].stored = false;
             }
             REQUIRE(f->lru.count == there);
         }

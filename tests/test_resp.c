@@ -14,8 +14,7 @@
 /* A heap block of exactly n bytes with a copy of p. */
 static char *exact(const char *p, size_t n) {
     char *copy = malloc(n);
-    if (n)
-        memcpy(copy, p, n);
+    if (n) memcpy(copy, p, n);
     return copy;
 }
 
@@ -49,8 +48,7 @@ static void put_request(struct buf *out, const struct slice *argv, int argc, siz
     buf_printf(out, "*%d\r\n", argc);
     for (int i = 0; i < argc; i++) {
         buf_printf(out, "$%zu\r\n", argv[i].n);
-        if (stripped && argv[i].n > max_bulk)
-            continue;
+        if (stripped && argv[i].n > max_bulk) continue;
         buf_put_slice(out, argv[i]);
         buf_put(out, "\r\n", 2);
     }
@@ -129,8 +127,7 @@ static void test_good_table(void) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         int before = tap_failures;
         check_good(&table[i]);
-        if (tap_failures != before)
-            printf("# good request %zu: %.*s\n", i, (int)table[i].in.n, table[i].in.p);
+        if (tap_failures != before) printf("# good request %zu: %.*s\n", i, (int)table[i].in.n, table[i].in.p);
     }
 }
 
@@ -179,12 +176,10 @@ static void check_bad(struct slice in, const char *error, char got) {
         if (was_bad) {
             CHECK_TEXT(r2.error, error);
             CHECK(got == 0 || r2.got == got);
-            if (in.p[0] == '*')
-                CHECK_TEXT(r.error, error);
+            if (in.p[0] == '*') CHECK_TEXT(r.error, error);
             CHECK(got == 0 || r.got == got);
         }
-        if (n > 200 && n + 1200 < in.n)
-            n += 997; /* long lines: not every prefix */
+        if (n > 200 && n + 1200 < in.n) n += 997; /* long lines: not every prefix */
     }
     CHECK(was_bad);
 }
@@ -258,8 +253,7 @@ static void test_bad_table(void) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         int before = tap_failures;
         check_bad(table[i].in, table[i].error, table[i].got);
-        if (tap_failures != before)
-            printf("# broken request %zu: %.*s\n", i, (int)table[i].in.n, table[i].in.p);
+        if (tap_failures != before) printf("# broken request %zu: %.*s\n", i, (int)table[i].in.n, table[i].in.p);
     }
 }
 
@@ -401,18 +395,15 @@ static enum resp_status feed(struct slice in, struct slice without, size_t max_b
         size_t piece = 1 + below(most);
         piece = piece < in.n - at ? piece : in.n - at;
         char *block = malloc(*n + piece);
-        if (*n)
-            memcpy(block, *kept, *n);
+        if (*n) memcpy(block, *kept, *n);
         memcpy(block + *n, in.p + at, piece);
         free(*kept);
         *kept = block;
         *n += piece;
         at += piece;
         enum resp_status status = resp_scan(s, block, n, max_bulk, r);
-        if (without.p)
-            CHECK(*n <= without.n && memcmp(block, without.p, *n) == 0);
-        if (status != RESP_MORE)
-            return status;
+        if (without.p) CHECK(*n <= without.n && memcmp(block, without.p, *n) == 0);
+        if (status != RESP_MORE) return status;
     }
     return RESP_MORE;
 }
@@ -464,8 +455,7 @@ static void test_scan_keeps_what_follows(void) {
         enum resp_status status = resp_scan(&s, block, &n, 10, &r);
         memcpy(block + n, in + first, sizeof in - 1 - first);
         n += sizeof in - 1 - first;
-        if (status == RESP_MORE)
-            status = resp_scan(&s, block, &n, 10, &r);
+        if (status == RESP_MORE) status = resp_scan(&s, block, &n, 10, &r);
         CHECK(status == RESP_OK && n == sizeof left - 1 && memcmp(block, left, n) == 0);
         CHECK(s.pos == 16);
     }
@@ -619,8 +609,7 @@ static void test_integers(void) {
         int64_t value = 99;
         bool is = integer_of(bad[i], &value);
         CHECK(!is);
-        if (is)
-            printf("# taken for a number: %.*s\n", (int)bad[i].n, bad[i].p);
+        if (is) printf("# taken for a number: %.*s\n", (int)bad[i].n, bad[i].p);
     }
     random_state = 5;
     for (int round = 0; round < 100000; round++) {
@@ -692,9 +681,7 @@ static void write_bulk_integers(struct buf *out, int resp) {
     resp_bulk_integer(out, INT64_MIN);
 }
 
-static void write_null(struct buf *out, int resp) {
-    resp_null(out, resp);
-}
+static void write_null(struct buf *out, int resp) { resp_null(out, resp); }
 
 static void write_array(struct buf *out, int resp) {
     (void)resp;
@@ -712,13 +699,9 @@ static void write_set(struct buf *out, int resp) {
     resp_set(out, 7, resp);
 }
 
-static void write_text(struct buf *out, int resp) {
-    resp_text(out, SLICE("a: b\r\n"), resp);
-}
+static void write_text(struct buf *out, int resp) { resp_text(out, SLICE("a: b\r\n"), resp); }
 
-static void write_text_empty(struct buf *out, int resp) {
-    resp_text(out, SLICE(""), resp);
-}
+static void write_text_empty(struct buf *out, int resp) { resp_text(out, SLICE(""), resp); }
 
 #define DIGITS_99                                                                                                      \
     "0123456789012345678901234567890123456789012345678901234567890123456789"                                           \
@@ -767,12 +750,10 @@ static void test_replies(void) {
                     CHECK((at >= 32 && at < 32 + cap) || guarded[at] == 0x5A);
                 CHECK(b.full || cap >= n);
                 CHECK(!b.full || cap < n + resp_bulk_bytes(0)); /* a writer may ask for a little more than it needs */
-                if (!b.full)
-                    CHECK(b.len == n && memcmp(block, want, n) == 0);
+                if (!b.full) CHECK(b.len == n && memcmp(block, want, n) == 0);
                 free(block);
             }
-            if ((size_t)tap_failures != before)
-                printf("# reply %zu, RESP%d\n", i, resp);
+            if ((size_t)tap_failures != before) printf("# reply %zu, RESP%d\n", i, resp);
         }
     }
 }

@@ -295,8 +295,7 @@ static size_t make_value(char *value, uint32_t key, uint32_t start) {
 static bool value_right(uint32_t key, struct slice v) {
     char want[1024];
     uint32_t start;
-    if (v.n < 8)
-        return false;
+    if (v.n < 8) return false;
     memcpy(&start, v.p + 4, 4);
     return slice_equal(v, (struct slice){want, make_value(want, key, start)});
 }
@@ -331,8 +330,7 @@ static void *work(void *arg) {
         } else if (what < 95) {
             struct lru *l = shard_lock(w->shards, hash);
             struct entry *e = lru_peek(l, hash, key, now_ms);
-            if (e)
-                lru_remove(l, hash, e);
+            if (e) lru_remove(l, hash, e);
             shard_unlock(w->shards, hash);
         } else if (what < 97) {
             shard_upkeep(w->shards, (uint32_t)(next_random(&w->random) % SHARDS), now_ms);
@@ -356,8 +354,7 @@ static void *work(void *arg) {
 static bool run_threads(struct shards *s, struct worker *w, void *(*body)(void *)) {
     for (int i = 0; i < THREADS; i++) {
         w[i] = (struct worker){.shards = s, .random = 0x9E3779B97F4A7C15ull + (unsigned)i * 2};
-        if (pthread_create(&w[i].thread, NULL, body, &w[i]) != 0)
-            return false;
+        if (pthread_create(&w[i].thread, NULL, body, &w[i]) != 0) return false;
     }
     for (int i = 0; i < THREADS; i++)
         pthread_join(w[i].thread, NULL);
@@ -420,8 +417,7 @@ static int64_t value_at(struct shards *s, uint32_t i) {
     uint64_t hash = shards_hash(s, 0, key);
     struct entry *e = lru_get(shard_locked(s, hash), hash, key, 0);
     int64_t v = -1;
-    if (e)
-        memcpy(&v, entry_value(e).p, sizeof v);
+    if (e) memcpy(&v, entry_value(e).p, sizeof v);
     return v;
 }
 

@@ -41,17 +41,11 @@ static bool is_bulk(const redisReply *a, const char *text) {
     return is_text(a, REDIS_REPLY_STRING, text, strlen(text));
 }
 
-static bool is_int(const redisReply *a, long long n) {
-    return a && a->type == REDIS_REPLY_INTEGER && a->integer == n;
-}
+static bool is_int(const redisReply *a, long long n) { return a && a->type == REDIS_REPLY_INTEGER && a->integer == n; }
 
-static bool is_nil(const redisReply *a) {
-    return a && a->type == REDIS_REPLY_NIL;
-}
+static bool is_nil(const redisReply *a) { return a && a->type == REDIS_REPLY_NIL; }
 
-static bool is_array(const redisReply *a, size_t n) {
-    return a && a->type == REDIS_REPLY_ARRAY && a->elements == n;
-}
+static bool is_array(const redisReply *a, size_t n) { return a && a->type == REDIS_REPLY_ARRAY && a->elements == n; }
 
 static void resp2(void) {
     redisContext *c = connected();
@@ -172,8 +166,7 @@ static void watch(void) {
     redisContext *c = connected(), *other = connected();
     for (int changed = 1; changed >= 0; changed--) {
         CHECK(is_status(ASK(c, "WATCH k"), "OK"));
-        if (changed)
-            CHECK(is_status(ASK(other, "SET k other"), "OK"));
+        if (changed) CHECK(is_status(ASK(other, "SET k other"), "OK"));
         CHECK(is_status(ASK(c, "MULTI"), "OK"));
         CHECK(ASK(c, "SET k mine") && r->type == REDIS_REPLY_STATUS);
         CHECK(ASK(c, "EXEC") && r->type == (changed ? REDIS_REPLY_NIL : REDIS_REPLY_ARRAY));
