@@ -93,6 +93,8 @@ def clients(_words, ours, theirs, _):
     if ours[0] != theirs[0]:
         return False
     ours, theirs = lines(ours), lines(theirs)
+    for line in theirs:
+        line["flags"] = line.get("flags", "").replace("d", "") or "N"
     told = [sorted(tuple(line.get(f) for f in CLIENT_FIELDS) for line in found) for found in (ours, theirs)]
     return told[0] == told[1]
 
