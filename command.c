@@ -58,6 +58,7 @@ enum flags {
     DANGEROUS = 1 << 14, /* the same */
     RETURNS = 1 << 15,   /* values */
     IN_MULTI = 1 << 16,  /* is not queued */
+    CONTAINER = 1 << 17, /* of subcommands */
 };
 
 static const char *const flag_names[FLAGS_SHOWN] = {"write",      "readonly",    "denyoom",      "admin", "noscript",
@@ -1805,21 +1806,30 @@ static bool instead(struct call *c, enum command_result *result) {
     return c->context->paused && !connection && (writes || atomic_load(&c->context->server->paused_all));
 }
 
+/* The reply of a client that wants none, or not this one, is taken back. */
+static enum command_result muted(struct call *c, enum command_result result, uint8_t modes) {
+    bool on = (modes & CLIENT_MUTE) && !has_mode(c->client, CLIENT_MUTE); /* CLIENT REPLY ON is answered */
+    if (!on) c->out->len = c->start;
+    if (!on && result == COMMAND_COLLECTED) {
+        collect_forget(c->context->pool, c->client);
+        result = COMMAND_DONE;
+    }
+    if (result != COMMAND_AGAIN && result != COMMAND_WAIT && (modes & CLIENT_SKIP))
+        set_mode(c->client, CLIENT_SKIP, false);
+    return result;
+}
+
 /* All of it but muting the reply. */
-static enum command_result execute(struct call *c, const struct request *r) {
+static inline enum command_result execute(struct call *c, const struct request *r, uint8_t modes) {
     const struct command *command = r->command;
     enum command_result result;
     if (command == NULL) {
         result = unknown_command(c);
         return result == COMMAND_DONE ? rejected(c) : result;
     }
-    if (r->argc > 1 && (command->handler == NULL || command->handler == cmd_command)) {
-        const struct command *child = subcommand(command, r->argv[1]);
-        if (child == NULL) {
-            unknown_subcommand(c, command);
-            return rejected(c);
-        }
-        command = child;
+    if ((command->flags & CONTAINER) && r->argc > 1 && (command = subcommand(command, r->argv[1])) == NULL) {
+        unknown_subcommand(c, r->command);
+        return rejected(c);
     }
     c->command = command;
     c->row = row_of(command);
@@ -1830,7 +1840,6 @@ static enum command_result execute(struct call *c, const struct request *r) {
             return rejected(c);
         }
         if (!r->sizes_are_right && !sizes_right(c)) return rejected(c);
-        uint8_t modes = atomic_load_explicit(&c->client->modes, memory_order_relaxed);
         if ((modes || c->context->paused) && instead(c, &result)) return result;
     }
     return run_handler(c);
@@ -1839,29 +1848,21 @@ static enum command_result execute(struct call *c, const struct request *r) {
 enum command_result command_execute(struct command_context *context, struct client *client, const struct request *r,
                                     struct buf *out) {
     uint8_t modes = atomic_load_explicit(&client->modes, memory_order_relaxed);
-    size_t before = out->len;
-    struct call c = {.context = context,
-                     .client = client,
-                     .argv = r->argv,
-                     .argc = r->argc,
-                     .resp = atomic_load_explicit(&client->resp, memory_order_relaxed),
-                     .no_touch = modes & CLIENT_NO_TOUCH,
-                     .database = database_of_client(client),
-                     .out = out,
-                     .shards = context->shards,
-                     .hash = r->hash,
-                     .start = before,
-                     .now_ms = context->now_ms};
-    enum command_result result = execute(&c, r);
-    if (modes & (CLIENT_MUTE | CLIENT_SKIP) || has_mode(client, CLIENT_MUTE)) {
-        bool on = (modes & CLIENT_MUTE) && !has_mode(client, CLIENT_MUTE); /* CLIENT REPLY ON is answered */
-        if (!on) out->len = before;
-        if (!on && result == COMMAND_COLLECTED) {
-            collect_forget(context->pool, client);
-            result = COMMAND_DONE;
-        }
-        if (result != COMMAND_AGAIN && result != COMMAND_WAIT && (modes & CLIENT_SKIP))
-            set_mode(client, CLIENT_SKIP, false);
-    }
-    return result;
+    struct call c; /* field by field: nothing is cleared that need not be */
+    c.context = context;
+    c.command = NULL;
+    c.client = client;
+    c.argv = r->argv;
+    c.argc = r->argc;
+    c.resp = atomic_load_explicit(&client->resp, memory_order_relaxed);
+    c.no_touch = modes & CLIENT_NO_TOUCH;
+    c.in_exec = c.failed = false;
+    c.database = database_of_client(client);
+    c.out = out;
+    c.shards = context->shards;
+    c.hash = r->hash;
+    c.now_ms = context->now_ms;
+    c.start = out->len;
+    enum command_result result = execute(&c, r, modes);
+    return modes & (CLIENT_MUTE | CLIENT_SKIP) ? muted(&c, result, modes) : result;
 }

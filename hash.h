@@ -36,7 +36,8 @@ static inline uint64_t hash_load32(const char *p) {
 }
 
 /* key.n is at most KEY_SIZE_MAX; `database` is an id below DATABASE_IDS. */
-static inline uint64_t hash_key(const struct hash_seed *s, uint32_t database, struct slice key) {
+__attribute__((always_inline)) static inline uint64_t hash_key(const struct hash_seed *s, uint32_t database,
+                                                               struct slice key) {
     const char *p = key.p;
     size_t n = key.n, i = 0;
     unsigned __int128 sum = 0;

@@ -59,7 +59,8 @@ static inline uint32_t shards_id(const struct shards *s, uint32_t database) {
     return atomic_load_explicit(&s->id[database], memory_order_relaxed);
 }
 
-static inline uint64_t shards_hash(const struct shards *s, uint32_t database, struct slice key) {
+__attribute__((always_inline)) static inline uint64_t shards_hash(const struct shards *s, uint32_t database,
+                                                                  struct slice key) {
     return hash_key(&s->seed, shards_id(s, database), key);
 }
 
