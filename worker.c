@@ -585,7 +585,8 @@ static bool is_late(const struct worker *w) {
 static void look_at_clock(struct worker *w) {
     w->clock_left = CLOCK_REQUESTS;
     w->context.now_ms = worker_now_ms();
-    w->context.paused = command_is_paused(w->server, w->context.now_ms);
+    w->context.paused = command_is_paused(w->server, w->context.now_ms) &&
+                        !atomic_load_explicit(&w->stopping, memory_order_relaxed); /* an end does not wait */
     w->late = is_late(w);
 }
 
@@ -1054,8 +1055,7 @@ static void look_at_config(struct worker *w) {
 }
 
 static void go_on_after_pause(struct worker *w) {
-    bool over = !w->context.paused || atomic_load_explicit(&w->stopping, memory_order_relaxed);
-    while (over && w->paused) {
+    while (!w->context.paused && w->paused) {
         struct conn *c = w->paused;
         w->paused = c->next;
         conn_queue(w, c, false);

@@ -1,0 +1,291 @@
+"""test_transactions.py -- what several clients see of transactions, databases, CLIENT KILL, PAUSE and CONFIG SET."""
+import random
+import select
+import threading
+
+from harness import MB, OK, PATIENCE, Closed, Error, Server, Simple, check, equal, request, test, until
+
+PONG = Simple("PONG")
+ACCOUNTS = 20
+TOTAL = 1000 * ACCOUNTS
+
+
+def together(*functions):
+    """Runs them at once, each in a thread; the first that fails fails the test."""
+    errors = []
+
+    def guarded(function):
+        try:
+            function()
+        except BaseException as error:  # noqa: B902 -- it is raised below, in the thread of the test
+            errors.append(error)
+    threads = [threading.Thread(target=guarded, args=(f,)) for f in functions]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if errors:
+        raise errors[0]
+
+
+@test(seconds=90)
+def exec_is_atomic():
+    """EXEC is atomic over its shards: money goes from one account to another, and nobody ever sees a part of it."""
+    accounts = [f"account:{i}" for i in range(ACCOUNTS)]
+    with Server("--threads", "4") as server:
+        with server.connect() as c:
+            c.ask("MSET", *[x for a in accounts for x in (a, TOTAL // ACCOUNTS)])
+        done = threading.Event()
+        seen = []
+
+        def transfer(seed):
+            rng = random.Random(seed)
+            with server.connect() as c:
+                for _ in range(400):
+                    a, b = rng.sample(accounts, 2)
+                    n = rng.randrange(100)
+                    c.send(request("MULTI") + request("DECRBY", a, n) + request("INCRBY", b, n) + request("EXEC"))
+                    replies = [c.read() for _ in range(4)]
+                    check(isinstance(replies[3], list) and len(replies[3]) == 2, replies)
+
+        def look():
+            with server.connect() as c:
+                while not done.is_set():
+                    c.send(request("MULTI") + b"".join(request("GET", a) for a in accounts) + request("EXEC"))
+                    values = [c.read() for _ in range(ACCOUNTS + 2)][-1]
+                    seen.append(sum(map(int, values)))
+
+        def transfers():
+            try:
+                together(*[lambda s=s: transfer(s) for s in range(4)])
+            finally:
+                done.set()
+        together(transfers, look, look)
+        equal(set(seen), {TOTAL}, "the sum")
+        check(len(seen) > 10, f"it was looked at {len(seen)} times")
+
+
+@test(seconds=90)
+def watch_loses_nothing():
+    """WATCH: of many clients that read, add one and write, none overwrites another; few have to try again for nothing."""
+    with Server("--threads", "4") as server:
+        def add(times):
+            with server.connect() as c:
+                for _ in range(times):
+                    while True:
+                        equal(c.ask("WATCH n"), OK)
+                        value = int(c.ask("GET n") or 0)
+                        c.send(request("MULTI") + request("SET", "n", value + 1) + request("EXEC"))
+                        if [c.read() for _ in range(3)][2] is not None:
+                            break
+        together(*[lambda: add(100)] * 8)
+        with server.connect() as c:
+            equal(c.ask("GET n"), b"800")
+            for _ in range(1000):  # alone, with writes to other keys beside it
+                c.send(request("WATCH", "n") + request("SET", "other", "x") + request("MULTI") + request("EXEC"))
+                equal([c.read() for _ in range(4)][3], [])
+
+
+@test(seconds=90)
+def databases_are_apart():
+    """FLUSHDB and SWAPDB while others write: what is set after the reply is there, what was there before is not."""
+    with Server("--threads", "4", "--maxmemory", "64mb") as server:
+        stop = threading.Event()
+
+        def noise():
+            rng = random.Random(7)
+            with server.connect() as c:
+                equal(c.ask("SELECT 1"), OK)
+                while not stop.is_set():
+                    c.send(b"".join(request("SET", rng.randrange(20000), "x" * rng.randrange(100)) for _ in range(50)))
+                    for _ in range(50):
+                        equal(c.read(), OK)
+
+        def flush():
+            try:
+                with server.connect() as c, server.connect() as other:
+                    equal([c.ask("SELECT 2"), other.ask("SELECT 2")], [OK, OK])
+                    for i in range(300):
+                        equal(c.ask("SET", f"old:{i}", i), OK)
+                        equal((c if i % 2 else other).ask("FLUSHDB"), OK)
+                        equal(other.ask("EXISTS", *[f"old:{n}" for n in range(i + 1)]), 0)
+                        equal(c.ask("SET", "new", i), OK)
+                        equal([other.ask("GET new"), other.ask("DBSIZE"), other.ask("KEYS *")], [b"%d" % i, 1, [b"new"]])
+                        if i % 50 == 0:
+                            equal([c.ask("SWAPDB 2 3"), c.ask("DBSIZE"), c.ask("SWAPDB 3 2"), c.ask("DBSIZE")], [OK, 0, OK, 1])
+            finally:
+                stop.set()
+        together(noise, flush)
+        with server.connect() as c:
+            equal(c.ask("SELECT 1"), OK)
+            check(15000 < c.ask("DBSIZE") <= 20000, "the other database is as it was")
+            equal(c.ask("FLUSHDB"), OK)
+            equal(c.ask("DBSIZE"), 0)
+
+
+@test
+def exec_of_much():
+    """A reply of 20 MB of one EXEC is whole; one that could pass the limit is refused, and nothing was done."""
+    with Server("--maxmemory", "512mb", "--client-memory", "128mb") as server, server.connect() as c:
+        value = random.Random(3).randbytes(MB)
+        equal(c.ask("SET", "big", value), OK)
+        c.send(request("MULTI") + request("GET", "big") * 20 + request("INCR", "n") + request("EXEC"))
+        replies = [c.read() for _ in range(23)][-1]
+        check(replies[:20] == [value] * 20 and replies[20] == 1, "the replies of EXEC")
+        c.send(request("MULTI") + request("INCR", "n") + request("GET", "big") * 40 + request("EXEC"))
+        got = [c.read() for _ in range(43)][-1]
+        check(got.startswith("EXECABORT Transaction discarded because its reply could exceed client-output-buffer-limit"), got)
+        equal(c.ask("GET n"), b"1")
+
+
+@test
+def multi_without_end():
+    """What one client queues is bounded; the others go on, and its memory comes back."""
+    with Server("--client-memory", "4mb") as server, server.connect() as c, server.connect() as other:
+        queued = 0
+        equal(c.ask("MULTI"), OK)
+        while c.ask("SET", "k", "v" * 50000) == "QUEUED":
+            queued += 1
+            check(queued < 100, "it goes on for ever")
+        equal(other.ask("SET", "k", "w" * 50000), OK)
+        check(isinstance(c.ask("EXEC"), Error), "the transaction is over")
+        equal(c.ask("STRLEN k"), 50000)
+        equal(c.ask("MULTI"), OK)
+        c.ask("SET", "k", "v" * 50000)
+        c.close()
+        with server.connect() as watcher:
+            equal(watcher.ask("WATCH", *range(10000)), OK)
+        until(lambda: int(other.info()["mem_clients_normal"]) < 100000, 5, "the memory of both is given back")
+
+
+@test
+def client_kill():
+    """CLIENT KILL closes clients in every state, and itself last; LIST filters."""
+    with Server("--maxmemory", "512mb") as server, server.connect() as c:
+        idle, multi, full = (server.connect() for _ in range(3))
+        ids = [x.ask("CLIENT ID") for x in (idle, multi, full)]
+        equal(multi.ask("MULTI"), OK)
+        equal(c.ask("SET", "big", "v" * MB), OK)
+        full.send(request("GET", "big") * 30)
+        until(lambda: f"id={ids[2]} " in c.ask("CLIENT LIST").decode() and "events=w" in c.ask(
+            "CLIENT", "LIST", "ID", ids[2]).decode(), 5, "its socket is full")
+        lines = c.ask("CLIENT", "LIST", "ID", *ids[:2]).decode().splitlines()
+        equal([line.split()[0] for line in lines], [f"id={i}" for i in ids[:2]])
+        check(" flags=x " in lines[1] and " multi=0 " in lines[1], lines[1])
+        equal(c.ask("CLIENT LIST TYPE pubsub"), b"")
+        equal(c.ask("CLIENT KILL TYPE nothing"), Error("ERR Unknown client type 'nothing'"))
+        equal(c.ask("CLIENT KILL 1.2.3.4:5"), Error("ERR No such client"))
+        host, port = idle.socket.getsockname()
+        equal(c.ask("CLIENT", "KILL", f"{host}:{port}"), OK)
+        equal(c.ask("CLIENT", "KILL", "ID", ids[1]), 1)
+        equal(c.ask("CLIENT", "KILL", "ID", ids[1] + 100000), 0)
+        equal(c.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), 1)
+        for x in (idle, multi):
+            equal(x.rest(), b"")
+        check(len(full.rest()) < 30 * MB, "it was not sent all")
+        until(lambda: c.info()["connected_clients"] == "1", 5, "they are gone")
+        equal(c.ask("CLIENT KILL LADDR 127.0.0.1:%d SKIPME no" % server.port), 1)
+        equal(c.rest(), b"")
+
+
+@test
+def client_pause():
+    """CLIENT PAUSE: who waits is answered in order afterwards; WRITE lets reads through; the server ends all the same."""
+    with Server("--shutdown-timeout", "600") as server, server.connect() as c, server.connect() as other:
+        equal(other.ask("SET k 1"), OK)
+        equal(c.ask("CLIENT PAUSE 60000 WRITE"), OK)
+        until(lambda: not other_waits(other), 5, "reads go through")
+        other.send(request("INCR", "k") + request("GET", "k") + request("PING"))
+        check(not select.select([other.socket], [], [], 0.2)[0], "a write waits")
+        equal(c.ask("CLIENT UNPAUSE"), OK)
+        equal([other.read() for _ in range(3)], [2, b"2", PONG])
+        equal(c.ask("CLIENT PAUSE 200"), OK)
+        equal(other.ask("INCR k"), 3)  # it is over by itself
+        equal(c.ask("CLIENT PAUSE 60000"), OK)
+        other.send(request("GET", "k") * 1000)
+        third = server.connect()
+        third.send(request("GET", "k"))
+        third.close()
+        server.stop()
+        try:
+            other.read()
+        except (Closed, ConnectionError):
+            pass
+
+
+def other_waits(connection):
+    connection.send(request("GET", "k"))
+    waits = not select.select([connection.socket], [], [], 5 * PATIENCE)[0]
+    if not waits:
+        connection.read()
+    return waits
+
+
+@test(seconds=60)
+def maxmemory_while_it_runs():
+    """CONFIG SET maxmemory: a full cache becomes smaller, soon and for good, and larger again; nobody waits long."""
+    with Server("--maxmemory", "64mb", "--client-memory", "4mb") as server, server.connect() as c, server.connect() as other:
+        def fill(n):
+            for start in range(0, n, 1000):
+                c.pipeline([request("SET", f"key:{i}", "v" * 200) for i in range(start, start + 1000)])
+        fill(300000)
+        check(int(c.info()["used_memory"]) > 60 * MB, "it is full")
+        newest = [f"key:{i}" for i in range(299000, 300000)]
+        equal(c.ask("CONFIG SET maxmemory 16mb timeout 100"), OK)
+        equal(c.ask("CONFIG GET maxmemory"), [b"maxmemory", b"%d" % (16 * MB)])
+        until(lambda: int(other.info()["used_memory"]) <= 17 * MB, 20, lambda: other.info()["used_memory"])
+        until(lambda: server.resident() < 30 * MB or server.resident() < 100 * MB and PATIENCE > 1, 20,
+              lambda: f"{server.resident()} bytes resident")
+        equal(c.ask("EXISTS", *newest), 1000)
+        fill(100000)
+        check(int(c.info()["used_memory"]) <= 17 * MB, "it stays so")
+        equal(c.ask("CONFIG SET maxmemory 128mb"), OK)
+        fill(300000)
+        check(int(c.info()["used_memory"]) > 60 * MB, "it grows again")
+        got = c.ask("CONFIG SET maxmemory 1gb")
+        check("at most 268435456 bytes without a restart" in got, got)
+        got = c.ask("CONFIG SET max-value-size 2mb")
+        check("give at most 1mb" in got, got)
+        equal(c.ask("CONFIG SET max-value-size 1mb"), OK)
+        equal(c.ask("SET", "big", "v" * MB), OK)
+        equal(c.ask("CONFIG SET max-value-size 1000"), OK)
+        equal(len(c.ask("GET big")), MB)
+        equal(c.ask("APPEND big x"), Error("ERR value exceeds max-value-size (1000 bytes)"))
+        equal([c.ask("RENAME big huge"), c.ask("STRLEN huge"), len(c.ask("GETDEL huge"))], [OK, MB, MB])
+
+
+@test
+def limits_while_it_runs():
+    """CONFIG SET of maxclients, requirepass, timeout and loglevel holds at once."""
+    with Server() as server, server.connect() as c:
+        equal(c.ask("CONFIG SET maxclients 2 loglevel verbose"), OK)
+        with server.connect() as two, server.connect() as three:
+            equal(two.ask("PING"), PONG)
+            equal(three.rest(), b"-ERR max number of clients reached\r\n")
+            check(isinstance(c.ask("CONFIG SET maxclients 2000000"), Error), "more than there are descriptors")
+            equal(c.ask("CONFIG SET maxclients 100"), OK)
+            with server.connect() as four:
+                equal(four.ask("PING"), PONG)
+            equal(c.ask("CONFIG SET requirepass secret"), OK)
+            equal(two.ask("PING"), PONG)
+            with server.connect() as five:
+                equal(five.ask("PING"), Error("NOAUTH Authentication required."))
+                equal(five.ask("AUTH wrong"), Error("WRONGPASS invalid username-password pair or user is disabled."))
+                equal([five.ask("AUTH secret"), five.ask("PING")], [OK, PONG])
+            equal(c.ask("CONFIG", "SET", "requirepass", ""), OK)
+            with server.connect() as six:
+                equal(six.ask("PING"), PONG)
+            check("connected" in server.stderr(), "the log is verbose")
+            equal(c.ask("CONFIG SET timeout 1"), OK)
+            equal(two.rest(), b"")
+
+
+@test
+def replies_off():
+    """CLIENT REPLY OFF, SKIP and ON in one pipeline."""
+    with Server() as server, server.connect() as c:
+        c.send(request("CLIENT REPLY OFF") + request("SET k 1") + request("NOTHING") + request("KEYS *") + request("GET k") * 100 +
+               request("CLIENT REPLY ON") + request("CLIENT REPLY SKIP") + request("INCR k") + request("GET k"))
+        equal([c.read(), c.read()], [OK, b"2"])
+        c.send(request("CLIENT REPLY OFF") + request("INCR k") + request("QUIT"))
+        equal(c.rest(), b"")
