@@ -160,9 +160,12 @@ static enum command_result no_memory(struct call *c) {
 }
 
 static void unwatch(struct shards *shards, struct transaction *t) {
-    for (size_t i = 0; i < t->watch_count; i++) {
-        shard_lock(shards, t->watches[i].hash)->watched--;
-        shard_unlock(shards, t->watches[i].hash);
+    uint32_t watches[SHARDS] = {0};
+    for (size_t i = 0; i < t->watch_count; i++)
+        watches[hash_shard(t->watches[i].hash)]++;
+    for (uint32_t i = 0; t->watch_count && i < SHARDS; i++) {
+        shard_lock_index(shards, i)->watched -= watches[i];
+        shard_unlock_index(shards, i);
     }
     t->watch_count = 0;
 }
@@ -205,7 +208,7 @@ static enum command_result queue_request(struct call *c) {
     bytes = (bytes + 7) / 8 * 8;
     if (t->queue_cap - t->queue_bytes < bytes) {
         size_t wanted = t->queue_bytes + bytes;
-        char *p = wanted > c->context->config->client_memory_bytes / 2 ? NULL
+        char *p = wanted > c->context->config->client_memory_bytes / 2 || bytes > UINT32_MAX ? NULL
                   : t->queue ? pool_grow(c->context->pool, t->queue, &t->queue_cap, t->queue_bytes, wanted)
                              : pool_get(c->context->pool, wanted, &t->queue_cap);
         if (p == NULL) {
@@ -485,15 +488,20 @@ static enum command_result cmd_discard(struct call *c) {
 static enum command_result cmd_watch(struct call *c) {
     if (has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR WATCH inside MULTI is not allowed");
     struct transaction *t = transaction_of(c);
-    size_t wanted = t ? (t->watch_count + (size_t)c->argc - 1) * sizeof *t->watches : 0;
+    struct suspended *s = &c->client->suspended;
+    int from = s->next ? (int)s->next : 1, to = c->argc - from > NAMES_MAX ? from + NAMES_MAX : c->argc;
+    size_t wanted = t ? (t->watch_count + (size_t)(c->argc - from)) * sizeof *t->watches : 0;
     if (t && t->watch_cap < wanted) {
         char *p = t->watches ? pool_grow(c->context->pool, (char *)t->watches, &t->watch_cap, t->watch_cap, wanted)
                              : pool_get(c->context->pool, wanted, &t->watch_cap);
         t->watches = p ? (struct watch *)(void *)p : t->watches;
         t = p ? t : NULL;
     }
-    if (t == NULL) return no_memory(c);
-    for (int i = 1; i < c->argc; i++) {
+    if (t == NULL) {
+        s->next = 0;
+        return no_memory(c);
+    }
+    for (int i = from; i < to; i++) {
         uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
         struct lru *l = lock_key(c, c->database, c->argv[i], &hash);
         const struct entry *e = lru_peek(l, hash, c->argv[i], c->now_ms);
@@ -502,12 +510,13 @@ static enum command_result cmd_watch(struct call *c) {
             (struct watch){hash, e ? entry_deadline_ms(e) : 0, lru_changes(l, hash), c->database};
         shard_unlock(c->shards, hash);
     }
-    return ok(c);
+    s->next = to == c->argc ? 0 : to;
+    return s->next ? COMMAND_AGAIN : ok(c);
 }
 
 /* UNWATCH */
 static enum command_result cmd_unwatch(struct call *c) {
-    if (c->client->transaction && !c->in_exec) unwatch(c->shards, c->client->transaction);
+    if (!c->in_exec) end_transaction(c->shards, c->context->pool, c->client);
     return ok(c);
 }
 
@@ -995,6 +1004,20 @@ static void count_all(struct command_server *s, struct metrics_totals *totals) {
     pthread_mutex_unlock(&s->config_lock);
 }
 
+void command_sample(struct command_server *s, int64_t now_ms) {
+    struct metrics_totals now = {0};
+    for (int i = 0; i < s->metrics_count; i++)
+        metrics_sum(&now, s->metrics[i]);
+    uint64_t ms = now_ms > s->sampled_ms ? (uint64_t)(now_ms - s->sampled_ms) : 1;
+    atomic_store(&s->commands_per_s, (now.total_commands_processed - s->sampled[0]) * 1000 / ms);
+    atomic_store(&s->input_per_s, (now.total_net_input_bytes - s->sampled[1]) * 1000 / ms);
+    atomic_store(&s->output_per_s, (now.total_net_output_bytes - s->sampled[2]) * 1000 / ms);
+    s->sampled_ms = now_ms;
+    s->sampled[0] = now.total_commands_processed;
+    s->sampled[1] = now.total_net_input_bytes;
+    s->sampled[2] = now.total_net_output_bytes;
+}
+
 /* CONFIG RESETSTAT */
 static enum command_result cmd_config_resetstat(struct call *c) {
     struct command_server *s = c->context->server;
@@ -1022,7 +1045,9 @@ static void info_server(struct call *c, struct buf *b) {
 
 static void info_clients(struct call *c, struct buf *b) {
     const struct command_server *s = c->context->server;
-    buf_printf(b, "# Clients\r\nconnected_clients:%u\r\nmaxclients:%d\r\nblocked_clients:0\r\n",
+    buf_printf(b,
+               "# Clients\r\nconnected_clients:%u\r\ncluster_connections:0\r\nmaxclients:%d\r\nblocked_clients:0\r\n"
+               "tracking_clients:0\r\n",
                atomic_load_explicit(&s->registry->count, memory_order_relaxed), s->config->maxclients);
 }
 
@@ -1079,6 +1104,7 @@ static uint64_t lag_p99_ms(const struct shards_totals *t) {
 }
 
 static void info_stats(struct call *c, struct buf *b) {
+    const struct command_server *s = c->context->server;
     struct metrics_totals counters;
     struct shards_totals totals;
     count_all(c->context->server, &counters);
@@ -1086,11 +1112,14 @@ static void info_stats(struct call *c, struct buf *b) {
     buf_printf(b, "# Stats\r\n");
     metrics_print(b, &counters);
     buf_printf(b,
+               "instantaneous_ops_per_sec:%" PRIu64 "\r\ninstantaneous_input_kbps:%.2f\r\n"
+               "instantaneous_output_kbps:%.2f\r\n"
                "expired_keys:%" PRIu64 "\r\nexpired_lag_p99_ms:%" PRIu64 "\r\nexpired_lag_max_ms:%" PRIu64
                "\r\nevicted_keys:%" PRIu64 "\r\nevicted_out_of_order:%" PRIu64 "\r\nkeyspace_hits:%" PRIu64
                "\r\nkeyspace_misses:%" PRIu64 "\r\n",
-               totals.expired, lag_p99_ms(&totals), totals.lag_max_ms, totals.evicted, totals.evicted_out_of_order,
-               totals.hits, totals.misses);
+               atomic_load(&s->commands_per_s), (double)atomic_load(&s->input_per_s) / 1024,
+               (double)atomic_load(&s->output_per_s) / 1024, totals.expired, lag_p99_ms(&totals), totals.lag_max_ms,
+               totals.evicted, totals.evicted_out_of_order, totals.hits, totals.misses);
 }
 
 static void info_cpu(struct call *c, struct buf *b) {

@@ -42,6 +42,11 @@ struct command_server {
         const struct command *command; /* NULL: free */
     } index[COMMAND_SLOTS];            /* by name; command_init() fills it */
 
+    /* of the last second, and what command_sample() counts from */
+    _Atomic uint64_t commands_per_s, input_per_s, output_per_s;
+    int64_t sampled_ms;
+    uint64_t sampled[3];
+
     _Atomic int64_t paused_until_ms; /* by CLIENT PAUSE */
     atomic_bool paused_all;          /* not only what writes */
 
@@ -67,6 +72,9 @@ void command_init(struct command_server *server);
 
 /* What a new client may do: with a password set, only authenticate. */
 void command_greet(struct command_server *server, struct client *client);
+
+/* Works out the rates that INFO shows, since the last call: one worker does, once a second. */
+void command_sample(struct command_server *server, int64_t now_ms);
 
 /* Whether CLIENT PAUSE holds: context->paused says so to command_execute(). */
 bool command_is_paused(const struct command_server *server, int64_t now_ms);

@@ -1002,6 +1002,7 @@ static void tick(struct worker *w) {
     find_timed_out(w, now_ms);
     if (++w->ticks % 10 == 0) {
         pool_trim(&w->pool);
+        if (w->index == 0) command_sample(w->server, now_ms);
         trim_output(w);
     }
 }

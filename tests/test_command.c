@@ -2084,6 +2084,20 @@ static void test_config_set(void) {
 
 /* ---- INFO, CONFIG GET, CLIENT LIST, TIME ---- */
 
+static void test_rates(void) {
+    struct fixture *f = small();
+    command_sample(&f->server, NOW_MS);
+    metrics_add(&f->metrics.command[3].calls, 300);
+    metrics_add(&f->other.command[5].calls, 200);
+    metrics_add(&f->other.total_net_input_bytes, 1024);
+    command_sample(&f->server, NOW_MS + 500);
+    CHECK(strstr(line(f, "INFO stats").p, "\r\ninstantaneous_ops_per_sec:1000\r\ninstantaneous_input_kbps:2.00\r\n"
+                                          "instantaneous_output_kbps:0.00\r\n") != NULL);
+    command_sample(&f->server, NOW_MS); /* a clock that went back */
+    CHECK(strstr(line(f, "INFO stats").p, "\r\ninstantaneous_input_kbps:0.00\r\n") != NULL);
+    fixture_free(f);
+}
+
 static void test_info(void) {
     struct fixture *f = small();
     EXPECT(f, "SET k v", OK);
@@ -2536,6 +2550,7 @@ int main(void) {
         {"CLIENT PAUSE", test_pause},
         {"commands of Valkey 8.1 and 9 and of Redis 8.4", test_newer},
         {"CONFIG SET and RESETSTAT", test_config_set},
+        {"INFO: rates of the last second", test_rates},
         {"INFO", test_info},
         {"CONFIG GET", test_config_get},
         {"CLIENT LIST over turns", test_client_list},
