@@ -336,7 +336,7 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
     for (int i = first; i <= last; i += step) {
         uint32_t *size = &plan->sizes[shards_hash(c->shards, database, plan->argv[i]) & plan->sizes_mask];
         grow_to(&largest, *size);
-        if (command->flags & RETURNS) bound += resp_bulk_bytes(*any ? command_reply_room(c->context->config) : *size);
+        if (command->flags & RETURNS) bound += resp_bulk_bytes(*any ? shards_value_room(c->shards) : *size);
         if (!(command->flags & WRITE)) continue;
         int64_t offset = 0;
         if (command->handler == cmd_append)
@@ -413,8 +413,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
 /* Locks what is needed and executes; `out` has room for a reply of LIST_REPLY_BYTES, a longer one gets a block. */
 static enum command_result execute_queue(struct call *c, const struct transaction *t, struct plan *plan) {
     struct buf block = {NULL, 0, 0, false};
-    size_t spare = command_reply_room(c->context->config) - LIST_REPLY_BYTES,
-           limit = c->context->config->client_output_bytes;
+    size_t spare = shards_value_room(c->shards), limit = c->context->config->client_output_bytes;
     for (;;) {
         uint64_t set = shards_of(c, t, plan), locked = shards_lock_many(c->shards, set);
         if (shards_of(c, t, plan) & ~set) { /* a database was flushed or swapped meanwhile */
@@ -1718,9 +1717,7 @@ void command_fetch_links(const struct request *r) {
     if (r->ahead) lru_prefetch_links(r->ahead, r->hash, r->ref);
 }
 
-size_t command_reply_room(const struct config *config) {
-    return (size_t)config->max_value_size_bytes + LIST_REPLY_BYTES;
-}
+size_t command_reply_room(const struct shards *shards) { return shards_value_room(shards) + LIST_REPLY_BYTES; }
 
 size_t command_reply_room_max(const struct shards *shards) {
     uint64_t half_shard = shards->maxmemory_max / SHARDS / 2;

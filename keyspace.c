@@ -527,7 +527,7 @@ enum command_result cmd_mget(struct call *c) {
     int from = s->next ? (int)s->next : 1;
     int most = c->argc - from > KEYS_PER_TURN ? from + KEYS_PER_TURN : c->argc;
     if (from == 1) resp_array(c->out, (size_t)c->argc - 1);
-    size_t room = KEYS_AHEAD * resp_bulk_bytes(c->context->config->max_value_size_bytes);
+    size_t room = KEYS_AHEAD * resp_bulk_bytes(shards_value_room(c->shards));
     while (from < most) {
         /* as many at once as surely fit; one always does, since `out` came with room for a whole value */
         size_t left = buf_left(c->out);

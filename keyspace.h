@@ -9,7 +9,8 @@
     X(copy)                                                                                                            \
     X(dbsize)                                                                                                          \
     X(del)                                                                                                             \
-    X(delex) X(exists) X(expire) X(flushall) X(flushdb) X(get) X(getdel) X(getex) X(getrange) X(getset) X(increment)   \
+    X(delex)                                                                                                           \
+    X(exists) X(expire) X(flushall) X(flushdb) X(get) X(getdel) X(getex) X(getrange) X(getset) X(increment)            \
         X(incrbyfloat) X(keys) X(memory_usage) X(mget) X(move) X(mset) X(msetex) X(object) X(persist) X(put)           \
             X(randomkey) X(rename) X(scan) X(set) X(setex) X(setnx) X(setrange) X(strlen) X(swapdb) X(ttl) X(type)
 

@@ -515,6 +515,7 @@ static bool reconfigure(void *context, const struct config *next, char *error, s
                  s->registry.capacity);
         return false;
     }
+    shards_allow_values(&s->shards, next->max_value_size_bytes);
     shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
     config_apply(&s->config, next);
     atomic_store(&s->registry.limit, (unsigned)next->maxclients);
@@ -626,6 +627,7 @@ static int start(struct server *s) {
     s->client_memory.limit_bytes = s->config.client_memory_bytes;
     for (uint32_t i = 0; i < SHARDS; i++) /* so that each knows the time */
         shard_upkeep(&s->shards, i, worker_now_ms());
+    shards_allow_values(&s->shards, s->config.max_value_size_bytes);
     s->command.host = &s->host;
     s->command.reconfigure = reconfigure;
     s->command.shards = &s->shards;

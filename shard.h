@@ -45,6 +45,8 @@ struct shards {
     _Atomic uint8_t stale_shards[DATABASE_IDS]; /* that still have entries of an id that is no database's any more */
     _Atomic uint64_t budget_bytes;              /* of a shard; the shards come to it step by step */
     _Atomic uint32_t capacity;
+
+    _Atomic size_t value_room; /* by shards_allow_values() */
 };
 
 /* Reserves address space for `maxmemory_bytes` over all shards, and four times as much to grow into if the system lets
@@ -99,6 +101,16 @@ void shards_unlock_many(struct shards *s, uint64_t locked);
 
 /* A shard whose lock the caller holds by shards_lock_many(). */
 static inline struct lru *shard_locked(struct shards *s, uint64_t hash) { return &s->shard[hash_shard(hash)].lru; }
+
+/* Says that values of so many bytes will be stored: before the first is. */
+static inline void shards_allow_values(struct shards *s, size_t bytes) {
+    if (bytes > atomic_load(&s->value_room)) atomic_store(&s->value_room, bytes);
+}
+
+/* The largest value that may be stored, even if the limit has become less since. */
+static inline size_t shards_value_room(const struct shards *s) {
+    return atomic_load_explicit(&s->value_room, memory_order_relaxed);
+}
 
 /* ---- all shards ---- */
 

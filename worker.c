@@ -136,7 +136,7 @@ struct worker {
     int index, count;
     int epoll;
     int wake; /* an eventfd: worker_stop() was called */
-    size_t argument_max, argument_safe, reply_room;
+    size_t argument_max, argument_safe;
     pthread_t thread;
 
     /* own thread only */
@@ -466,6 +466,8 @@ static void send_waiting(struct worker *w, struct conn *c) {
 /* ---- executing ---- */
 
 static void begin_segment(struct worker *w, struct part *p, bool mine, bool room) {
+    if (!room)
+        w->output.cap = OUTPUT_TURN + command_reply_room(w->server->shards); /* CONFIG SET may have made it more */
     if (!room || (!mine && (w->output.len >= OUTPUT_SEND || w->segment_count == GROUP_MAX))) {
         flush_output(w);
         mine = false;
@@ -477,7 +479,7 @@ static void begin_segment(struct worker *w, struct part *p, bool mine, bool room
 /* Sees to it that `output` ends with an open segment of this connection that has room for any reply. */
 static inline void open_segment(struct worker *w, struct part *p) {
     bool mine = w->segment_count && w->segments[w->segment_count - 1].c == p->c;
-    bool room = buf_left(&w->output) >= w->reply_room;
+    bool room = buf_left(&w->output) >= command_reply_room(w->server->shards);
     if (!mine || !room) begin_segment(w, p, mine, room);
 }
 
@@ -1045,14 +1047,11 @@ static void was_woken(struct worker *w) {
     (void)n;
 }
 
-/* What CONFIG SET may have changed. The room for a reply never becomes less: larger values may be stored already. */
+/* What CONFIG SET may have changed. */
 static void look_at_config(struct worker *w) {
     const struct config *config = w->server->config;
-    size_t room = command_reply_room(config);
     w->argument_max = command_argument_max(config);
     w->argument_safe = command_argument_safe(config);
-    w->reply_room = room > w->reply_room ? room : w->reply_room;
-    w->output.cap = OUTPUT_TURN + w->reply_room;
 }
 
 static void go_on_after_pause(struct worker *w) {
@@ -1109,7 +1108,6 @@ struct worker *worker_new(const struct worker_options *o) {
     w->upkeep_next = (uint32_t)o->index % SHARDS;
     w->argument_max = command_argument_max(o->server->config);
     w->argument_safe = command_argument_safe(o->server->config);
-    w->reply_room = command_reply_room(o->server->config);
     w->queue_end = &w->queue;
     pool_init(&w->pool, o->server->client_memory);
     pthread_mutex_init(&w->list_lock, NULL);
@@ -1120,7 +1118,7 @@ struct worker *worker_new(const struct worker_options *o) {
                                           .pool = &w->pool,
                                           .now_ms = worker_now_ms(),
                                           .random = hash_load64(o->server->run_id + 8 * (o->index % 5)) | 1};
-    w->output.cap = OUTPUT_TURN + w->reply_room;
+    w->output.cap = OUTPUT_TURN + command_reply_room(o->server->shards);
     w->output_mapped = OUTPUT_TURN + command_reply_room_max(o->server->shards);
     w->output.p = map(w->output_mapped);
     w->input = map(GROUP_BYTES + 2 * RECEIVE_MAX);

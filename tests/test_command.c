@@ -47,7 +47,9 @@ static bool reconfigure(void *context, const struct config *next, char *error, s
     struct fixture *f = context;
     (void)error;
     (void)error_size;
+    shards_allow_values(&f->shards, next->max_value_size_bytes);
     shards_resize(&f->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
+    if (f->out.cap < command_reply_room(&f->shards)) return false; /* as much as the fixture was made for */
     config_apply(&f->config, next);
     return true;
 }
@@ -97,7 +99,8 @@ static struct fixture *fixture_new(uint64_t maxmemory_bytes, uint64_t max_value_
                                           .random = 1};
     f->client = new_client(f);
     atomic_store(&f->client->resp, (uint8_t)resp);
-    f->out.cap = command_reply_room(&f->config);
+    shards_allow_values(&f->shards, max_value_size_bytes);
+    f->out.cap = command_reply_room(&f->shards);
     f->out.p = malloc(f->out.cap);
     return f;
 }
@@ -1060,7 +1063,7 @@ static void test_sizes(void) {
 static void test_safe_sizes(void) {
     struct fixture *f = small();
     CHECK(command_argument_max(&f->config) == 128 << 10 && command_argument_safe(&f->config) == 1024);
-    CHECK(command_reply_room(&f->config) >= 128 << 10);
+    CHECK(command_reply_room(&f->shards) >= 128 << 10);
     f->config.max_value_size_bytes = 100;
     CHECK(command_argument_max(&f->config) == 1024 && command_argument_safe(&f->config) == 100);
     fixture_free(f);

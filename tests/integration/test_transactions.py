@@ -179,9 +179,10 @@ def client_kill():
         equal(c.ask("CLIENT", "KILL", f"{host}:{port}"), OK)
         equal(c.ask("CLIENT", "KILL", "ID", ids[1]), 1)
         equal(c.ask("CLIENT", "KILL", "ID", ids[1] + 100000), 0)
-        equal(c.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), 1)
         for x in (idle, multi):
             equal(x.rest(), b"")
+        until(lambda: c.info()["connected_clients"] == "2", 5, "two are gone")
+        equal(c.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), 1)
         check(len(full.rest()) < 30 * MB, "it was not sent all")
         until(lambda: c.info()["connected_clients"] == "1", 5, "they are gone")
         equal(c.ask("CLIENT KILL LADDR 127.0.0.1:%d SKIPME no" % server.port), 1)
@@ -224,7 +225,7 @@ def other_waits(connection):
 @test(seconds=60)
 def maxmemory_while_it_runs():
     """CONFIG SET maxmemory: a full cache becomes smaller, soon and for good, and larger again; nobody waits long."""
-    with Server("--maxmemory", "64mb", "--client-memory", "4mb") as server, server.connect() as c, server.connect() as other:
+    with Server("--maxmemory", "64mb") as server, server.connect() as c, server.connect() as other:
         def fill(n):
             for start in range(0, n, 1000):
                 c.pipeline([request("SET", f"key:{i}", "v" * 200) for i in range(start, start + 1000)])
@@ -251,7 +252,12 @@ def maxmemory_while_it_runs():
         equal(c.ask("CONFIG SET max-value-size 1000"), OK)
         equal(len(c.ask("GET big")), MB)
         equal(c.ask("APPEND big x"), Error("ERR value exceeds max-value-size (1000 bytes)"))
-        equal([c.ask("RENAME big huge"), c.ask("STRLEN huge"), len(c.ask("GETDEL huge"))], [OK, MB, MB])
+        equal([len(v) for v in c.ask("MGET", *["big"] * 40)], [MB] * 40)
+        c.send(request("MULTI") + request("GET", "big") + request("COPY big copy") + request("RENAME big huge") +
+               request("GETRANGE huge 0 -1") + request("EXEC") + request("PING"))
+        replies = [c.read() for _ in range(7)]
+        equal([replies[5][0], replies[5][1:3], replies[5][3], replies[6]], [b"v" * MB, [1, OK], b"v" * MB, PONG])
+        equal([c.ask("STRLEN copy"), len(c.ask("GETDEL huge"))], [MB, MB])
 
 
 @test
