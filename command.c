@@ -28,11 +28,13 @@
 #include "glob.h"
 #include "keyspace.h"
 
+#define COMMANDS_MAX 128         /* of one COMMAND INFO or DOCS: some 6 KB each at most */
 #define CLIENTS_PER_TURN 64      /* of CLIENT LIST: a system call each */
 #define CONFIG_PATTERNS_MAX 64   /* of one CONFIG GET, ... */
 #define CONFIG_PATTERN_BYTES 128 /* ... each: no name is half as long, and matching takes patterns x names x bytes */
 #define SCAN_REPLY_BYTES (384u << 10) /* of one SCAN, its last bucket with it */
-#define REPLY_BYTES 88        /* of one without a value: +OK, a number, the error that such a command may give */
+#define REPLY_BYTES 88 /* of one without a value: +OK, a number, the error that such a command may give */
+#define REPLY_BYTES_HELP 8192
 #define REPLY_BYTES_MORE 1200 /* of one with options, or that is about the connection */
 #define ARGUMENTS_MAX 16      /* of a command's syntax, side by side */
 #define EXEC_ARGS 64          /* arguments of a request in a transaction for which no block is needed, ... */
@@ -66,9 +68,9 @@ static const char *const flag_names[FLAGS_SHOWN] = {"write",      "readonly",   
                                                     "allow_busy", "movablekeys", "no_multi"};
 
 /* Whether a list of names in argv is short enough to be answered at once. */
-static bool names_fit(struct call *c) {
-    if (c->argc <= NAMES_MAX) return true;
-    error_format(c, "ERR at most %d names at once", NAMES_MAX);
+static bool names_fit(struct call *c, int most) {
+    if (c->argc <= most) return true;
+    error_format(c, "ERR at most %d names at once", most);
     return false;
 }
 
@@ -315,6 +317,8 @@ static void grow_to(uint32_t *size, size_t n) {
     if (*size < n) *size = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
+static enum command_result cmd_help(struct call *c);
+
 /* The most that a request can add to the reply, and to the sizes of the values of its keys. */
 static size_t request_bound(struct call *c, const struct queued *q, struct plan *plan, uint32_t database, bool *any) {
     const struct command *command = q->command;
@@ -325,8 +329,9 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
     if (command->handler == cmd_keys) {
         struct shards_totals totals;
         shards_total(c->shards, &totals);
-        return bound + 2 * totals.used_bytes;
+        return bound + 2 * (totals.used_bytes + c->client->transaction->queue_bytes);
     }
+    if (command->handler == cmd_help) return REPLY_BYTES_HELP;
     if (command->handler == cmd_scan || command->handler == cmd_randomkey) return bound + SCAN_REPLY_BYTES;
     /* after these, what a key holds is not what it held */
     *any |= command->handler == cmd_swapdb || command->handler == cmd_move || command->handler == cmd_copy;
@@ -336,7 +341,8 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
     for (int i = first; i <= last; i += step) {
         uint32_t *size = &plan->sizes[shards_hash(c->shards, database, plan->argv[i]) & plan->sizes_mask];
         grow_to(&largest, *size);
-        if (command->flags & RETURNS) bound += resp_bulk_bytes(*any ? shards_value_room(c->shards) : *size);
+        if ((command->flags & RETURNS) || (command->handler == cmd_set && argc > 3))
+            bound += resp_bulk_bytes(*any ? shards_value_room(c->shards) : *size);
         if (!(command->flags & WRITE)) continue;
         int64_t offset = 0;
         if (command->handler == cmd_append)
@@ -413,7 +419,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
 /* Locks what is needed and executes; `out` has room for a reply of LIST_REPLY_BYTES, a longer one gets a block. */
 static enum command_result execute_queue(struct call *c, const struct transaction *t, struct plan *plan) {
     struct buf block = {NULL, 0, 0, false};
-    size_t spare = shards_value_room(c->shards), limit = c->context->config->client_output_bytes;
+    size_t spare, limit = c->context->config->client_output_bytes;
     for (;;) {
         uint64_t set = shards_of(c, t, plan), locked = shards_lock_many(c->shards, set);
         if (shards_of(c, t, plan) & ~set) { /* a database was flushed or swapped meanwhile */
@@ -421,6 +427,7 @@ static enum command_result execute_queue(struct call *c, const struct transactio
             continue;
         }
         bool hold = watches_hold(c, t);
+        spare = shards_value_room(c->shards); /* no larger value is in these shards */
         size_t bound = hold ? reply_bound(c, t, plan) : 0;
         bool here = bound <= LIST_REPLY_BYTES, room = here || bound + spare <= block.cap;
         if (hold && room) run_queue(c, t, plan, here ? c->out : &block);
@@ -430,6 +437,7 @@ static enum command_result execute_queue(struct call *c, const struct transactio
             break;
         }
         if (room && !here) {
+            c->out->full |= block.full; /* the bound was wrong: the connection cannot go on */
             c->client->suspended = (struct suspended){.reply = block};
             return COMMAND_COLLECTED;
         }
@@ -756,7 +764,7 @@ static enum command_result cmd_client_list(struct call *c) {
     if (c->argc == 4 && is_word(c->argv[2], SLICE("type"))) {
         if (!type_filter(c, c->argv[3], &f)) return COMMAND_DONE;
     } else if (c->argc > 3 && is_word(c->argv[2], SLICE("id"))) {
-        if (!names_fit(c)) return COMMAND_DONE;
+        if (!names_fit(c, NAMES_MAX)) return COMMAND_DONE;
         f.ids = c->argv + 3;
         f.id_count = c->argc - 3;
         for (int i = 3; i < c->argc; i++)
@@ -1163,7 +1171,7 @@ static enum command_result cmd_info(struct call *c) {
         {"cluster", NULL, "# Cluster\r\ncluster_enabled:0\r\n"},
         {"keyspace", info_keyspace, NULL},
     };
-    if (!names_fit(c)) return COMMAND_DONE;
+    if (!names_fit(c, NAMES_MAX)) return COMMAND_DONE;
     char text[32768];
     struct buf b = {text, 0, sizeof text, false};
     for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
@@ -1561,7 +1569,7 @@ static enum command_result cmd_command_list(struct call *c) {
 /* COMMAND INFO [command-name [command-name ...]] */
 static enum command_result cmd_command_info(struct call *c) {
     if (c->argc == 2) return cmd_command(c);
-    if (!names_fit(c)) return COMMAND_DONE;
+    if (!names_fit(c, COMMANDS_MAX)) return COMMAND_DONE;
     resp_array(c->out, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++) {
         const struct command *command = find_command(c->argv[i]);
@@ -1575,7 +1583,7 @@ static enum command_result cmd_command_info(struct call *c) {
 
 /* COMMAND DOCS [command-name [command-name ...]] */
 static enum command_result cmd_command_docs(struct call *c) {
-    if (!names_fit(c)) return COMMAND_DONE;
+    if (!names_fit(c, COMMANDS_MAX)) return COMMAND_DONE;
     size_t known = 0;
     for (int i = 2; i < c->argc; i++)
         known += find_command(c->argv[i]) != NULL;
@@ -1679,7 +1687,10 @@ static enum command_result cmd_command_getkeys(struct call *c) {
     if (!arity_right(command, argc)) return ERROR(c, "ERR Invalid number of arguments specified for command");
     if (!key_range(command, argv, argc, &first, &last, &step))
         return ERROR(c, "ERR Invalid arguments specified for command");
-    if ((last - first) / step >= NAMES_MAX) return error_format(c, "ERR at most %d keys at once", NAMES_MAX);
+    size_t bytes = 0;
+    for (int i = first; i <= last; i += step)
+        bytes += resp_bulk_bytes(argv[i].n) + 64;
+    if (bytes > LIST_REPLY_BYTES) return error_format(c, "ERR at most %u bytes of keys at once", LIST_REPLY_BYTES);
     const char *keys = command->keys;
     struct slice each = {"", 0};
     bool returns = command->handler != cmd_set;

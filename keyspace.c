@@ -29,6 +29,7 @@
 #define PATTERN_BYTES_MAX 1024      /* of KEYS and SCAN; or max-key-size, where that is less */
 #define MATCH_STEPS_MAX 500000      /* of KEYS and SCAN: a pattern of many stars takes a thousand a key */
 #define KEYS_AHEAD 16               /* keys whose memory is fetched at once: as many lines as a core waits for */
+#define SCRATCH_BEHIND 2048         /* bytes of `out` that stay free for the reply beside a value put together in it */
 #define INDEX_BYTES 8               /* of the index, that an entry takes; MEMORY USAGE says so */
 #define EMBSTR_MAX 44               /* bytes of a value that Redis keeps in one piece with its header */
 
@@ -89,21 +90,29 @@ static void store(struct call *c, struct lru *l, struct slice value, int64_t dea
     store_at(c, l, c->hash, c->argv[1], value, deadline_ms);
 }
 
-/* The end of `out`, `bytes` of it: a place to put a value together while the shard is locked. */
-static char *scratch(struct call *c, size_t bytes) { return c->out->p + c->out->cap - bytes; }
-
-static struct slice scratch_copy(struct call *c, struct slice value) {
-    char *copy = scratch(c, value.n);
-    if (value.n) memcpy(copy, value.p, value.n);
-    return (struct slice){copy, value.n};
+/* The end of `out`, `bytes` of it: a place to put a value together while the shard is locked. NULL: there is no room,
+ * since CONFIG SET has just allowed larger values than when `out` was looked at. */
+static char *scratch(struct call *c, size_t bytes) {
+    return bytes + SCRATCH_BEHIND <= buf_left(c->out) ? c->out->p + c->out->cap - bytes : NULL;
 }
 
-/* Gives argv[1]'s entry another deadline; one that is over removes it. */
-static void set_deadline(struct call *c, struct lru *l, struct entry *e, int64_t deadline_ms) {
-    if (deadline_ms && deadline_ms <= c->now_ms)
-        lru_remove(l, c->hash, e);
-    else if (!lru_set_deadline(l, e, deadline_ms)) /* it has no room for one */
-        store(c, l, scratch_copy(c, entry_value(e)), deadline_ms);
+/* Makes *value a copy of itself. False: as above; that was answered. */
+static bool scratch_copy(struct call *c, struct slice *value) {
+    char *copy = scratch(c, value->n);
+    if (copy == NULL) return ERROR(c, "ERR max-value-size has just been changed; try again"), false;
+    if (value->n) memcpy(copy, value->p, value->n);
+    value->p = copy;
+    return true;
+}
+
+/* Gives argv[1]'s entry another deadline; one that is over removes it. False: it could not, and that was answered. */
+static bool set_deadline(struct call *c, struct lru *l, struct entry *e, int64_t deadline_ms) {
+    if (deadline_ms && deadline_ms <= c->now_ms) return lru_remove(l, c->hash, e), true;
+    if (lru_set_deadline(l, e, deadline_ms)) return true;
+    struct slice value = entry_value(e); /* it has no room for one */
+    if (!scratch_copy(c, &value)) return false;
+    store(c, l, value, deadline_ms);
+    return true;
 }
 
 /* Calls each(c, l, hash, key) for the keys of argv from `from` to `to` (exclusive), with their memory fetched ahead. */
@@ -367,8 +376,10 @@ enum command_result cmd_getex(struct call *c) {
     struct lru *l = lock(c);
     struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
     if (e && set_time(c, &o)) { /* of what is not there, not even the time is looked at */
-        resp_bulk(c->out, entry_value(e));
-        if (o.flags) set_deadline(c, l, e, o.deadline_ms);
+        bool over = o.deadline_ms && o.deadline_ms <= c->now_ms;
+        if (o.flags && !over && set_deadline(c, l, e, o.deadline_ms)) e = peek(c, l); /* it may have been stored anew */
+        if (!c->failed) resp_bulk(c->out, entry_value(e));
+        if (over) lru_remove(l, c->hash, e);
     }
     unlock(c);
     return e ? COMMAND_DONE : null(c);
@@ -395,8 +406,8 @@ static enum command_result overwrite(struct call *c, int64_t offset, struct slic
     const struct entry *e = peek(c, l);
     struct slice old = e ? entry_value(e) : (struct slice){"", 0};
     uint64_t at = offset < 0 ? old.n : (uint64_t)offset, size = at + bytes.n > old.n ? at + bytes.n : old.n;
-    if (size <= max && (bytes.n || offset < 0)) {
-        char *joined = scratch(c, size);
+    char *joined = size <= max ? scratch(c, size) : NULL;
+    if (joined && (bytes.n || offset < 0)) {
         if (old.n) memcpy(joined, old.p, old.n);
         if (at > old.n) memset(joined + old.n, 0, at - old.n);
         if (bytes.n) memcpy(joined + at, bytes.p, bytes.n);
@@ -405,6 +416,7 @@ static enum command_result overwrite(struct call *c, int64_t offset, struct slic
         size = old.n; /* SETRANGE of nothing changes nothing */
     }
     unlock(c);
+    if (size <= max && !joined) return ERROR(c, "ERR max-value-size has just been changed; try again");
     return value_fits(c, size) ? integer(c, (int64_t)size) : COMMAND_DONE;
 }
 
@@ -531,7 +543,9 @@ enum command_result cmd_mget(struct call *c) {
     while (from < most) {
         /* as many at once as surely fit; one always does, since `out` came with room for a whole value */
         size_t left = buf_left(c->out);
-        int n = left >= room ? KEYS_AHEAD : left >= room / KEYS_AHEAD ? 1 : 0;
+        int n = left >= room || c->in_exec  ? KEYS_AHEAD
+                : left >= room / KEYS_AHEAD ? 1
+                                            : 0; /* EXEC made room for all */
         if (n == 0) break;
         n = most - from < n ? most - from : n;
         for_keys(c, from, from + n, mget_one);
@@ -689,9 +703,9 @@ enum command_result cmd_expire(struct call *c) {
     struct lru *l = lock(c);
     struct entry *e = peek(c, l);
     bool changed = e && expire_allowed(flags, entry_deadline_ms(e), deadline_ms);
-    if (changed) set_deadline(c, l, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
+    bool done = !changed || set_deadline(c, l, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
     unlock(c);
-    return integer(c, changed);
+    return done ? integer(c, changed) : COMMAND_DONE;
 }
 
 /* PERSIST key */
@@ -714,10 +728,12 @@ static int64_t transfer(struct call *c, int to, uint32_t database, bool replace,
     bool done = e && (replace || lru_peek(to_lru, to_hash, c->argv[to], c->now_ms) == NULL);
     if (done && !same) {
         e = peek(c, from_lru); /* looking at the other may have removed it: they share a shard */
-        struct slice value = scratch_copy(c, entry_value(e));
+        struct slice value = entry_value(e);
         int64_t deadline_ms = entry_deadline_ms(e);
-        if (move) lru_remove(from_lru, c->hash, e);
-        store_at(c, to_lru, to_hash, c->argv[to], value, deadline_ms);
+        if (scratch_copy(c, &value)) {
+            if (move) lru_remove(from_lru, c->hash, e);
+            store_at(c, to_lru, to_hash, c->argv[to], value, deadline_ms);
+        }
     }
     shards_unlock_many(c->shards, locked);
     return e == NULL ? -1 : done;
@@ -727,6 +743,7 @@ static int64_t transfer(struct call *c, int to, uint32_t database, bool replace,
 enum command_result cmd_rename(struct call *c) {
     bool only_new = c->command->variant == VARIANT_NX;
     int64_t done = transfer(c, 2, c->database, !only_new, true);
+    if (c->failed) return COMMAND_DONE;
     if (done < 0) return ERROR(c, "ERR no such key");
     return only_new ? integer(c, done) : ok(c);
 }
@@ -745,7 +762,8 @@ enum command_result cmd_copy(struct call *c) {
     }
     if (database == c->database && slice_equal(c->argv[1], c->argv[2]))
         return ERROR(c, "ERR source and destination objects are the same");
-    return integer(c, transfer(c, 2, database, replace, false) > 0);
+    int64_t done = transfer(c, 2, database, replace, false);
+    return c->failed ? COMMAND_DONE : integer(c, done > 0);
 }
 
 /* MOVE key db */
@@ -753,7 +771,8 @@ enum command_result cmd_move(struct call *c) {
     uint32_t database;
     if (!database_of(c, c->argv[2], &database)) return COMMAND_DONE;
     if (database == c->database) return ERROR(c, "ERR source and destination objects are the same");
-    return integer(c, transfer(c, 1, database, false, true) > 0);
+    int64_t done = transfer(c, 1, database, false, true);
+    return c->failed ? COMMAND_DONE : integer(c, done > 0);
 }
 
 /* What Redis would say of a value: 64-bit integers, short strings, and others. */

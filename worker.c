@@ -68,6 +68,7 @@ enum state {
     READING,   /* its socket is asked for requests */
     SENDING,   /* its socket is full: asked only for room */
     QUEUED,    /* on the list of those that go on in the next turn; events are left alone */
+    PAUSED,    /* on the list of those that go on when CLIENT PAUSE is over; asked only whether the peer is gone */
     LINGERING, /* said its last words; reads on, so that they are not lost with a reset */
     CLOSED     /* on the list of those that are freed at the end of the turn */
 };
@@ -250,8 +251,11 @@ static void conn_queue(struct worker *w, struct conn *c, bool wait) {
     c->state = QUEUED;
     c->next = NULL;
     if (wait) {
+        c->state = PAUSED;
         c->next = w->paused;
         w->paused = c;
+        struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = c};
+        epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->client.fd, &event);
         return;
     }
     *w->queue_end = c;
@@ -923,6 +927,14 @@ static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
     case LINGERING:
         read_lingering(w, c);
         break;
+    case PAUSED:
+        for (struct conn **p = &w->paused; *p; p = &(*p)->next)
+            if (*p == c) {
+                *p = c->next;
+                break;
+            }
+        conn_close(w, c);
+        break;
     default: /* QUEUED: it is looked at in this turn anyway */
         break;
     }
@@ -977,7 +989,7 @@ static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_
     if (c->state == LINGERING) return now_ms > c->linger_until_ms;
     int64_t idle_ms = now_ms - atomic_load_explicit(&c->client.active_ms, memory_order_relaxed);
     int64_t timeout_ms = (int64_t)w->server->config->timeout_s * 1000;
-    return timeout_ms && c->state != QUEUED && idle_ms > timeout_ms;
+    return timeout_ms && c->state != QUEUED && c->state != PAUSED && idle_ms > timeout_ms;
 }
 
 /* Looks at a tenth of the connections, so that all are seen once a second. */
@@ -1058,7 +1070,9 @@ static void go_on_after_pause(struct worker *w) {
     while (!w->context.paused && w->paused) {
         struct conn *c = w->paused;
         w->paused = c->next;
-        conn_queue(w, c, false);
+        c->state = READING;
+        conn_watch(w, c, EPOLLIN);
+        if (c->state == READING) conn_queue(w, c, false);
     }
 }
 

@@ -1688,10 +1688,15 @@ static void test_command_command(void) {
     for (size_t i = 2; i < 2000; i++)
         argv[i] = SLICE("set");
     CHECK(run(f, argv, 2000).p[0] == '-'); /* as long as one likes it is not */
-    CHECK(run(f, argv, 400).p[0] == '*');
     argv[1] = SLICE("INFO");
     CHECK(run(f, argv, 2000).p[0] == '-');
-    CHECK(run(f, argv, 500).p[0] == '*');
+    CHECK(run(f, argv, 129).p[0] == '-');
+    CHECK(run(f, argv, 128).p[0] == '*' && f->reply.len < LIST_REPLY_BYTES);
+    for (size_t i = 2; i < 128; i++)
+        argv[i] = SLICE("client"); /* the longest of all */
+    CHECK(run(f, argv, 128).p[0] == '*' && f->reply.len < LIST_REPLY_BYTES);
+    argv[1] = SLICE("DOCS");
+    CHECK(run(f, argv, 128).p[0] == '*' && f->reply.len < LIST_REPLY_BYTES);
     fixture_free(f);
 }
 
@@ -1913,6 +1918,48 @@ static void test_exec_long(void) {
         run(f, set, 3);
     }
     fixture_free(f);
+}
+
+/* What the bound of a reply must count: each of these closed the connection or lost a part of the reply. */
+static void test_exec_bound(void) {
+    struct fixture *f = fixture_new(1 << 30, 4 << 20, 2);
+    size_t size = 3 << 20;
+    char *value = malloc(size);
+    for (size_t i = 0; i < size; i++)
+        value[i] = (char)(i * 7 % 251);
+    struct slice set[] = {SLICE("SET"), SLICE("big"), {value, size}};
+    run(f, set, 3);
+    struct slice reply = line(f, "GETEX big EX 100"); /* the value is moved through the same buffer as the reply */
+    CHECK(reply.n == size + 12 && memcmp(reply.p + 10, value, size) == 0);
+    f->config.max_value_size_bytes = 1000; /* values of the old limit are still there */
+    for (int i = 0; i < 2; i++) {
+        EXPECT(f, "MULTI", OK);
+        for (int n = 0; n < (i ? 15000 : 1); n++) /* in place, and in a block */
+            SAME(line(f, "ECHO 0123456789012345678901234567890123456789012345678901234567890123456789"), SLICE(QUEUED));
+        EXPECT(f, i ? "RENAME big huge" : "RENAME huge big", QUEUED);
+        EXPECT(f, i ? "EXPIRE huge 50" : "EXPIRE big 50", QUEUED);
+        EXPECT(f, i ? "STRLEN huge" : "STRLEN big", QUEUED);
+        if (i == 0) EXPECT(f, "CLIENT HELP", QUEUED);
+        reply = line(f, "EXEC");
+        if (i) CHECK(memcmp(reply.p + reply.n - 19, "+OK\r\n:1\r\n:3145728\r\n", 19) == 0);
+        if (i == 0) EXPECT(f, "STRLEN big", ":3145728\r\n");
+    }
+    EXPECT(f, "MULTI", OK);
+    EXPECT(f, "MGET huge huge", QUEUED);
+    EXPECT(f, "SET huge x GET", QUEUED);
+    reply = line(f, "EXEC");
+    CHECK(reply.n == 4 + 4 + 3 * (size + 12) && memcmp(reply.p + reply.n - 2 - size, value, size) == 0);
+    EXPECT(f, "MULTI", OK);
+    for (int i = 0; i < 3000; i++) { /* keys that EXEC itself makes are in its KEYS */
+        char key[512];
+        snprintf(key, sizeof key, "MSET %0200d 1 %0200d 2", i, i + 3000);
+        SAME(line(f, key), SLICE(QUEUED));
+    }
+    EXPECT(f, "KEYS *", QUEUED);
+    reply = line(f, "EXEC");
+    CHECK(reply.n > 6000 * 200);
+    fixture_free(f);
+    free(value);
 }
 
 /* What is queued takes memory of clients, and no more than half of it. */
@@ -2548,6 +2595,7 @@ int main(void) {
         {"WATCH: what is a change, and what is none", test_watch},
         {"MULTI, EXEC and DISCARD", test_multi},
         {"EXEC with a long reply", test_exec_long},
+        {"EXEC: what bounds its reply", test_exec_bound},
         {"MULTI without an end", test_multi_without_end},
         {"CLIENT REPLY and other modes", test_reply_modes},
         {"CLIENT PAUSE", test_pause},
