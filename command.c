@@ -33,12 +33,13 @@
 #define CONFIG_PATTERNS_MAX 64   /* of one CONFIG GET, ... */
 #define CONFIG_PATTERN_BYTES 128 /* ... each: no name is half as long, and matching takes patterns x names x bytes */
 #define SCAN_REPLY_BYTES (384u << 10) /* of one SCAN, its last bucket with it */
-#define REPLY_BYTES 88 /* of one without a value: +OK, a number, the error that such a command may give */
+#define REPLY_BYTES 88                /* of a command on keys, beside values: +OK, a number, an error line */
+#define REPLY_BYTES_OTHER 320         /* of one on the connection: a client's name, the longest of its error lines */
+#define REPLY_BYTES_ERROR 1200        /* of one whose error shows what it was given */
 #define REPLY_BYTES_HELP 8192
-#define REPLY_BYTES_MORE 1200 /* of one with options, or that is about the connection */
-#define ARGUMENTS_MAX 16      /* of a command's syntax, side by side */
-#define EXEC_ARGS 64          /* arguments of a request in a transaction for which no block is needed, ... */
-#define EXEC_SIZES 256        /* ... and sizes of values */
+#define ARGUMENTS_MAX 16 /* of a command's syntax, side by side */
+#define EXEC_ARGS 64     /* arguments of a request in a transaction for which no block is needed, ... */
+#define EXEC_SIZES 256   /* ... and sizes of values */
 
 /* Bits as COMMAND shows them, in this order; then those that only we know. */
 enum flags {
@@ -233,7 +234,7 @@ static enum command_result queue_request(struct call *c) {
     int first, last, step;
     bool keyed = key_range(c->command, c->argv, c->argc, &first, &last, &step);
     t->keys += keyed ? (uint32_t)((last - first) / step + 1) : 0;
-    t->all |= !keyed || c->command->handler == cmd_move || (c->command->handler == cmd_copy && c->argc > 3);
+    t->all |= !keyed || c->command->handler == cmd_move || (c->command->handler == cmd_copy && c->argc > 4);
     resp_simple(c->out, SLICE("QUEUED"));
     return COMMAND_DONE;
 }
@@ -317,13 +318,17 @@ static void grow_to(uint32_t *size, size_t n) {
     if (*size < n) *size = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
+static enum command_result cmd_hello(struct call *c);
 static enum command_result cmd_help(struct call *c);
 
 /* The most that a request can add to the reply, and to the sizes of the values of its keys. */
 static size_t request_bound(struct call *c, const struct queued *q, struct plan *plan, uint32_t database, bool *any) {
     const struct command *command = q->command;
     int first, last, step, argc = (int)q->argc;
-    size_t longest = 0, bound = command->first_key == 1 && argc <= 3 ? REPLY_BYTES : REPLY_BYTES_MORE;
+    bool long_error = command->handler == cmd_hello || (command->handler == cmd_expire && argc > 3);
+    size_t longest = 0, bound = long_error                ? REPLY_BYTES_ERROR
+                                : command->first_key == 1 ? REPLY_BYTES
+                                                          : REPLY_BYTES_OTHER;
     for (int i = 1; i < argc; i++)
         longest = plan->argv[i].n > longest ? plan->argv[i].n : longest;
     if (command->handler == cmd_keys) {
@@ -332,11 +337,12 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
         return bound + 2 * (totals.used_bytes + c->client->transaction->queue_bytes);
     }
     if (command->handler == cmd_help) return REPLY_BYTES_HELP;
-    if (command->handler == cmd_scan || command->handler == cmd_randomkey) return bound + SCAN_REPLY_BYTES;
+    if (command->handler == cmd_scan) return bound + SCAN_REPLY_BYTES;
+    if (command->handler == cmd_randomkey) return bound + KEY_SIZE_MAX;
     /* after these, what a key holds is not what it held */
-    *any |= command->handler == cmd_swapdb || command->handler == cmd_move || command->handler == cmd_copy;
-    if (!key_range(command, plan->argv, argc, &first, &last, &step))
-        return bound + longest + (size_t)argc * 4; /* ECHO, PING */
+    *any |=
+        command->handler == cmd_swapdb || command->handler == cmd_move || (command->handler == cmd_copy && argc > 4);
+    if (!key_range(command, plan->argv, argc, &first, &last, &step)) return bound + longest; /* ECHO, PING */
     uint32_t largest = 0;
     for (int i = first; i <= last; i += step) {
         uint32_t *size = &plan->sizes[shards_hash(c->shards, database, plan->argv[i]) & plan->sizes_mask];
@@ -347,7 +353,7 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
         int64_t offset = 0;
         if (command->handler == cmd_append)
             longest += *size;
-        else if (command->handler == cmd_rename)
+        else if (command->handler == cmd_rename || command->handler == cmd_copy)
             longest = longest > largest ? longest : largest;
         else if (command->handler == cmd_setrange && resp_integer_of(plan->argv[2], &offset) && offset > 0)
             longest += offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
@@ -449,7 +455,7 @@ static enum command_result execute_queue(struct call *c, const struct transactio
                                 "EXECABORT Transaction discarded because its reply could exceed "
                                 "client-output-buffer-limit (%zu bytes); send it in parts",
                                 limit);
-        block.p = pool_get(c->context->pool, bound + bound / 8 + spare, &block.cap);
+        block.p = pool_get(c->context->pool, bound + spare, &block.cap);
         if (block.p == NULL)
             return ERROR(c, "EXECABORT Transaction discarded because client-memory is used up; send it in parts");
     }
@@ -966,7 +972,8 @@ static bool change_options(struct call *c, struct config *next) {
         for (int before = 2; names && before < i; before += 2)
             if (is_word(c->argv[before], a[0])) return config_set_failed(c, i, "duplicate parameter"), false;
         bool whole = a[1].n < sizeof value && !memchr(a[1].p, '\0', a[1].n);
-        snprintf(name, sizeof name, "%.*s", a[0].n < sizeof name ? (int)a[0].n : 0, a[0].p);
+        bool named = a[0].n < sizeof name && !memchr(a[0].p, '\0', a[0].n);
+        snprintf(name, sizeof name, "%.*s", named ? (int)a[0].n : 0, a[0].p);
         snprintf(value, sizeof value, "%.*s", whole ? (int)a[1].n : 0, a[1].p);
         enum config_change change = config_change(next, name, names ? NULL : value, error, sizeof error);
         if (change == CONFIG_CHANGED && (names || whole)) continue;
@@ -1004,9 +1011,9 @@ static enum command_result cmd_config_set(struct call *c) {
 /* What all threads have counted since CONFIG RESETSTAT. */
 static void count_all(struct command_server *s, struct metrics_totals *totals) {
     memset(totals, 0, sizeof *totals);
+    pthread_mutex_lock(&s->config_lock);
     for (int i = 0; i < s->metrics_count; i++)
         metrics_sum(totals, s->metrics[i]);
-    pthread_mutex_lock(&s->config_lock);
     metrics_subtract(totals, &s->since);
     pthread_mutex_unlock(&s->config_lock);
 }

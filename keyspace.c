@@ -27,6 +27,7 @@
 #define SCAN_BUCKETS_MAX 512        /* of one SCAN, whatever its COUNT asks for */
 #define SCAN_BYTES_MAX (256u << 10) /* of one SCAN: it stops at the bucket that passes it */
 #define PATTERN_BYTES_MAX 1024      /* of KEYS and SCAN; or max-key-size, where that is less */
+#define PATTERN_WORK (1u << 20)     /* bytes of pattern times bytes of the longest key: what matching one can take */
 #define MATCH_STEPS_MAX 500000      /* of KEYS and SCAN: a pattern of many stars takes a thousand a key */
 #define KEYS_AHEAD 16               /* keys whose memory is fetched at once: as many lines as a core waits for */
 #define SCRATCH_BEHIND 2048         /* bytes of `out` that stay free for the reply beside a value put together in it */
@@ -853,7 +854,7 @@ static void walk_emit(void *context, const struct entry *e) {
 /* The pattern in argv[i], in *pattern; what matches every key becomes NULL. False: it is too long, and that was
  * answered: matching takes time with the product of both lengths. */
 static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
-    uint64_t max = c->context->config->max_key_size_bytes;
+    uint64_t key = c->context->config->max_key_size_bytes, max = PATTERN_WORK / key < key ? PATTERN_WORK / key : key;
     max = max < PATTERN_BYTES_MAX ? max : PATTERN_BYTES_MAX;
     *pattern = slice_equal(c->argv[i], SLICE("*")) ? NULL : &c->argv[i];
     if (c->argv[i].n <= max) return true;
@@ -901,7 +902,7 @@ enum command_result cmd_scan(struct call *c) {
     do {
         at = shards_scan(c->shards, w.id, at, c->now_ms, walk_emit, &w);
         if (!strings) items.len = (size_t)(w.found = 0);
-    } while (at && w.found < count && ++buckets < SCAN_BUCKETS_MAX && buckets / 10 < count &&
+    } while (at && w.found < count && ++buckets < SCAN_BUCKETS_MAX && (w.found == 0 || buckets / 10 < count) &&
              items.len < SCAN_BYTES_MAX && w.steps < MATCH_STEPS_MAX);
     resp_array(c->out, 2);
     resp_bulk_integer(c->out, (int64_t)at);
@@ -988,11 +989,10 @@ enum command_result cmd_flushall(struct call *c) {
 /* FLUSHDB [ASYNC | SYNC] */
 enum command_result cmd_flushdb(struct call *c) {
     if (!flush_options(c)) return COMMAND_DONE;
-    while (!shards_clear_database(c->shards, c->database)) {
-        if (!c->in_exec) return COMMAND_AGAIN; /* upkeep will free an id */
-        shards_purge(c->shards);
-    }
-    return ok(c);
+    if (shards_clear_database(c->shards, c->database)) return ok(c);
+    return c->in_exec
+               ? ERROR(c, "ERR so many databases were just flushed that their memory is to be cleared first; try again")
+               : COMMAND_AGAIN; /* upkeep will free an id */
 }
 
 /* SWAPDB index1 index2 */

@@ -160,10 +160,10 @@ void shards_total(struct shards *s, struct shards_totals *totals) {
 }
 
 void shards_clear(struct shards *s) {
-    for (uint32_t i = 0; i < SHARDS; i++) {
-        lru_clear(shard_lock_index(s, i));
-        shard_unlock_index(s, i);
-    }
+    uint64_t locked = shards_lock_many(s, SHARDS_ALL);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        lru_clear(&s->shard[i].lru);
+    shards_unlock_many(s, locked);
 }
 
 void shards_reset_counters(struct shards *s) {
@@ -223,15 +223,6 @@ static bool purge(struct shards *s, struct shard *shard, int buckets) {
         atomic_fetch_sub(&s->stale_shards[__builtin_ctz(set)], 1);
     shard->purging = 0;
     return shard->stale != 0;
-}
-
-void shards_purge(struct shards *s) {
-    for (uint32_t i = 0; i < SHARDS; i++) {
-        shard_lock_index(s, i);
-        while (purge(s, &s->shard[i], UPKEEP_BUCKETS))
-            ;
-        shard_unlock_index(s, i);
-    }
 }
 
 void shards_swap_databases(struct shards *s, uint32_t a, uint32_t b) {

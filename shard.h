@@ -136,15 +136,12 @@ void shards_total(struct shards *s, struct shards_totals *totals);
 /* Sets the counters of struct shards_totals, from hits on, to zero. */
 void shards_reset_counters(struct shards *s);
 
-/* Removes all entries, one shard after the other. Their memory goes back to the system by shard_upkeep(). */
+/* Removes all entries, at once for who looks. Their memory goes back to the system by shard_upkeep(). */
 void shards_clear(struct shards *s);
 
 /* Removes all entries of one database, at once and in constant time: it gets another id, and shard_upkeep() purges
  * those with the former one. False, and nothing changed: no id is free, so many are still to be purged. */
 bool shards_clear_database(struct shards *s, uint32_t database);
-
-/* Purges all that is stale, now: for who cannot wait until an id is free. */
-void shards_purge(struct shards *s);
 
 void shards_swap_databases(struct shards *s, uint32_t a, uint32_t b);
 

@@ -66,6 +66,37 @@ def exec_is_atomic():
 
 
 @test(seconds=90)
+def flushall_is_atomic():
+    """FLUSHALL beside MSET: who looks at all keys at once sees all of them or none."""
+    keys = [f"key:{i}" for i in range(64)]
+    with Server("--threads", "4") as server:
+        done = threading.Event()
+        seen = set()
+
+        def store():
+            try:
+                with server.connect() as c:
+                    for _ in range(1000):
+                        equal(c.ask("MSET", *[x for k in keys for x in (k, 1)]), OK)
+            finally:
+                done.set()
+
+        def flush():
+            with server.connect() as c:
+                while not done.is_set():
+                    equal(c.ask("FLUSHALL"), OK)
+
+        def look():
+            with server.connect() as c:
+                while not done.is_set():
+                    c.send(request("MULTI") + request("MGET", *keys) + request("EXEC"))
+                    values = [c.read() for _ in range(3)][2][0]
+                    seen.add(sum(v is not None for v in values))
+        together(store, flush, look)
+        check(seen <= {0, 64}, seen)
+
+
+@test(seconds=90)
 def watch_loses_nothing():
     """WATCH: of many clients that read, add one and write, none overwrites another; few have to try again for nothing."""
     with Server("--threads", "4") as server:
@@ -303,6 +334,24 @@ def limits_while_it_runs():
             check("connected" in server.stderr(), "the log is verbose")
             equal(c.ask("CONFIG SET timeout 1"), OK)
             equal(two.rest(), b"")
+
+
+@test
+def limits_within_a_pipeline():
+    """max-value-size raised and lowered in one pipeline with what needs it; large values read by others meanwhile."""
+    with Server("--maxmemory", "1gb", "--client-memory", "256mb", "--threads", "2") as server, server.connect() as c, \
+            server.connect() as two, server.connect() as three:
+        for _ in range(3):
+            c.send(request("CONFIG SET max-value-size 8mb") + request("SETRANGE k 8000000 x") + request("STRLEN k") +
+                   request("MULTI") + request("MGET k k") + request("GETRANGE k -1 -1") + request("EXEC") +
+                   request("CONFIG SET max-value-size 1kb") + request("MGET", *["k"] * 4) + request("GET k"))
+            replies = [c.read() for _ in range(10)]
+            equal(replies[:3] + replies[3:6], [OK, 8000001, 8000001, OK, "QUEUED", "QUEUED"])
+            equal([len(v) for v in replies[6][0]] + [replies[6][1]], [8000001, 8000001, b"x"])
+            equal([len(v) for v in replies[8]] + [len(replies[9])], [8000001] * 5)
+            equal([len(two.ask("GET k")), len(three.ask("GET k"))], [8000001] * 2)
+            equal(len(three.ask("GETEX k EX 100")), 8000001)
+            equal([two.ask("RENAME k l"), two.ask("EXPIRE l 50"), two.ask("COPY l k"), two.ask("DEL l k")], [OK, 1, 1, 2])
 
 
 @test
