@@ -70,13 +70,18 @@ struct call {
     struct shards *shards;
     uint64_t hash; /* of argv[1], as it was when that was looked at: lock() sees to it */
     int64_t now_ms;
-    size_t start; /* where in `out` its reply begins */
-    uint32_t row; /* of the command in the table */
+    size_t start;       /* where in `out` its reply begins */
+    uint32_t row;       /* of the command in the table */
+    size_t *error_room; /* in_exec only: how much longer than a number its errors may be */
 };
 
 /* ---- replies; those that return a result are a handler's last words ---- */
 
 static inline enum command_result call_error(struct call *c, struct slice text) {
+    if (c->in_exec && *c->error_room >= text.n)
+        *c->error_room -= text.n;
+    else if (c->in_exec)
+        text.n = (size_t)((const char *)memchr(text.p, ' ', text.n) - text.p); /* each begins with its code */
     resp_error(c->out, text);
     metrics_add(&c->context->metrics->total_error_replies, 1);
     c->failed = true;

@@ -167,7 +167,8 @@ static void describe(const struct client *c, int64_t now_ms, const char *command
                "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
                c->fd, c->name ? c->name : "", (long long)(now_ms - c->created_ms) / 1000,
                (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, flags[0] ? flags : "N",
-               atomic_load_explicit(&c->database, memory_order_relaxed), modes & CLIENT_MULTI ? 0 : -1, input, output,
+               atomic_load_explicit(&c->database, memory_order_relaxed),
+               modes & CLIENT_MULTI ? (int)atomic_load_explicit(&c->queued, memory_order_relaxed) : -1, input, output,
                output, (size_t)input + output, output ? "w" : "r", command,
                atomic_load_explicit(&c->resp, memory_order_relaxed), c->lib_name ? c->lib_name : "",
                c->lib_version ? c->lib_version : "");
@@ -179,20 +180,19 @@ void client_describe(struct registry *r, const struct client *c, int64_t now_ms,
     pthread_mutex_unlock(&r->lock);
 }
 
-int64_t registry_kill(struct registry *r, const struct client_filter *f, uint64_t id, bool *self) {
-    int64_t killed = 0;
+int64_t registry_kill(struct registry *r, const struct client_filter *f, int64_t from, int most, uint64_t id,
+                      int64_t *killed, bool *self) {
     pthread_mutex_lock(&r->lock);
-    for (uint32_t i = 0; i < r->high; i++) {
-        const struct client *c = registry_record(r, i);
+    int64_t i = from, end = from + most < r->high ? from + most : r->high, high = r->high;
+    for (; i < end; i++) {
+        const struct client *c = registry_record(r, (uint32_t)i);
         if (!r->live[i] || !matches(c, f)) continue;
-        killed++;
-        if (c->id == id)
-            *self = true;
-        else
-            shutdown(c->fd, SHUT_RDWR);
+        ++*killed;
+        *self |= c->id == id;
+        if (c->id != id) shutdown(c->fd, SHUT_RDWR);
     }
     pthread_mutex_unlock(&r->lock);
-    return killed;
+    return i < high ? i : -1;
 }
 
 int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t from, int most, int64_t now_ms,

@@ -59,6 +59,7 @@ struct client {
     _Atomic uint8_t resp;  /* protocol version: 2 or 3 */
     _Atomic uint8_t modes; /* enum client_mode */
     _Atomic uint8_t database;
+    _Atomic uint32_t queued;       /* requests of its transaction */
     _Atomic int64_t active_ms;     /* last time that a request came */
     _Atomic uint32_t last_command; /* its row in the command table */
     _Atomic uint32_t input_bytes;  /* held for it: a request that is not whole, or waits */
@@ -123,9 +124,10 @@ struct client_filter {
 int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t from, int most, int64_t now_ms,
                       const char *(*command_name)(uint32_t row), struct buf *out);
 
-/* Shuts the sockets of those clients, so that their workers close them. Returns how many; *self: one of them is
- * client `id`, whose socket stays open. */
-int64_t registry_kill(struct registry *r, const struct client_filter *f, uint64_t id, bool *self);
+/* Shuts the sockets of those clients, so that their workers close them: records `from` up to `from + most`; returns as
+ * registry_list() does. Adds how many to *killed; *self: one of them is client `id`, whose socket stays open. */
+int64_t registry_kill(struct registry *r, const struct client_filter *f, int64_t from, int most, uint64_t id,
+                      int64_t *killed, bool *self);
 
 /* One line, for client c, whose owner calls. */
 void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out);

@@ -22,6 +22,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <strings.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,9 +35,9 @@
 #define CONFIG_PATTERNS_MAX 64   /* of one CONFIG GET, ... */
 #define CONFIG_PATTERN_BYTES 128 /* ... each: no name is half as long, and matching takes patterns x names x bytes */
 #define SCAN_REPLY_BYTES (384u << 10) /* of one SCAN, its last bucket with it */
-#define REPLY_BYTES 88                /* of a command on keys, beside values: +OK, a number, an error line */
-#define REPLY_BYTES_OTHER 320         /* of one on the connection: a client's name, the longest of its error lines */
-#define REPLY_BYTES_ERROR 1200        /* of one whose error shows what it was given */
+#define REPLY_BYTES 24                /* of a command on keys, beside values: +OK, a number; an error beyond it ... */
+#define ERROR_ROOM (256u << 10)       /* ... takes of this, and is cut to its first word when that is used up */
+#define REPLY_BYTES_OTHER 400         /* of one on the connection: a client's name, HELLO */
 #define REPLY_BYTES_HELP 8192
 #define ARGUMENTS_MAX 16 /* of a command's syntax, side by side */
 #define EXEC_ARGS 64     /* arguments of a request in a transaction for which no block is needed, ... */
@@ -57,11 +59,12 @@ enum flags {
     MOVABLE = 1 << 11,
     NO_MULTI = 1 << 12,
     FLAGS_SHOWN = 13,
-    KEYSPACE = 1 << 13,  /* has that ACL category without being a command on keys */
-    DANGEROUS = 1 << 14, /* the same */
-    RETURNS = 1 << 15,   /* values */
-    IN_MULTI = 1 << 16,  /* is not queued */
-    CONTAINER = 1 << 17, /* of subcommands */
+    KEYSPACE = 1 << 13,   /* has that ACL category without being a command on keys */
+    DANGEROUS = 1 << 14,  /* the same */
+    RETURNS = 1 << 15,    /* values */
+    IN_MULTI = 1 << 16,   /* is not queued */
+    CONTAINER = 1 << 17,  /* of subcommands */
+    NOT_QUEUED = 1 << 18, /* as NO_MULTI, which COMMAND does not show */
 };
 
 static const char *const flag_names[FLAGS_SHOWN] = {"write",      "readonly",    "denyoom",      "admin", "noscript",
@@ -125,6 +128,7 @@ struct watch {
     uint64_t hash;
     int64_t deadline_ms; /* of its entry; 0: none */
     uint32_t changes;    /* the counter as it stood */
+    uint32_t moves;      /* of the database, ... */
     uint32_t database;
 };
 
@@ -177,6 +181,7 @@ static void unwatch(struct shards *shards, struct transaction *t) {
 static void end_transaction(struct shards *shards, struct pool *pool, struct client *client) {
     struct transaction *t = client->transaction;
     set_mode(client, CLIENT_MULTI, false);
+    atomic_store_explicit(&client->queued, 0, memory_order_relaxed);
     if (t == NULL) return;
     unwatch(shards, t);
     pool_put(pool, t->queue, t->queue_cap);
@@ -211,12 +216,17 @@ static enum command_result queue_request(struct call *c) {
     bytes = (bytes + 7) / 8 * 8;
     if (t->queue_cap - t->queue_bytes < bytes) {
         size_t wanted = t->queue_bytes + bytes;
-        char *p = wanted > c->context->config->client_memory_bytes / 2 || bytes > UINT32_MAX ? NULL
+        uint64_t most = c->context->config->client_memory_bytes / 2;
+        char *p = wanted > most || bytes > UINT32_MAX ? NULL
                   : t->queue ? pool_grow(c->context->pool, t->queue, &t->queue_cap, t->queue_bytes, wanted)
                              : pool_get(c->context->pool, wanted, &t->queue_cap);
         if (p == NULL) {
             t->aborted = true;
-            return no_memory(c);
+            return wanted <= most ? no_memory(c)
+                                  : error_format(c,
+                                                 "ERR a transaction may take half of client-memory (%" PRIu64
+                                                 " bytes); send it in parts",
+                                                 most);
         }
         t->queue = p;
     }
@@ -230,6 +240,7 @@ static enum command_result queue_request(struct call *c) {
         memcpy(p, c->argv[i].p, c->argv[i].n);
     t->queue_bytes += bytes;
     t->count++;
+    atomic_store_explicit(&c->client->queued, t->count, memory_order_relaxed);
     t->argc_max = c->argc > t->argc_max ? c->argc : t->argc_max;
     int first, last, step;
     bool keyed = key_range(c->command, c->argv, c->argc, &first, &last, &step);
@@ -307,8 +318,7 @@ static bool watches_hold(struct call *c, const struct transaction *t) {
     for (size_t i = 0; i < t->watch_count; i++) {
         const struct watch *w = &t->watches[i];
         if (lru_changes(shard_locked(c->shards, w->hash), w->hash) != w->changes ||
-            hash_database(w->hash) != shards_id(c->shards, w->database) ||
-            (w->deadline_ms && w->deadline_ms < c->now_ms))
+            w->moves != shards_moves(c->shards, w->database) || (w->deadline_ms && w->deadline_ms < c->now_ms))
             return false;
     }
     return true;
@@ -318,24 +328,15 @@ static void grow_to(uint32_t *size, size_t n) {
     if (*size < n) *size = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
-static enum command_result cmd_hello(struct call *c);
 static enum command_result cmd_help(struct call *c);
 
 /* The most that a request can add to the reply, and to the sizes of the values of its keys. */
 static size_t request_bound(struct call *c, const struct queued *q, struct plan *plan, uint32_t database, bool *any) {
     const struct command *command = q->command;
     int first, last, step, argc = (int)q->argc;
-    bool long_error = command->handler == cmd_hello || (command->handler == cmd_expire && argc > 3);
-    size_t longest = 0, bound = long_error                ? REPLY_BYTES_ERROR
-                                : command->first_key == 1 ? REPLY_BYTES
-                                                          : REPLY_BYTES_OTHER;
+    size_t longest = 0, bound = command->first_key == 1 ? REPLY_BYTES : REPLY_BYTES_OTHER;
     for (int i = 1; i < argc; i++)
         longest = plan->argv[i].n > longest ? plan->argv[i].n : longest;
-    if (command->handler == cmd_keys) {
-        struct shards_totals totals;
-        shards_total(c->shards, &totals);
-        return bound + 2 * (totals.used_bytes + c->client->transaction->queue_bytes);
-    }
     if (command->handler == cmd_help) return REPLY_BYTES_HELP;
     if (command->handler == cmd_scan) return bound + SCAN_REPLY_BYTES;
     if (command->handler == cmd_randomkey) return bound + KEY_SIZE_MAX;
@@ -366,7 +367,7 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
 
 /* The most that the reply can take. All shards of the keys are held. */
 static size_t reply_bound(struct call *c, const struct transaction *t, struct plan *plan) {
-    size_t bound = 32;
+    size_t bound = 32 + ERROR_ROOM;
     bool any = false;
     memset(plan->sizes, 0, (plan->sizes_mask + 1) * sizeof *plan->sizes);
     for (int pass = 0; pass < 2; pass++) { /* first what the keys hold, then what becomes of it */
@@ -402,6 +403,7 @@ static uint32_t row_of(const struct command *command);
 /* Executes what is queued, one after the other, into `out`. */
 static void run_queue(struct call *c, const struct transaction *t, struct plan *plan, struct buf *out) {
     const char *p = t->queue;
+    size_t error_room = ERROR_ROOM;
     resp_array(out, t->count);
     for (uint32_t n = 0; n < t->count; n++) {
         struct queued q;
@@ -413,6 +415,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
         one.argc = (int)q.argc;
         one.out = out;
         one.in_exec = true;
+        one.error_room = &error_room;
         one.failed = false;
         one.database = database_of_client(c->client);
         one.resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
@@ -519,8 +522,8 @@ static enum command_result cmd_watch(struct call *c) {
         struct lru *l = lock_key(c, c->database, c->argv[i], &hash);
         const struct entry *e = lru_peek(l, hash, c->argv[i], c->now_ms);
         l->watched++;
-        t->watches[t->watch_count++] =
-            (struct watch){hash, e ? entry_deadline_ms(e) : 0, lru_changes(l, hash), c->database};
+        t->watches[t->watch_count++] = (struct watch){hash, e ? entry_deadline_ms(e) : 0, lru_changes(l, hash),
+                                                      shards_moves(c->shards, c->database), c->database};
         shard_unlock(c->shards, hash);
     }
     s->next = to == c->argc ? 0 : to;
@@ -834,7 +837,14 @@ static enum command_result cmd_client_kill(struct call *c) {
             return syntax_error(c);
         }
     }
-    int64_t killed = registry_kill(c->context->server->registry, &f, c->client->id, &self);
+    struct suspended *s = &c->client->suspended;
+    s->next =
+        registry_kill(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->client->id, &s->count, &self);
+    s->cursor |= self;
+    if (s->next >= 0) return COMMAND_AGAIN;
+    int64_t killed = s->count;
+    self = s->cursor;
+    *s = (struct suspended){0};
     if (c->argc > 3)
         integer(c, killed);
     else if (killed)
@@ -964,7 +974,8 @@ static enum command_result config_set_failed(struct call *c, int i, const char *
 /* Takes argv's options over into `next`; as Redis, looks at all names before any value. False: one cannot be, and that
  * was answered. */
 static bool change_options(struct call *c, struct config *next) {
-    char name[CONFIG_PATTERN_BYTES + 1], value[CONFIG_TEXT_MAX + 1], error[CONFIG_TEXT_MAX + 512] = "too long";
+    char name[CONFIG_PATTERN_BYTES + 1], value[CONFIG_TEXT_MAX + 1],
+        error[CONFIG_TEXT_MAX + 512] = "at most 1023 bytes, and no NUL, are allowed";
     for (int n = 0; n < 2 * (c->argc - 2); n += 2) {
         int i = 2 + n % (c->argc - 2);
         bool names = n < c->argc - 2;
@@ -987,6 +998,19 @@ static bool change_options(struct call *c, struct config *next) {
     return true;
 }
 
+/* The argument that names the option which the sentence begins with; the first, when none does. */
+static int blamed(const struct call *c, const char *error) {
+    for (int i = 2; i < c->argc; i += 2)
+        if (!strncasecmp(error, c->argv[i].p, c->argv[i].n) && strchr(": ", error[c->argv[i].n])) return i;
+    return 2;
+}
+
+static bool is_given(const struct call *c, struct slice name) {
+    for (int i = 2; i < c->argc; i += 2)
+        if (is_word(c->argv[i], name)) return true;
+    return false;
+}
+
 /* CONFIG SET parameter value [parameter value ...]: all or nothing */
 static enum command_result cmd_config_set(struct call *c) {
     struct command_server *s = c->context->server;
@@ -997,10 +1021,11 @@ static enum command_result cmd_config_set(struct call *c) {
     pthread_mutex_lock(&s->config_lock);
     struct config next = *s->config;
     if (change_options(c, &next)) {
-        config_follow(&next, s->config);
+        config_follow(&next, s->config, is_given(c, SLICE("shard-capacity")), is_given(c, SLICE("max-value-size")));
+        next.notes[0] = '\0'; /* what is doubtful is said anew */
         if (!config_resolve(&next, s->host, error, sizeof error) ||
             !s->reconfigure(s->callback_context, &next, error, sizeof error))
-            config_set_failed(c, 2, error);
+            config_set_failed(c, blamed(c, error), error);
         else
             ok(c);
     }
@@ -1138,9 +1163,10 @@ static void info_stats(struct call *c, struct buf *b) {
 
 static void info_cpu(struct call *c, struct buf *b) {
     (void)c;
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    buf_printf(b, "# CPU\r\nused_cpu_total:%lld.%06ld\r\n", (long long)t.tv_sec, t.tv_nsec / 1000);
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    buf_printf(b, "# CPU\r\nused_cpu_sys:%lld.%06ld\r\nused_cpu_user:%lld.%06ld\r\n", (long long)r.ru_stime.tv_sec,
+               (long)r.ru_stime.tv_usec, (long long)r.ru_utime.tv_sec, (long)r.ru_utime.tv_usec);
 }
 
 static void info_commandstats(struct call *c, struct buf *b);
@@ -1261,13 +1287,13 @@ static void info_commandstats(struct call *c, struct buf *b) {
     count_all(c->context->server, &t);
     buf_printf(b, "# Commandstats\r\n");
     for (int i = 0; i < COMMANDS; i++) {
-        uint64_t calls = t.command[i].calls, usec = t.command[i].ns / 1000;
+        uint64_t calls = t.command[i].calls;
+        double each = t.command[i].timed ? (double)t.command[i].ns / 1000 / (double)t.command[i].timed : 0;
         if (calls || t.command[i].rejected)
             buf_printf(b,
-                       "cmdstat_%s:calls=%" PRIu64 ",usec=%" PRIu64 ",usec_per_call=%.2f,rejected_calls=%" PRIu64
+                       "cmdstat_%s:calls=%" PRIu64 ",usec=%.0f,usec_per_call=%.2f,rejected_calls=%" PRIu64
                        ",failed_calls=%" PRIu64 "\r\n",
-                       commands[i].name, calls, usec, calls ? (double)t.command[i].ns / 1000 / (double)calls : 0,
-                       t.command[i].rejected, t.command[i].failed);
+                       commands[i].name, calls, each * (double)calls, each, t.command[i].rejected, t.command[i].failed);
     }
 }
 
@@ -1835,7 +1861,7 @@ static bool instead(struct call *c, enum command_result *result) {
         *result = rejected(c);
         return true;
     }
-    if (queued && (command->flags & NO_MULTI)) {
+    if (queued && (command->flags & (NO_MULTI | NOT_QUEUED))) {
         ERROR(c, "ERR Command not allowed inside a transaction");
         *result = rejected(c);
         return true;

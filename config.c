@@ -237,7 +237,10 @@ static struct shown hint(const char *name) {
 
 /* `problem` is what is wrong with the option's value; the sentence goes on with what is allowed. */
 static bool refuse_value(const struct load *l, const struct option *o, const char *problem) {
-    const char *or_zero = o->zero ? ", or 0 for " : "", *zero = o->zero ? o->zero : "";
+    const char *or_zero = !o->zero            ? ""
+                          : o->kind == OUTPUT ? ", or normal 0 0 0 for "
+                                              : ", or 0 for ",
+               *zero = o->zero ? o->zero : "";
     if (o->kind == FIXED)
         return refuse(l, "%s: %s; give %s: %s", o->name, problem, *o->initial ? o->initial : "\"\"", o->help);
     if (o->kind == LEVEL) return refuse(l, "%s: %s; give %s", o->name, problem, o->help);
@@ -546,12 +549,11 @@ enum config_change config_change(struct config *next, const char *name, const ch
     return !value || set_option(&l, o->name, value, 1) ? CONFIG_CHANGED : CONFIG_INVALID;
 }
 
-void config_follow(struct config *next, const struct config *running) {
+void config_follow(struct config *next, const struct config *running, bool capacity_given, bool value_size_given) {
     uint64_t was = running->maxmemory_bytes / SHARDS;
     if (next->maxmemory_bytes == running->maxmemory_bytes) return;
-    if (next->shard_capacity == was / ENTRY_SIZE_LEAST) next->shard_capacity = 0;
-    if (next->max_value_size_bytes == running->max_value_size_bytes && was / 8 < VALUE_SIZE_DEFAULT_MAX &&
-        next->max_value_size_bytes == was / 8)
+    if (!capacity_given && next->shard_capacity == was / ENTRY_SIZE_LEAST) next->shard_capacity = 0;
+    if (!value_size_given && next->max_value_size_bytes == MIN(VALUE_SIZE_DEFAULT_MAX, was / 8))
         next->max_value_size_bytes = 0;
 }
 

@@ -96,8 +96,8 @@ enum config_change { CONFIG_CHANGED, CONFIG_UNKNOWN, CONFIG_IMMUTABLE, CONFIG_IN
 enum config_change config_change(struct config *next, const char *name, const char *value, char *error,
                                  size_t error_size);
 
-/* What maxmemory led to by default and is to follow it when it is changed is worked out again: before config_resolve(). */
-void config_follow(struct config *next, const struct config *running);
+/* What maxmemory led to by default and is not given now is to follow it when that is changed: before config_resolve(). */
+void config_follow(struct config *next, const struct config *running, bool capacity_given, bool value_size_given);
 
 /* Takes every option that may change from the copy. */
 void config_apply(struct config *running, const struct config *next);

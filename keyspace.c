@@ -403,22 +403,21 @@ enum command_result cmd_delex(struct call *c) {
  * Answers the new length. */
 static enum command_result overwrite(struct call *c, int64_t offset, struct slice bytes) {
     uint64_t max = c->context->config->max_value_size_bytes;
+    bool nothing = bytes.n == 0 && offset >= 0;
     struct lru *l = lock(c);
     const struct entry *e = peek(c, l);
     struct slice old = e ? entry_value(e) : (struct slice){"", 0};
-    uint64_t at = offset < 0 ? old.n : (uint64_t)offset, size = at + bytes.n > old.n ? at + bytes.n : old.n;
-    char *joined = size <= max ? scratch(c, size) : NULL;
-    if (joined && (bytes.n || offset < 0)) {
+    uint64_t at = offset < 0 ? old.n : (uint64_t)offset, size = nothing || at + bytes.n < old.n ? old.n : at + bytes.n;
+    char *joined = !nothing && size <= max ? scratch(c, size) : NULL;
+    if (joined) {
         if (old.n) memcpy(joined, old.p, old.n);
         if (at > old.n) memset(joined + old.n, 0, at - old.n);
         if (bytes.n) memcpy(joined + at, bytes.p, bytes.n);
         store(c, l, (struct slice){joined, size}, e ? entry_deadline_ms(e) : 0);
-    } else if (bytes.n == 0) {
-        size = old.n; /* SETRANGE of nothing changes nothing */
     }
     unlock(c);
-    if (size <= max && !joined) return ERROR(c, "ERR max-value-size has just been changed; try again");
-    return value_fits(c, size) ? integer(c, (int64_t)size) : COMMAND_DONE;
+    if (nothing || joined) return integer(c, (int64_t)size);
+    return value_fits(c, size) ? ERROR(c, "ERR max-value-size has just been changed; try again") : COMMAND_DONE;
 }
 
 /* APPEND key value */
@@ -913,15 +912,7 @@ enum command_result cmd_scan(struct call *c) {
 enum command_result cmd_keys(struct call *c) {
     struct suspended *s = &c->client->suspended;
     struct walk w = {.id = shards_id(c->shards, c->database)};
-    if (!pattern_of(c, 1, &w.pattern)) return COMMAND_DONE;
-    if (c->in_exec) {
-        struct buf items = items_of(c);
-        uint64_t at = 0;
-        w.out = &items;
-        while ((at = shards_scan(c->shards, w.id, at, c->now_ms, walk_emit, &w)) != 0)
-            ;
-        return put_items(c, &items, w.found);
-    }
+    if (!pattern_of(c, 1, &w.pattern)) return collect_forget(c->context->pool, c->client), COMMAND_DONE;
     for (int buckets = 0; buckets < BUCKETS_PER_TURN && w.steps < MATCH_STEPS_MAX; buckets++) {
         if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "use SCAN");
         w.out = &s->reply;

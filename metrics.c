@@ -11,6 +11,7 @@ void metrics_sum(struct metrics_totals *totals, struct metrics *m) {
         uint64_t calls = atomic_load_explicit(&m->command[i].calls, memory_order_relaxed);
         totals->command[i].calls += calls;
         totals->command[i].ns += atomic_load_explicit(&m->command[i].ns, memory_order_relaxed);
+        totals->command[i].timed += atomic_load_explicit(&m->command[i].timed, memory_order_relaxed);
         totals->command[i].rejected += atomic_load_explicit(&m->command[i].rejected, memory_order_relaxed);
         totals->command[i].failed += atomic_load_explicit(&m->command[i].failed, memory_order_relaxed);
         totals->total_commands_processed += calls;

@@ -29,7 +29,8 @@ struct metrics {
 #undef METRICS_FIELD
     struct {
         _Atomic uint64_t calls;    /* executed */
-        _Atomic uint64_t ns;       /* they took, as far as it was measured: of one in METRICS_SAMPLE, so many times */
+        _Atomic uint64_t ns;       /* those of them took that were timed, one in METRICS_SAMPLE, ... */
+        _Atomic uint64_t timed;    /* ... so many */
         _Atomic uint64_t rejected; /* an error was answered before it was executed: arguments, authentication */
         _Atomic uint64_t failed;   /* or while it was */
     } command[METRICS_COMMANDS];
@@ -42,7 +43,7 @@ struct metrics_totals {
     METRICS(METRICS_FIELD)
 #undef METRICS_FIELD
     struct {
-        uint64_t calls, ns, rejected, failed;
+        uint64_t calls, ns, timed, rejected, failed;
     } command[METRICS_COMMANDS];
     uint64_t total_commands_processed;
 };

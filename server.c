@@ -426,9 +426,9 @@ static bool fit_descriptors(struct server *s) {
     return true;
 }
 
-static void log_notes(const struct server *s) {
-    char notes[sizeof s->config.notes], *rest;
-    memcpy(notes, s->config.notes, sizeof notes);
+static void log_notes(const struct server *s, const struct config *c) {
+    char notes[sizeof c->notes], *rest;
+    memcpy(notes, c->notes, sizeof notes);
     for (char *line = strtok_r(notes, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
         log_line(&s->log, LOG_LEVEL_WARNING, "%s", line);
 }
@@ -505,7 +505,11 @@ static bool reconfigure(void *context, const struct config *next, char *error, s
     uint64_t most = s->shards.maxmemory_max;
     rlim_t need = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads + (rlim_t)next->maxclients;
     if (next->maxmemory_bytes > most) {
-        snprintf(error, size, "maxmemory can become at most %llu bytes without a restart", (unsigned long long)most);
+        snprintf(error, size, "maxmemory can become at most %llumb without a restart", (unsigned long long)most >> 20);
+        return false;
+    }
+    if (next->shard_capacity > s->shards.capacity_max) {
+        snprintf(error, size, "shard-capacity can become at most %u without a restart", s->shards.capacity_max);
         return false;
     }
     if ((uint32_t)next->maxclients > s->registry.capacity ||
@@ -523,6 +527,7 @@ static bool reconfigure(void *context, const struct config *next, char *error, s
     atomic_store(&s->log.level, next->loglevel);
     for (int i = 0; i < s->listener_count; i++)
         keep_alive(s->listeners[i], next->tcp_keepalive_s);
+    log_notes(s, next);
     return true;
 }
 
@@ -678,6 +683,6 @@ int main(int argc, char **argv) {
     host_read(&server.host, "");
     if (!config_resolve(&server.config, &server.host, error, sizeof error)) return fail(error);
     server.log = (struct log){STDERR_FILENO, server.config.loglevel};
-    log_notes(&server);
+    log_notes(&server, &server.config);
     return start(&server);
 }

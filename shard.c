@@ -88,6 +88,7 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
     if (!fill_random(&s->seed, sizeof s->seed)) return false;
     if (!reserve(s, most, capacity_max) && !reserve(s, maxmemory_bytes, capacity_max = capacity)) return false;
     uint64_t budget_max = s->maxmemory_max / SHARDS;
+    s->capacity_max = capacity_max;
     size_t offset = lru_arena_offset(budget_max, capacity_max),
            buckets = round_up(lru_bucket_bytes(capacity_max) * SHARDS);
     size_t each = round_up(lru_reserve_bytes(budget_max, capacity_max) + LARGE_PAGE);
@@ -206,6 +207,7 @@ bool shards_clear_database(struct shards *s, uint32_t database) {
     if (done && mixed) {
         atomic_store(&s->stale_shards[old], mixed);
         atomic_store(&s->id[database], (uint8_t)fresh);
+        atomic_fetch_add(&s->moves[database], 1);
     }
     shards_unlock_many(s, locked);
     return done;
@@ -229,6 +231,8 @@ void shards_swap_databases(struct shards *s, uint32_t a, uint32_t b) {
     uint64_t locked = shards_lock_many(s, SHARDS_ALL);
     uint8_t id = atomic_exchange(&s->id[a], (uint8_t)shards_id(s, b));
     atomic_store(&s->id[b], id);
+    atomic_fetch_add(&s->moves[a], 1);
+    atomic_fetch_add(&s->moves[b], 1);
     shards_unlock_many(s, locked);
 }
 

@@ -38,10 +38,12 @@ struct shards {
     atomic_bool large_pages; /* the system gives them when asked */
     uint32_t large_buckets;  /* large pages of buckets, counted from the first; by who does the last shard's upkeep */
     struct hash_seed seed;
-    uint64_t maxmemory_max; /* shards_resize() may go so far */
+    uint64_t maxmemory_max; /* shards_resize() may go so far, ... */
+    uint32_t capacity_max;  /* ... and to so many entries a shard */
 
     /* written with all locks held, or by the last one who purges; read by anyone */
     _Atomic uint8_t id[DATABASES_MAX];          /* of the entries of each database */
+    _Atomic uint32_t moves[DATABASES_MAX];      /* how often that was changed */
     _Atomic uint8_t stale_shards[DATABASE_IDS]; /* that still have entries of an id that is no database's any more */
     _Atomic uint64_t budget_bytes;              /* of a shard; the shards come to it step by step */
     _Atomic uint32_t capacity;
@@ -59,6 +61,10 @@ void shards_release(struct shards *s);
  * held. So who has a lock and finds the id in the hash of its key is right until the lock is given back. */
 static inline uint32_t shards_id(const struct shards *s, uint32_t database) {
     return atomic_load_explicit(&s->id[database], memory_order_relaxed);
+}
+
+static inline uint32_t shards_moves(const struct shards *s, uint32_t database) {
+    return atomic_load_explicit(&s->moves[database], memory_order_relaxed);
 }
 
 __attribute__((always_inline)) static inline uint64_t shards_hash(const struct shards *s, uint32_t database,

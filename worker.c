@@ -602,12 +602,14 @@ static uint64_t clock_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Executes one in METRICS_SAMPLE, and takes its time for that of as many. */
+/* Executes one in METRICS_SAMPLE, and takes its time. */
 static void execute_timed(struct worker *w, struct staged *b) {
     uint64_t from = clock_ns();
     execute(w, b->part, &b->request, b->to - b->from);
     uint32_t row = atomic_load_explicit(&b->part->c->client.last_command, memory_order_relaxed);
-    if (row) metrics_add(&w->metrics.command[row - 1].ns, (clock_ns() - from) * METRICS_SAMPLE);
+    if (row == 0) return;
+    metrics_add(&w->metrics.command[row - 1].ns, clock_ns() - from);
+    metrics_add(&w->metrics.command[row - 1].timed, 1);
 }
 
 /* Executes a request that has gone through the stages. */

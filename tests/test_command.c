@@ -1785,6 +1785,8 @@ static void test_watch(void) {
         {"SET k 1", "SET k 2 NX", false},
         {"SET k 1", "SET k 2 IFEQ 2", false},
         {"SET k 1", "SET k 2 IFEQ 1", true},
+        {"PING", "SWAPDB 0 1|SET k 1|SWAPDB 0 1", true},
+        {"SET a 1", "SET k 1|FLUSHDB", true},
         {"SET k 1", "MSETNX k 2 a 3", false},
         {"SET k 1", "SWAPDB 0 1", true},
         {"PING", "SET k 1 PXAT 1", true},
@@ -1797,7 +1799,10 @@ static void test_watch(void) {
         line(f, rows[i].before);
         EXPECT(f, "WATCH k w", OK);
         f->client = two;
-        CHECK(line(f, rows[i].change).p[0] != '-');
+        char changes[128], *rest;
+        snprintf(changes, sizeof changes, "%s", rows[i].change);
+        for (char *word = strtok_r(changes, "|", &rest); word; word = strtok_r(NULL, "|", &rest))
+            CHECK(line(f, word).p[0] != '-');
         f->client = one;
         EXPECT(f, "MULTI", OK);
         EXPECT(f, "PING", QUEUED);
@@ -1868,12 +1873,11 @@ static void test_multi(void) {
          "*7\r\n" OK OK "$1\r\n3\r\n" OK NIL3 OK "$3\r\n2.5\r\n"},
         {"MULTI", OK, NULL},
         {"INCR a", QUEUED, NULL},
-        {"KEYS *", QUEUED, NULL},
         {"SCAN 0 COUNT 1000", QUEUED, NULL},
         {"RANDOMKEY", QUEUED, NULL},
         {"FLUSHDB", QUEUED, NULL},
         {"DBSIZE", QUEUED, NULL},
-        {"EXEC", "*6\r\n" NOT_INTEGER "*1\r\n$1\r\na\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n$1\r\na\r\n" OK ZERO, NULL},
+        {"EXEC", "*5\r\n" NOT_INTEGER "*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n$1\r\na\r\n" OK ZERO, NULL},
         {"MULTI", OK, NULL},
         {"HELLO 3", QUEUED, NULL},
         {"RESET", "+RESET\r\n", NULL},
@@ -1951,14 +1955,11 @@ static void test_exec_bound(void) {
     reply = line(f, "EXEC");
     CHECK(reply.n == 4 + 4 + 3 * (size + 12) && memcmp(reply.p + reply.n - 2 - size, value, size) == 0);
     EXPECT(f, "MULTI", OK);
-    for (int i = 0; i < 3000; i++) { /* keys that EXEC itself makes are in its KEYS */
-        char key[512];
-        snprintf(key, sizeof key, "MSET %0200d 1 %0200d 2", i, i + 3000);
-        SAME(line(f, key), SLICE(QUEUED));
-    }
-    EXPECT(f, "KEYS *", QUEUED);
+    for (int i = 0; i < 10000; i++) /* errors are told as long as there is room for them, then in short */
+        SAME(line(f, "EXPIRE huge 1 0123456789012345678901234567890123456789"), SLICE(QUEUED));
     reply = line(f, "EXEC");
-    CHECK(reply.n > 6000 * 200);
+    CHECK(strstr(reply.p, "-ERR Unsupported option 0123456789012345678901234567890123456789\r\n") &&
+          memcmp(reply.p + reply.n - 12, "-ERR\r\n-ERR\r\n", 12) == 0);
     f->config.client_output_bytes = 2 << 20; /* and what is short counts little */
     EXPECT(f, "SET short v", OK);
     EXPECT(f, "MULTI", OK);
@@ -2115,7 +2116,8 @@ static void test_config_set(void) {
     EXPECT(f, "CONFIG SET timeout 8 port 1",
            "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config\r\n");
     EXPECT(f, "CONFIG SET timeout 8 max-value-size 1mb",
-           "-ERR CONFIG SET failed (possibly related to argument 'timeout') - max-value-size: 1mb is not allowed with "
+           "-ERR CONFIG SET failed (possibly related to argument 'max-value-size') - max-value-size: 1mb is not "
+           "allowed with "
            "maxmemory "
            "32mb; give at most 256kb, or maxmemory 128mb\r\n");
     CHECK(f->config.timeout_s == 7); /* all or nothing */

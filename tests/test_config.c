@@ -163,7 +163,7 @@ static void test_bounds(void) {
         {"max-value-size", "1", "536870911", "-1", "512mb", "bytes from 1 to 536870911, or 0 for the lesser of 1mb and an eighth of a shard"},
         {"client-memory", "1mb", "1tb", "1m", "1025gb", "bytes from 1mb to 1tb, or 0 for a sixteenth of maxmemory and at least 16mb"},
         {"client-output-buffer-limit", "normal 1 0 0", "normal 1tb 0 0", "normal -1 0 0", "normal 2tb 0 0",
-         "normal BYTES 0 0 with BYTES from 1 to 1tb, or 0 for the lesser of 32mb and half of client-memory"},
+         "normal BYTES 0 0 with BYTES from 1 to 1tb, or normal 0 0 0 for the lesser of 32mb and half of client-memory"},
         {"shutdown-timeout", "0", "3600", "-1", "3601", "0 to 3600 seconds"},
         {"loglevel", "Debug", "warning", "", "loud", "debug, verbose, notice or warning"},
         {"save", "", "", "900 1", "no", "\"\": nothing is written to disk"},

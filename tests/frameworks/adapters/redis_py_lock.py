@@ -16,3 +16,11 @@ class DelifeqLock(Lock):
         if not self.redis.execute_command("SET", self.name, token, "IFEQ", token, "PX", int(self.timeout * 1000)):
             raise LockNotOwnedError("Cannot reacquire a lock that's no longer owned")
         return True
+
+    def do_extend(self, additional_time, replace_ttl):
+        token, added = self.local.token, int(additional_time * 1000)
+        if not replace_ttl:
+            added += max(self.redis.pttl(self.name), 0)
+        if not self.redis.execute_command("SET", self.name, token, "IFEQ", token, "PX", added):
+            raise LockNotOwnedError("Cannot extend a lock that's no longer owned")
+        return True
