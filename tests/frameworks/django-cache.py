@@ -200,6 +200,10 @@ else:
         equal(first.acquire(blocking=False), True)
         equal(second.acquire(blocking=False), False)
         equal(first.reacquire(), True)
+        equal(first.extend(20), True)
+        check(20 < plain.ttl("orders") <= 30, "it has twenty seconds more")
+        equal(first.extend(5, replace_ttl=True), True)
+        check(plain.ttl("orders") <= 5, "it has five seconds in all")
         first.release()
         check(not second.locked(), "it is free")
         with second:
@@ -218,6 +222,7 @@ else:
         check(owner.owned(), "the second owner keeps it")
 
         stale, owner = stale_and_owner(plain, "weekly")
+        raises(redis.exceptions.LockNotOwnedError, lambda: stale.extend(5))
         raises(redis.exceptions.LockNotOwnedError, stale.release)
         check(owner.owned(), "the second owner keeps it")
         owner.release()
