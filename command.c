@@ -116,9 +116,9 @@ static uint32_t database_of_client(const struct client *client) {
 }
 
 static bool server_has_password(struct command_server *s) {
-    pthread_mutex_lock(&s->config_lock);
+    pthread_mutex_lock(&s->password_lock);
     bool has = s->config->requirepass[0] != '\0';
-    pthread_mutex_unlock(&s->config_lock);
+    pthread_mutex_unlock(&s->password_lock);
     return has;
 }
 
@@ -508,8 +508,9 @@ static enum command_result cmd_watch(struct call *c) {
     int from = s->next ? (int)s->next : 1, to = c->argc - from > NAMES_MAX ? from + NAMES_MAX : c->argc;
     size_t wanted = t ? (t->watch_count + (size_t)(c->argc - from)) * sizeof *t->watches : 0;
     if (t && t->watch_cap < wanted) {
-        char *p = t->watches ? pool_grow(c->context->pool, (char *)t->watches, &t->watch_cap, t->watch_cap, wanted)
-                             : pool_get(c->context->pool, wanted, &t->watch_cap);
+        char *p = wanted > c->context->config->client_memory_bytes / 2 ? NULL
+                  : t->watches ? pool_grow(c->context->pool, (char *)t->watches, &t->watch_cap, t->watch_cap, wanted)
+                               : pool_get(c->context->pool, wanted, &t->watch_cap);
         t->watches = p ? (struct watch *)(void *)p : t->watches;
         t = p ? t : NULL;
     }
@@ -588,13 +589,13 @@ static enum command_result cmd_reset(struct call *c) {
 
 /* Compares in a time that depends on the lengths only. */
 static bool password_is(struct command_server *s, struct slice given) {
-    pthread_mutex_lock(&s->config_lock);
+    pthread_mutex_lock(&s->password_lock);
     const char *password = s->config->requirepass;
     size_t n = strlen(password);
     unsigned char differs = n && given.n != n;
     for (size_t i = 0; n && i < given.n; i++)
         differs |= (unsigned char)(given.p[i] ^ password[i % n]);
-    pthread_mutex_unlock(&s->config_lock);
+    pthread_mutex_unlock(&s->password_lock);
     return differs == 0;
 }
 
@@ -1301,8 +1302,7 @@ static void info_commandstats(struct call *c, struct buf *b) {
 
 /* Whether `command` is a subcommand of the parent whose name is `parent`. */
 static bool is_child(const struct command *command, struct slice parent) {
-    size_t n = strcspn(command->name, "|");
-    return command->name[n] == '|' && is_word((struct slice){command->name, n}, parent);
+    return !strncasecmp(command->name, parent.p, parent.n) && command->name[parent.n] == '|';
 }
 
 static size_t count_children(struct slice parent) {
@@ -1684,6 +1684,7 @@ static const struct command *lookup(const struct command_server *s, struct slice
 
 void command_init(struct command_server *server) {
     pthread_mutex_init(&server->config_lock, NULL);
+    pthread_mutex_init(&server->password_lock, NULL);
     memset(server->index, 0, sizeof server->index);
     for (size_t r = 0; r < COMMANDS; r++) {
         if (is_subcommand(&commands[r])) continue;
@@ -1884,7 +1885,8 @@ static enum command_result muted(struct call *c, enum command_result result, uin
         collect_forget(c->context->pool, c->client);
         result = COMMAND_DONE;
     }
-    if (result != COMMAND_AGAIN && result != COMMAND_WAIT && (modes & CLIENT_SKIP))
+    bool again = c->command && c->command->handler == cmd_client_reply; /* SKIP after SKIP: the next one too */
+    if (result != COMMAND_AGAIN && result != COMMAND_WAIT && (modes & CLIENT_SKIP) && !again)
         set_mode(c->client, CLIENT_SKIP, false);
     return result;
 }

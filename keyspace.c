@@ -74,14 +74,11 @@ static bool value_fits(struct call *c, size_t bytes) {
     return false;
 }
 
-/* Stores a value whose size was checked: it always fits, config.c keeps max-value-size below half a shard. One whose
- * time is over already is none. */
+/* Stores a value. What fits the limit always has room; what was stored before maxmemory sank may have none any more: then
+ * it is evicted with this. One whose time is over already is none. */
 static void store_at(struct call *c, struct lru *l, uint64_t hash, struct slice key, struct slice value,
                      int64_t deadline_ms) {
-    if (deadline_ms == 0 || deadline_ms > c->now_ms) {
-        lru_set(l, hash, key, value, deadline_ms);
-        return;
-    }
+    if ((deadline_ms == 0 || deadline_ms > c->now_ms) && lru_set(l, hash, key, value, deadline_ms)) return;
     struct entry *e = lru_peek(l, hash, key, c->now_ms);
     if (e) lru_remove(l, hash, e);
     lru_changed(l, hash); /* it was there for a moment */

@@ -55,6 +55,7 @@
 #define ARGV_SLICES 1024         /* arguments of a request in the worker's own memory; one that has more gets its own */
 #define GROW_MIN (4u << 10)      /* room made for the rest of a request: as much again as came, ... */
 #define GROW_MAX (256u << 10)    /* ... within these bounds, so that a promise of megabytes costs nothing */
+#define LONG_REPLY (16u << 10)   /* after one of so many bytes the clock is looked at before the next request */
 #define TURN_MS 4                /* a turn that has lasted so long gives everybody one more request, and ends */
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
 #define OUTPUT_KEPT (256u << 10) /* of the shared output that stays resident */
@@ -573,6 +574,7 @@ static inline bool execute(struct worker *w, struct part *p, const struct reques
     size_t before = w->output.len;
     enum command_result result = command_execute(&w->context, &p->c->client, r, &w->output);
     p->output += w->output.len - before;
+    if (w->output.len - before > LONG_REPLY) w->clock_left = 0; /* such a request may have taken its time */
     if (result != COMMAND_DONE || w->output.full) {
         if (!execute_rest(w, p, r, bytes, result)) return false;
     } else {

@@ -2100,6 +2100,30 @@ static void test_newer(void) {
     RUN(steps);
 }
 
+/* What is larger than half a shard since maxmemory sank is found, but cannot be stored anew: that evicts it. */
+static void test_values_too_large(void) {
+    struct fixture *f = fixture_new(64 << 20, 500000, 2);
+    char *value = calloc(1, 450000);
+    for (int i = 0; i < 3; i++) {
+        struct slice set[] = {SLICE("SET"), SLICE("k"), {value, 450000}};
+        EXPECT(f, "CONFIG SET maxmemory 64mb max-value-size 500000", OK);
+        SAME(run(f, set, 3), SLICE(OK));
+        EXPECT(f, "SET d v", OK);
+        EXPECT(f, "CONFIG SET maxmemory 44mb max-value-size 100000", OK);
+        for (uint32_t n = 0; n < SHARDS; n++)
+            while (shard_upkeep(&f->shards, n, NOW_MS))
+                ;
+        EXPECT(f, "STRLEN k", ":450000\r\n");
+        if (i == 0) EXPECT(f, "RENAME k d", OK);
+        if (i == 1) EXPECT(f, "COPY k d REPLACE", ONE);
+        if (i == 2) EXPECT(f, "EXPIRE k 100", ONE);
+        SAME(line(f, "EXISTS d"), slice_of(i == 2 ? ONE : ZERO));
+        SAME(line(f, "EXISTS k"), slice_of(i == 1 ? ONE : ZERO));
+    }
+    fixture_free(f);
+    free(value);
+}
+
 static void test_config_set(void) {
     struct fixture *f = small();
     EXPECT(f, "CONFIG SET timeout 7 maxmemory 32mb", OK);
@@ -2611,6 +2635,7 @@ int main(void) {
         {"CLIENT REPLY and other modes", test_reply_modes},
         {"CLIENT PAUSE", test_pause},
         {"commands of Valkey 8.1 and 9 and of Redis 8.4", test_newer},
+        {"values that are too large since maxmemory sank", test_values_too_large},
         {"CONFIG SET and RESETSTAT", test_config_set},
         {"INFO: rates of the last second", test_rates},
         {"INFO", test_info},

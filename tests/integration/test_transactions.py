@@ -354,6 +354,24 @@ def limits_within_a_pipeline():
             equal([two.ask("RENAME k l"), two.ask("EXPIRE l 50"), two.ask("COPY l k"), two.ask("DEL l k")], [OK, 1, 1, 2])
 
 
+@test(seconds=60)
+def config_set_beside_exec():
+    """EXEC with AUTH, HELLO and CLIENT SETNAME in it, beside CONFIG SET of maxmemory and the password: nobody waits for ever."""
+    with Server("--threads", "4", "--maxmemory", "64mb") as server:
+        def transactions():
+            with server.connect() as c:
+                for i in range(500):
+                    c.send(request("MULTI") + request("SET", i, i) + request("DBSIZE") + request("HELLO 2 AUTH default x") +
+                           request("AUTH default x") + request("CLIENT", "SETNAME", f"n{i}") + request("EXEC"))
+                    check(isinstance([c.read() for _ in range(7)][6], list), "EXEC is answered")
+
+        def configuration():
+            with server.connect() as c:
+                for i in range(500):
+                    equal(c.ask("CONFIG", "SET", "maxmemory", f"{48 + i % 16}mb", "requirepass", "x" if i % 2 else ""), OK)
+        together(transactions, transactions, configuration)
+
+
 @test
 def replies_off():
     """CLIENT REPLY OFF, SKIP and ON in one pipeline."""
@@ -361,5 +379,7 @@ def replies_off():
         c.send(request("CLIENT REPLY OFF") + request("SET k 1") + request("NOTHING") + request("KEYS *") + request("GET k") * 100 +
                request("CLIENT REPLY ON") + request("CLIENT REPLY SKIP") + request("INCR k") + request("GET k"))
         equal([c.read(), c.read()], [OK, b"2"])
+        c.send(request("CLIENT REPLY SKIP") * 2 + request("INCR k") + request("GET k"))
+        equal(c.read(), b"3")
         c.send(request("CLIENT REPLY OFF") + request("INCR k") + request("QUIT"))
         equal(c.rest(), b"")
