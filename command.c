@@ -12,7 +12,8 @@
  *         all their keys (all shards, when one of them is about more than its keys) in the order of the index, and only
  *         then looks whether a watched key has changed and how long the reply can become: values do not grow behind its
  *         back any more. A reply that could pass client-output-buffer-limit is refused before anything is done. While
- *         shards are locked there is no system call, so commands that make one are not allowed within a transaction.
+ *         shards are locked there is no system call and no other lock, so commands that need one are not allowed within
+ *         a transaction.
  * WATCH   A shard with watched keys counts the changes of its keys, in 4096 counters; a transaction goes through if
  *         those of its watched keys stand where they stood. Another key that shares the counter aborts it for nothing.
  *
@@ -116,9 +117,9 @@ static uint32_t database_of_client(const struct client *client) {
 }
 
 static bool server_has_password(struct command_server *s) {
-    pthread_mutex_lock(&s->password_lock);
+    pthread_mutex_lock(&s->config_lock);
     bool has = s->config->requirepass[0] != '\0';
-    pthread_mutex_unlock(&s->password_lock);
+    pthread_mutex_unlock(&s->config_lock);
     return has;
 }
 
@@ -589,13 +590,13 @@ static enum command_result cmd_reset(struct call *c) {
 
 /* Compares in a time that depends on the lengths only. */
 static bool password_is(struct command_server *s, struct slice given) {
-    pthread_mutex_lock(&s->password_lock);
+    pthread_mutex_lock(&s->config_lock);
     const char *password = s->config->requirepass;
     size_t n = strlen(password);
     unsigned char differs = n && given.n != n;
     for (size_t i = 0; n && i < given.n; i++)
         differs |= (unsigned char)(given.p[i] ^ password[i % n]);
-    pthread_mutex_unlock(&s->password_lock);
+    pthread_mutex_unlock(&s->config_lock);
     return differs == 0;
 }
 
@@ -1684,7 +1685,6 @@ static const struct command *lookup(const struct command_server *s, struct slice
 
 void command_init(struct command_server *server) {
     pthread_mutex_init(&server->config_lock, NULL);
-    pthread_mutex_init(&server->password_lock, NULL);
     memset(server->index, 0, sizeof server->index);
     for (size_t r = 0; r < COMMANDS; r++) {
         if (is_subcommand(&commands[r])) continue;

@@ -51,9 +51,8 @@ struct command_server {
     atomic_bool paused_all;          /* not only what writes */
 
     pthread_mutex_t config_lock;
-    struct config *config;         /* changed under the lock; its atomic fields are read without, requirepass is ... */
-    struct metrics_totals since;   /* under the lock: what was counted up to CONFIG RESETSTAT */
-    pthread_mutex_t password_lock; /* ... read and written under this one, which may be taken with shards held */
+    struct config *config;       /* changed under the lock; its atomic fields are read without */
+    struct metrics_totals since; /* under the lock: what was counted up to CONFIG RESETSTAT */
 };
 
 struct request {

@@ -521,9 +521,7 @@ static bool reconfigure(void *context, const struct config *next, char *error, s
     }
     shards_allow_values(&s->shards, next->max_value_size_bytes);
     shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
-    pthread_mutex_lock(&s->command.password_lock);
     config_apply(&s->config, next);
-    pthread_mutex_unlock(&s->command.password_lock);
     atomic_store(&s->registry.limit, (unsigned)next->maxclients);
     atomic_store(&s->client_memory.limit_bytes, next->client_memory_bytes);
     atomic_store(&s->log.level, next->loglevel);

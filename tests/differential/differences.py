@@ -48,8 +48,8 @@ CLIENT_FIELDS = ["name", "flags", "db", "sub", "psub", "multi", "cmd", "user", "
 CONFIG_OPTIONS = ["timeout", "save", "appendonly", "tcp-keepalive", "tcp-backlog", "maxclients", "loglevel"]
 
 # Commands that Redis queues in a transaction and that answer "not allowed inside a transaction" here: they make system
-# calls, long replies or much work, and a transaction is executed between locks.
-NOT_IN_MULTI = ["CLIENT INFO", "CLIENT KILL", "CLIENT LIST", "CLIENT PAUSE", "CLIENT UNPAUSE", "COMMAND",
+# calls, take other locks, have long replies or much work, and a transaction is executed between locks.
+NOT_IN_MULTI = ["AUTH", "HELLO", "CLIENT GETNAME", "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT INFO", "CLIENT KILL", "CLIENT LIST", "CLIENT PAUSE", "CLIENT UNPAUSE", "COMMAND",
                 "COMMAND DOCS", "COMMAND GETKEYS", "COMMAND GETKEYSANDFLAGS", "COMMAND INFO", "COMMAND LIST",
                 "CONFIG GET", "CONFIG RESETSTAT", "CONFIG SET", "INFO", "KEYS", "MEMORY STATS"]
 
@@ -86,7 +86,7 @@ ALLOWED = [
      r"-ERR wrong number of arguments for 'command\|getkeys' command\r\n", "since 7.2 its arity is -3"),
     ("a value that is too large", r"SETRANGE .*", r"-ERR value exceeds max-value-size .*",
      r"-ERR string exceeds maximum allowed size .*", "the limit is smaller, and its text tells it"),
-    ("not in a transaction", r"(CLIENT|COMMAND|CONFIG|INFO|KEYS|MEMORY).*",
+    ("not in a transaction", r"(AUTH|HELLO|CLIENT|COMMAND|CONFIG|INFO|KEYS|MEMORY).*",
      r"-ERR Command not allowed inside a transaction\r\n", r"\+QUEUED\r\n", "see NOT_IN_MULTI"),
     ("POST and Host:", r"RAW .*(?i:post|host:).*", r".*", r"",
      "both close, but what was asked before is answered here"),
