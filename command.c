@@ -1762,8 +1762,6 @@ void command_fetch_links(const struct request *r) {
     if (r->ahead) lru_prefetch_links(r->ahead, r->hash, r->ref);
 }
 
-size_t command_reply_room(const struct shards *shards) { return shards_value_room(shards) + LIST_REPLY_BYTES; }
-
 size_t command_reply_room_max(const struct shards *shards) {
     uint64_t half_shard = shards->maxmemory_max / SHARDS / 2;
     return (size_t)(half_shard < VALUE_SIZE_MAX ? half_shard : VALUE_SIZE_MAX) + LIST_REPLY_BYTES;

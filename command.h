@@ -88,7 +88,9 @@ enum command_result command_execute(struct command_context *c, struct client *cl
                                     struct buf *out);
 
 /* What a reply may take at most: the largest value, and as much again as any list that is answered at once. */
-size_t command_reply_room(const struct shards *shards);
+static inline size_t command_reply_room(const struct shards *shards) {
+    return shards_value_room(shards) + LIST_REPLY_BYTES;
+}
 
 /* And the most that this becomes, whatever CONFIG SET does. */
 size_t command_reply_room_max(const struct shards *shards);

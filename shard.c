@@ -303,9 +303,10 @@ static bool make_large_buckets(struct shards *s) {
 bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
     struct shard *shard = &s->shard[i];
     struct lru *l = shard_lock_index(s, i);
-    bool more = lru_sweep(l, now_ms, UPKEEP_STEPS) | purge(s, shard, UPKEEP_BUCKETS) |
-                lru_resize(l, atomic_load_explicit(&s->budget_bytes, memory_order_relaxed),
-                           atomic_load_explicit(&s->capacity, memory_order_relaxed));
+    bool more = lru_sweep(l, now_ms, UPKEEP_STEPS);
+    more |= purge(s, shard, UPKEEP_BUCKETS);
+    more |= lru_resize(l, atomic_load_explicit(&s->budget_bytes, memory_order_relaxed),
+                       atomic_load_explicit(&s->capacity, memory_order_relaxed));
     void *memory;
     size_t bytes;
     if (lru_trim(l, UPKEEP_TRIM, &memory, &bytes)) {
