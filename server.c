@@ -602,7 +602,9 @@ static int run(struct server *s, bool beyond_loopback) {
     } else {
         fail("cannot start: the system gives no more threads or descriptors");
     }
+    pthread_mutex_lock(&s->command.config_lock); /* CONFIG SET may be about to look at them */
     close_listeners(s);
+    pthread_mutex_unlock(&s->command.config_lock);
     stop_workers(s, running, by_signal);
     if (ready) log_line(&s->log, LOG_LEVEL_NOTICE, "bye");
     return ready ? 0 : 1;
