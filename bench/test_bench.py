@@ -153,7 +153,7 @@ def ended_early():
             started = children(child.pid)
             child.signal(signal.SIGTERM)
             equal(child.child.wait(30), 1)
-            equal([pid for pid in started if os.path.exists(f"/proc/{pid}")], [])
+            until(lambda: not [pid for pid in started if os.path.exists(f"/proc/{pid}")], 10, "they are gone")
         finally:
             child.kill()
 
