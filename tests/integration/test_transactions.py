@@ -339,7 +339,7 @@ def limits_while_it_runs():
 @test
 def limits_within_a_pipeline():
     """max-value-size raised and lowered in one pipeline with what needs it; large values read by others meanwhile."""
-    with Server("--maxmemory", "1gb", "--client-memory", "256mb", "--threads", "2") as server, server.connect() as c, \
+    with Server("--maxmemory", "2gb", "--client-memory", "256mb", "--threads", "2") as server, server.connect() as c, \
             server.connect() as two, server.connect() as three:
         for _ in range(3):
             c.send(request("CONFIG SET max-value-size 8mb") + request("SETRANGE k 8000000 x") + request("STRLEN k") +
