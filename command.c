@@ -15,7 +15,8 @@
  *         shards are locked there is no system call and no other lock, so commands that need one are not allowed within
  *         a transaction.
  * WATCH   A shard with watched keys counts the changes of its keys, in 4096 counters; a transaction goes through if
- *         those of its watched keys stand where they stood. Another key that shares the counter aborts it for nothing.
+ *         those of its watched keys stand where they stood, no deadline is over, and the database has kept its id. Another
+ *         key that shares the counter aborts it for nothing.
  *
  * True    a shard's `watched` is the number of watches on its keys, of all clients. */
 #include "command.h"

@@ -158,8 +158,7 @@ bool shards_cursor_valid(uint64_t cursor);
 uint64_t shards_scan(struct shards *s, uint32_t id, uint64_t cursor, int64_t now_ms,
                      void (*emit)(void *context, const struct entry *e), void *context);
 
-/* A cursor from which a walk through a database soon finds some entry, another one for another `random`; 0 when it has
- * none in its shard's rest. */
+/* A cursor in a shard that has entries with that id, chosen by their number, at a random place; 0 when none has. */
 uint64_t shards_random_cursor(struct shards *s, uint32_t id, uint64_t random);
 
 /* Changes the budget of all shards, up to maxmemory_max, and their capacity: up at once, down by shard_upkeep(). */
