@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,8 +80,13 @@ struct server {
 };
 
 /* Says one sentence; returns the exit code that goes with it. */
-static int fail(const char *text) {
-    fprintf(stderr, "sponson: %s\n", text);
+__attribute__((format(printf, 1, 2))) static int fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("sponson: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
     return 1;
 }
 
@@ -155,7 +161,7 @@ static int arguments_of_process_1(int argc, char **argv, char *text, size_t size
 /* Asks the server at *a; returns the exit code, with the reason on stderr. */
 static int ping_address(const union address *a, socklen_t size, const char *where) {
     int64_t until_ms = worker_now_ms() + PING_MS;
-    char reply[256], text[CONFIG_TEXT_MAX + 128];
+    char reply[256];
     size_t have = 0;
     int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int error = 0;
@@ -167,10 +173,7 @@ static int ping_address(const union address *a, socklen_t size, const char *wher
     } else {
         getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size);
     }
-    if (error) {
-        snprintf(text, sizeof text, "no server at %s: %s", where, strerror(error));
-        return fail(text);
-    }
+    if (error) return fail("no server at %s: %s", where, strerror(error));
     if (send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6)
         while (have < sizeof reply - 1 && memchr(reply, '\n', have) == NULL && wait_for(fd, POLLIN, until_ms)) {
             ssize_t n = recv(fd, reply + have, sizeof reply - 1 - have, 0);
@@ -182,11 +185,8 @@ static int ping_address(const union address *a, socklen_t size, const char *wher
     reply[strcspn(reply, "\r\n")] = '\0';
     if (reply[0] == '+' || reply[0] == '-') /* NOAUTH, or too many clients: it lives, and it answers */
         return 0;
-    if (have == 0)
-        snprintf(text, sizeof text, "the server at %s did not answer PING within %d s", where, PING_MS / 1000);
-    else
-        snprintf(text, sizeof text, "what listens at %s is no RESP server: it answered \"%.60s\"", where, reply);
-    return fail(text);
+    if (have == 0) return fail("the server at %s did not answer PING within %d s", where, PING_MS / 1000);
+    return fail("what listens at %s is no RESP server: it answered \"%.60s\"", where, reply);
 }
 
 static int ping(const struct config *c) {
@@ -238,7 +238,7 @@ static bool listen_on(struct server *s, const union address *a, socklen_t size) 
 
 /* Listens on every address of bind. False: said why. */
 static bool listen_tcp(struct server *s, bool *beyond_loopback) {
-    char list[CONFIG_TEXT_MAX], *rest, text[CONFIG_TEXT_MAX + 128];
+    char list[CONFIG_TEXT_MAX], *rest;
     snprintf(list, sizeof list, "%s", s->config.bind);
     for (char *word = strtok_r(list, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
         bool optional = *word == '-';
@@ -246,21 +246,14 @@ static bool listen_tcp(struct server *s, bool *beyond_loopback) {
         union address a;
         socklen_t size = address_parse(word, s->config.port, &a);
         if (size == 0) {
-            snprintf(text, sizeof text,
-                     "bind: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all", word);
-            return fail(text), false;
+            return fail("bind: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all", word), false;
         }
-        if (s->listener_count == TCP_LISTENERS_MAX) {
-            snprintf(text, sizeof text, "bind: more than %d addresses", TCP_LISTENERS_MAX);
-            return fail(text), false;
-        }
+        if (s->listener_count == TCP_LISTENERS_MAX)
+            return fail("bind: more than %d addresses", TCP_LISTENERS_MAX), false;
         bool absent = false;
         if (!listen_on(s, &a, size)) {
             absent = optional && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT || errno == ENOPROTOOPT);
-            if (!absent) {
-                snprintf(text, sizeof text, "cannot listen on %s port %d: %s", word, s->config.port, strerror(errno));
-                return fail(text), false;
-            }
+            if (!absent) return fail("cannot listen on %s port %d: %s", word, s->config.port, strerror(errno)), false;
             if (errno != EAFNOSUPPORT) close(s->listeners[--s->listener_count]);
         }
         *beyond_loopback |= !absent && !is_loopback(&a);
@@ -279,27 +272,23 @@ static bool unix_in_use(const union address *a, socklen_t size) {
 
 static bool listen_unix(struct server *s) {
     const char *path = s->config.unixsocket;
-    char text[CONFIG_TEXT_MAX + 128];
     union address a;
     struct stat st;
     socklen_t size = address_unix(path, &a);
     if (size == 0) {
-        snprintf(text, sizeof text, "unixsocket: \"%s\" is too long; at most %zu bytes are allowed", path,
-                 sizeof a.un.sun_path - 1);
-        return fail(text), false;
+        return fail("unixsocket: \"%s\" is too long; at most %zu bytes are allowed", path, sizeof a.un.sun_path - 1),
+               false;
     }
     if (lstat(path, &st) == 0) {
-        if (!S_ISSOCK(st.st_mode) || unix_in_use(&a, size)) {
-            snprintf(text, sizeof text, "cannot listen on %s: %s", path,
-                     S_ISSOCK(st.st_mode) ? strerror(EADDRINUSE) : "it exists and is no socket");
-            return fail(text), false;
-        }
+        if (!S_ISSOCK(st.st_mode) || unix_in_use(&a, size))
+            return fail("cannot listen on %s: %s", path,
+                        S_ISSOCK(st.st_mode) ? strerror(EADDRINUSE) : "it exists and is no socket"),
+                   false;
         unlink(path);
     }
     if (listen_on(s, &a, size) && (s->config.unixsocketperm == 0 || chmod(path, (mode_t)s->config.unixsocketperm) == 0))
         return true;
-    snprintf(text, sizeof text, "cannot listen on %s: %s", path, strerror(errno));
-    return fail(text), false;
+    return fail("cannot listen on %s: %s", path, strerror(errno)), false;
 }
 
 /* ---- accepting ---- */
@@ -413,10 +402,9 @@ static bool fit_descriptors(struct server *s) {
     rlim_t have = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
     if (have >= need) return true;
     if (have <= spare) {
-        char text[160];
-        snprintf(text, sizeof text, "the limit of %llu open files leaves none for clients; allow %llu (ulimit -n)",
-                 (unsigned long long)have, (unsigned long long)need);
-        return fail(text), false;
+        return fail("the limit of %llu open files leaves none for clients; allow %llu (ulimit -n)",
+                    (unsigned long long)have, (unsigned long long)need),
+               false;
     }
     log_line(&s->log, LOG_LEVEL_WARNING,
              "maxclients lowered from %d to %llu: the limit of open files is %llu; raise it with ulimit -n %llu",
@@ -612,18 +600,17 @@ static int run(struct server *s, bool beyond_loopback) {
 
 /* Makes what serving needs, in an order that the end reverses. */
 static int start(struct server *s) {
-    char text[256];
     bool beyond_loopback = false;
     int code = 1;
     for (int i = 0; i < REFUSED_MAX; i++)
         s->refused[i].fd = -1;
-    if (!fit_descriptors(s) || !open_main_loop(s)) return 1;
+    if (!fit_descriptors(s)) return 1;
+    if (!open_main_loop(s)) return fail("cannot start: %s", strerror(errno));
     if ((s->config.port && !listen_tcp(s, &beyond_loopback)) || (s->config.unixsocket[0] && !listen_unix(s)))
         goto listeners;
     if (!shards_init(&s->shards, s->config.maxmemory_bytes, (uint32_t)s->config.shard_capacity, s->config.threads)) {
-        snprintf(text, sizeof text, "cannot reserve address space for maxmemory %llu: %s",
-                 (unsigned long long)s->config.maxmemory_bytes, strerror(errno));
-        fail(text);
+        fail("cannot reserve address space for maxmemory %llu: %s", (unsigned long long)s->config.maxmemory_bytes,
+             strerror(errno));
         goto listeners;
     }
     if (!registry_init(&s->registry, clients_max(s), worker_record_bytes())) {
@@ -645,12 +632,10 @@ static int start(struct server *s) {
     s->command.shutdown = request_shutdown;
     s->command.callback_context = s;
     command_init(&s->command);
-    if (!make_run_id(s->command.run_id) || !make_workers(s)) {
-        snprintf(text, sizeof text, "cannot make %d workers: %s", s->config.threads, strerror(errno));
-        fail(text);
-    } else {
+    if (make_run_id(s->command.run_id) && make_workers(s))
         code = run(s, beyond_loopback);
-    }
+    else
+        fail("cannot make %d workers: %s", s->config.threads, strerror(errno));
     for (int i = s->worker_count - 1; i >= 0; i--)
         worker_free(s->workers[i]);
     free(s->command.metrics);
@@ -680,10 +665,10 @@ int main(int argc, char **argv) {
     config_init(&server.config);
     enum config_result result = config_load(&server.config, argc, argv, environ, error, sizeof error);
     if (result == CONFIG_EXIT) return 0;
-    if (result == CONFIG_BAD) return fail(error);
+    if (result == CONFIG_BAD) return fail("%s", error);
     if (result == CONFIG_PING) return ping(&server.config);
     host_read(&server.host, "");
-    if (!config_resolve(&server.config, &server.host, error, sizeof error)) return fail(error);
+    if (!config_resolve(&server.config, &server.host, error, sizeof error)) return fail("%s", error);
     server.log = (struct log){STDERR_FILENO, server.config.loglevel};
     log_notes(&server, &server.config);
     return start(&server);
