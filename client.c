@@ -53,7 +53,8 @@ static struct client_address address_of(const struct sockaddr_storage *from) {
     return a;
 }
 
-struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, int64_t now_ms) {
+struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, const void *owner,
+                          int64_t now_ms) {
     pthread_mutex_lock(&r->lock);
     if ((r->free == 0 && r->high == r->capacity) || atomic_load(&r->count) >= atomic_load(&r->limit)) {
         pthread_mutex_unlock(&r->lock);
@@ -65,6 +66,7 @@ struct client *client_new(struct registry *r, int fd, const struct sockaddr_stor
     c->id = r->next_id++;
     c->slot = slot;
     c->fd = fd;
+    c->owner = owner;
     c->address = address_of(address);
     c->created_ms = now_ms;
     atomic_store_explicit(&c->resp, 2, memory_order_relaxed);
@@ -152,6 +154,7 @@ static bool matches(const struct client *c, const struct client_filter *f) {
 static void describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
     uint32_t input = atomic_load_explicit(&c->input_bytes, memory_order_relaxed);
     uint32_t output = atomic_load_explicit(&c->output_bytes, memory_order_relaxed);
+    uint32_t multi = atomic_load_explicit(&c->multi_bytes, memory_order_relaxed);
     int64_t idle_ms = now_ms - atomic_load_explicit(&c->active_ms, memory_order_relaxed);
     uint8_t modes = atomic_load_explicit(&c->modes, memory_order_relaxed);
     char text[2][128], flags[8];
@@ -163,13 +166,13 @@ static void describe(const struct client *c, int64_t now_ms, const char *command
                laddr.p);
     buf_printf(out,
                " fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d qbuf=%u qbuf-free=0 "
-               "argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s cmd=%s user=default "
+               "argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s cmd=%s user=default "
                "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
                c->fd, c->name ? c->name : "", (long long)(now_ms - c->created_ms) / 1000,
                (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, flags[0] ? flags : "N",
                atomic_load_explicit(&c->database, memory_order_relaxed),
-               modes & CLIENT_MULTI ? (int)atomic_load_explicit(&c->queued, memory_order_relaxed) : -1, input, output,
-               output, (size_t)input + output, output ? "w" : "r", command,
+               modes & CLIENT_MULTI ? (int)atomic_load_explicit(&c->queued, memory_order_relaxed) : -1, input, multi,
+               output, output, client_bytes(c), output ? "w" : "r", command,
                atomic_load_explicit(&c->resp, memory_order_relaxed), c->lib_name ? c->lib_name : "",
                c->lib_version ? c->lib_version : "");
 }
@@ -206,4 +209,35 @@ int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t
     }
     pthread_mutex_unlock(&r->lock);
     return i < high ? i : -1;
+}
+
+int registry_evict(struct registry *r, const atomic_size_t *used, size_t level, size_t least, const void *owner,
+                   struct evicted *evicted, bool *relief) {
+    struct client *largest[EVICTED_AT_ONCE + 1];
+    int found = 0, n = 0;
+    size_t going = 0;
+    pthread_mutex_lock(&r->lock);
+    for (uint32_t i = 0; i < r->high; i++) {
+        struct client *c = registry_record(r, i);
+        size_t held = r->live[i] ? client_bytes(c) : 0;
+        if (held && c->evicted) going += held;
+        if (held <= least || c->evicted || (atomic_load_explicit(&c->modes, memory_order_relaxed) & CLIENT_NO_EVICT))
+            continue;
+        int at = found;
+        for (; at > 0 && client_bytes(largest[at - 1]) < held; at--)
+            largest[at] = largest[at - 1];
+        largest[at] = c;
+        found += found < EVICTED_AT_ONCE;
+    }
+    /* `used` is read behind the scan, so who went meanwhile is not counted */
+    for (; n < found && atomic_load(used) > level + going; n++) {
+        struct client *c = largest[n];
+        c->evicted = true;
+        shutdown(c->fd, SHUT_RDWR);
+        evicted[n] = (struct evicted){c->owner == owner ? c : NULL, c->id, client_bytes(c)};
+        going += evicted[n].bytes;
+    }
+    pthread_mutex_unlock(&r->lock);
+    *relief = going > 0;
+    return n;
 }

@@ -48,12 +48,14 @@ struct client {
     uint64_t id;
     int64_t created_ms;
     struct client_address address;
+    const void *owner; /* its worker */
     int fd;
     uint32_t slot;
 
     /* owning worker only */
     struct suspended suspended;
     struct transaction *transaction; /* a block of the worker's pool; NULL: there is none */
+    int64_t locked_ms;               /* since when it has to authenticate */
 
     /* written by the owner, read by anyone */
     _Atomic uint8_t resp;  /* protocol version: 2 or 3 */
@@ -63,13 +65,22 @@ struct client {
     _Atomic int64_t active_ms;     /* last time that a request came */
     _Atomic uint32_t last_command; /* its row in the command table */
     _Atomic uint32_t input_bytes;  /* held for it: a request that is not whole, or waits */
-    _Atomic uint32_t output_bytes; /* held for it: replies that its socket did not take */
+    _Atomic uint32_t output_bytes; /* held for it: replies that its socket did not take, or that are collected */
+    _Atomic uint32_t multi_bytes;  /* held for its transaction and what it watches */
 
     /* under the registry's lock */
-    char *name; /* NULL: none; so are the next two */
+    bool evicted; /* its socket was shut because it held too much */
+    char *name;   /* NULL: none; so are the next two */
     char *lib_name;
     char *lib_version;
 };
+
+/* What it holds of client-memory. */
+static inline size_t client_bytes(const struct client *c) {
+    return (size_t)atomic_load_explicit(&c->input_bytes, memory_order_relaxed) +
+           atomic_load_explicit(&c->output_bytes, memory_order_relaxed) +
+           atomic_load_explicit(&c->multi_bytes, memory_order_relaxed);
+}
 
 struct registry {
     /* set once */
@@ -93,7 +104,8 @@ bool registry_init(struct registry *r, uint32_t capacity, size_t record_bytes);
 void registry_release(struct registry *r);
 
 /* A zeroed record with its struct client filled in, or NULL when all are in use. `address` is the peer's. */
-struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, int64_t now_ms);
+struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, const void *owner,
+                          int64_t now_ms);
 
 /* Takes the record out of the registry and frees it. The caller closes fd after that: who finds a record may use it. */
 void client_free(struct registry *r, struct client *c);
@@ -128,6 +140,20 @@ int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t
  * registry_list() does. Adds how many to *killed; *self: one of them is client `id`, whose socket stays open. */
 int64_t registry_kill(struct registry *r, const struct client_filter *f, int64_t from, int most, uint64_t id,
                       int64_t *killed, bool *self);
+
+enum { EVICTED_AT_ONCE = 8 };
+
+struct evicted {
+    struct client *client; /* NULL when it is not `owner`'s: then its record may be gone */
+    uint64_t id;
+    size_t bytes;
+};
+
+/* Shuts the sockets of the clients that hold most memory, but for those with NO-EVICT and those that hold no more than
+ * `least` bytes, until what is used will be `level` bytes once all that were shut are gone; *relief: some of these are
+ * still there. Fills evicted[EVICTED_AT_ONCE], returns how many. */
+int registry_evict(struct registry *r, const atomic_size_t *used, size_t level, size_t least, const void *owner,
+                   struct evicted *evicted, bool *relief);
 
 /* One line, for client c, whose owner calls. */
 void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out);

@@ -179,6 +179,14 @@ static void unwatch(struct shards *shards, struct transaction *t) {
     t->watch_count = 0;
 }
 
+/* Tells what the client's transaction holds of client-memory. */
+static void show_transaction(struct client *client) {
+    const struct transaction *t = client->transaction;
+    size_t bytes = t ? sizeof *t + t->queue_cap + t->watch_cap : 0;
+    atomic_store_explicit(&client->multi_bytes, bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX,
+                          memory_order_relaxed);
+}
+
 /* Forgets all that was queued and watched. */
 static void end_transaction(struct shards *shards, struct pool *pool, struct client *client) {
     struct transaction *t = client->transaction;
@@ -190,6 +198,7 @@ static void end_transaction(struct shards *shards, struct pool *pool, struct cli
     pool_put(pool, (char *)t->watches, t->watch_cap);
     pool_put(pool, (char *)t, sizeof *t);
     client->transaction = NULL;
+    show_transaction(client);
 }
 
 /* The keys of a request: argv[*first], then every *step-th up to argv[*last]. False: it has none. */
@@ -231,6 +240,7 @@ static enum command_result queue_request(struct call *c) {
                                                  most);
         }
         t->queue = p;
+        show_transaction(c->client);
     }
     struct queued q = {c->command, (uint32_t)c->argc, (uint32_t)bytes};
     char *p = t->queue + t->queue_bytes;
@@ -514,6 +524,7 @@ static enum command_result cmd_watch(struct call *c) {
                   : t->watches ? pool_grow(c->context->pool, (char *)t->watches, &t->watch_cap, t->watch_cap, wanted)
                                : pool_get(c->context->pool, wanted, &t->watch_cap);
         t->watches = p ? (struct watch *)(void *)p : t->watches;
+        show_transaction(c->client);
         t = p ? t : NULL;
     }
     if (t == NULL) {
@@ -584,7 +595,7 @@ static enum command_result cmd_reset(struct call *c) {
     set_mode(client, (uint8_t)~CLIENT_NO_EVICT, false);
     atomic_store_explicit(&client->database, 0, memory_order_relaxed);
     atomic_store_explicit(&client->resp, 2, memory_order_relaxed);
-    command_greet(c->context->server, client);
+    command_greet(c->context->server, client, c->now_ms);
     resp_simple(c->out, SLICE("RESET"));
     return COMMAND_DONE;
 }
@@ -884,7 +895,8 @@ bool command_is_paused(const struct command_server *server, int64_t now_ms) {
     return now_ms < atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed);
 }
 
-void command_greet(struct command_server *server, struct client *client) {
+void command_greet(struct command_server *server, struct client *client, int64_t now_ms) {
+    client->locked_ms = now_ms;
     set_mode(client, CLIENT_LOCKED_OUT, server_has_password(server));
 }
 

@@ -71,7 +71,7 @@ struct request {
 void command_init(struct command_server *server);
 
 /* What a new client may do: with a password set, only authenticate. */
-void command_greet(struct command_server *server, struct client *client);
+void command_greet(struct command_server *server, struct client *client, int64_t now_ms);
 
 /* Works out the rates that INFO shows, since the last call: one worker does, once a second. */
 void command_sample(struct command_server *server, int64_t now_ms);

@@ -49,6 +49,7 @@ enum kind {
     MODE,
     BYTES,
     LEVEL,     /* enum log_level */
+    SWITCH,    /* yes or no */
     OUTPUT,    /* bytes, in Redis's syntax by class of client */
     ADDRESSES, /* char[], words apart by spaces */
     TEXT,      /* char[] */
@@ -95,6 +96,9 @@ static const struct option options[] = {
     {"client-output-buffer-limit", OUTPUT, CHANGES(client_output_bytes), 1, MAXMEMORY_MAX, "normal 0 0 0",
      "normal BYTES 0 0: what may wait for one client", "the lesser of 32mb and half of client-memory"},
     {"requirepass", SECRET, CHANGES(requirepass), 0, TEXT_MAX, "", "what clients must send with AUTH", NULL},
+    {"requirepass-file", TEXT, FIELD(requirepass_file), 0, TEXT_MAX, "", "file whose first line is requirepass", NULL},
+    {"protected-mode", SWITCH, CHANGES(protected_mode), 0, 1, "yes", "without requirepass serve this machine only: yes or no", NULL},
+    {"authentication-timeout", SECONDS, CHANGES(authentication_timeout_s), 1, TIMEOUT_MAX, "60", "close clients that do not AUTH within", "never"},
     {"shutdown-timeout", SECONDS, CHANGES(shutdown_timeout_s), 0, 3600, "5", "how long a stop waits for clients", NULL},
     {"loglevel", LEVEL, CHANGES(loglevel), 0, LOG_LEVEL_WARNING, "notice", "debug, verbose, notice or warning", NULL},
 
@@ -105,7 +109,6 @@ static const struct option options[] = {
     FIXED("supervised", "no", "let a service manager or container run it"),
     FIXED("pidfile", "", "it stays in the foreground, its starter knows the pid"),
     FIXED("logfile", "", "the log goes to stderr, redirect that"),
-    FIXED("protected-mode", "no", "use bind and requirepass"),
     FIXED("io-threads", "1", "use threads"),
     FIXED("cluster-enabled", "no", "use a proxy or a client that shards"),
     FIXED("notify-keyspace-events", "", "there are no keyspace events"),
@@ -133,7 +136,7 @@ static const struct {
     const char *what, *unit; /* before and behind the bounds, for errors */
 } kinds[] = {
     [NUMBER] = {"N", "a whole number from ", ""}, [SECONDS] = {"SECONDS", "", " seconds"}, [MODE] = {"MODE", "octal mode bits from ", ""},
-    [BYTES] = {"BYTES", "bytes from ", ""}, [LEVEL] = {"LEVEL", "", ""}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", ""},
+    [BYTES] = {"BYTES", "bytes from ", ""}, [LEVEL] = {"LEVEL", "", ""}, [SWITCH] = {"yes|no", "", ""}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", ""},
     [TEXT] = {"TEXT", "one line of ", " bytes"}, [ADDRESSES] = {"ADDRESS ...", "addresses apart by spaces, ", " bytes"},
     [SECRET] = {"TEXT", "one line of ", " bytes"}, [FIXED] = {"FIXED", "", ""},
 };
@@ -141,7 +144,12 @@ static const struct {
 
 enum { OPTIONS = sizeof options / sizeof *options };
 
-static const char *const level_names[] = {"debug", "verbose", "notice", "warning"}; /* as enum log_level */
+/* The words of a LEVEL, in the order of enum log_level, or of a SWITCH; each ends with a NULL. */
+static const char *const *words_of(enum kind kind) {
+    static const char *const levels[] = {"debug", "verbose", "notice", "warning", NULL};
+    static const char *const switches[] = {"no", "yes", NULL};
+    return kind == LEVEL ? levels : switches;
+}
 
 static const struct option *find_option(const char *name) {
     for (int i = 0; i < OPTIONS; i++)
@@ -243,7 +251,8 @@ static bool refuse_value(const struct load *l, const struct option *o, const cha
                *zero = o->zero ? o->zero : "";
     if (o->kind == FIXED)
         return refuse(l, "%s: %s; give %s: %s", o->name, problem, *o->initial ? o->initial : "\"\"", o->help);
-    if (o->kind == LEVEL) return refuse(l, "%s: %s; give %s", o->name, problem, o->help);
+    if (o->kind == LEVEL || o->kind == SWITCH)
+        return refuse(l, "%s: %s; give %s", o->name, problem, o->kind == LEVEL ? o->help : "yes or no");
     return refuse(l, "%s: %s; give %s%s to %s%s%s%s", o->name, problem, kinds[o->kind].what,
                   show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit, or_zero,
                   zero);
@@ -251,7 +260,7 @@ static bool refuse_value(const struct load *l, const struct option *o, const cha
 
 /* ---- one setting ---- */
 
-/* The name of a LEVEL, or digits, octal for a MODE; for BYTES with a unit of redis.conf, where 1k is 1000 and
+/* The word of a LEVEL or SWITCH, or digits, octal for a MODE; for BYTES with a unit of redis.conf, where 1k is 1000 and
  * 1kb is 1024. */
 static bool parse_number(enum kind kind, const char *text, uint64_t *number) {
     static const struct {
@@ -261,9 +270,10 @@ static bool parse_number(enum kind kind, const char *text, uint64_t *number) {
                  {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"t", 1000000000000}, {"tb", 1ull << 40}};
     size_t unit = 0, count = kind == BYTES ? sizeof units / sizeof *units : 1;
     char *end;
-    for (*number = 0; kind == LEVEL && *number <= LOG_LEVEL_WARNING; ++*number)
-        if (strcasecmp(text, level_names[*number]) == 0) return true;
-    if (!isdigit((unsigned char)*text)) return false;
+    *number = 0;
+    for (const char *const *word = words_of(kind); (kind == LEVEL || kind == SWITCH) && *word; word++, ++*number)
+        if (strcasecmp(text, *word) == 0) return true;
+    if (!isdigit((unsigned char)*text) || kind == LEVEL || kind == SWITCH) return false;
     /* too many digits give 2^64 - 1, which is beyond all bounds */
     unsigned long long n = strtoull(text, &end, kind == MODE ? 8 : 10);
     while (unit < count && strcasecmp(end, units[unit].name) != 0)
@@ -435,6 +445,31 @@ static bool load_flags(const struct load *l, char **words, int count, bool *ping
     return true;
 }
 
+/* ---- the password's own file ---- */
+
+static bool load_password(const struct load *l) {
+    const char *path = l->config->requirepass_file;
+    if (!*path) return true;
+    if (*l->config->requirepass)
+        return refuse(l, "requirepass-file: \"%s\" is not allowed beside requirepass; give one of them",
+                      show(path).text);
+    FILE *file = fopen(path, "re");
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t n = file ? getline(&line, &size, file) : -1;
+    const char *why = !file                      ? strerror(errno)
+                      : n < 0                    ? "it is empty"
+                      : strlen(line) < (size_t)n ? "it holds a NUL"
+                                                 : NULL;
+    if (!why) line[strcspn(line, "\r\n")] = '\0';
+    if (!why && !*line) why = "its first line is empty";
+    bool ok = why ? refuse(l, "requirepass-file: cannot take a password from \"%s\": %s", show(path).text, why)
+                  : set_option(l, "requirepass", line, 1);
+    free(line);
+    if (file) fclose(file);
+    return ok;
+}
+
 /* ---- --help ---- */
 
 static void print_help(void) {
@@ -470,7 +505,8 @@ enum config_result config_load(struct config *c, int argc, char **argv, char **e
             return CONFIG_BAD;
     l.place[0] = '\0';
     if (!load_flags(&l, argv + flags, argc - flags, &ping)) return CONFIG_BAD;
-    return ping ? CONFIG_PING : CONFIG_OK;
+    if (ping) return CONFIG_PING; /* which needs no password */
+    return load_password(&l) ? CONFIG_OK : CONFIG_BAD;
 }
 
 /* ---- what depends on the machine and on other options ---- */
@@ -582,7 +618,8 @@ size_t config_value(const struct config *c, int i, char *text, size_t size) {
     const struct option *o = &options[i];
     const char *field = (const char *)c + o->offset;
     struct shown number = show_number(o->kind == MODE ? MODE : NUMBER, o->kind <= OUTPUT ? get_number(c, o) : 0);
-    const char *value = o->kind == LEVEL              ? level_names[get_number(c, o)]
+    bool word = o->kind == LEVEL || o->kind == SWITCH;
+    const char *value = word                          ? words_of(o->kind)[get_number(c, o)]
                         : o->kind <= OUTPUT           ? number.text
                         : o->kind == FIXED            ? o->initial
                         : o->kind == SECRET && *field ? "********"

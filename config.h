@@ -22,6 +22,8 @@
 #define VALUE_SIZE_MAX ((1u << 29) - 1)     /* bytes: twenty-nine bits of an entry's header */
 #define ARGS_MAX 1048576                    /* arguments of one request, as in Redis */
 #define BULK_MAX (512u << 20)               /* bytes a bulk string may announce, as in Redis */
+#define UNAUTHENTICATED_ARGS 10             /* before AUTH, as in Redis: arguments of one request ... */
+#define UNAUTHENTICATED_BULK (16u << 10)    /* ... and bytes of one of them */
 #define LINE_MAX_BYTES (64u << 10)          /* a header or an inline request, as in Redis */
 #define MAXMEMORY_MIN (8ull << 20)          /* bytes: 128 KB a shard; below that its index leaves no room */
 #define MAXMEMORY_MAX (1ull << 40)          /* bytes: 16 GiB a shard, what an entry's reference can reach */
@@ -45,13 +47,16 @@ struct config {
     _Atomic int tcp_keepalive_s;      /* 0: off */
     int tcp_backlog;
     int databases;
-    _Atomic uint64_t maxmemory_bytes;      /* entries and their index; 0: from the machine */
-    _Atomic uint64_t shard_capacity;       /* entries; 0: from maxmemory */
-    _Atomic uint64_t max_key_size_bytes;   /* 1 to KEY_SIZE_MAX */
-    _Atomic uint64_t max_value_size_bytes; /* 0: 1 MB or an eighth of a shard */
-    _Atomic uint64_t client_memory_bytes;  /* all clients' buffers; 0: a sixteenth of maxmemory, at least 16 MB */
-    _Atomic uint64_t client_output_bytes;  /* what may wait for one client; 0: 32 MB, or half client_memory if less */
-    char requirepass[CONFIG_TEXT_MAX];     /* "": none */
+    _Atomic uint64_t maxmemory_bytes;       /* entries and their index; 0: from the machine */
+    _Atomic uint64_t shard_capacity;        /* entries; 0: from maxmemory */
+    _Atomic uint64_t max_key_size_bytes;    /* 1 to KEY_SIZE_MAX */
+    _Atomic uint64_t max_value_size_bytes;  /* 0: 1 MB or an eighth of a shard */
+    _Atomic uint64_t client_memory_bytes;   /* all clients' buffers; 0: a sixteenth of maxmemory, at least 16 MB */
+    _Atomic uint64_t client_output_bytes;   /* what may wait for one client; 0: 32 MB, or half client_memory if less */
+    char requirepass[CONFIG_TEXT_MAX];      /* "": none */
+    char requirepass_file[CONFIG_TEXT_MAX]; /* path; "": none */
+    _Atomic int protected_mode;             /* no password, no client from beyond loopback */
+    _Atomic int authentication_timeout_s;   /* 0: never */
     _Atomic int shutdown_timeout_s;
     _Atomic int loglevel; /* enum log_level */
 

@@ -16,9 +16,10 @@
     X(flushdb)                                                                                                         \
     X(get)                                                                                                             \
     X(getdel)                                                                                                          \
-    X(getex) X(getrange) X(getset) X(increment) X(incrbyfloat) X(keys) X(memory_usage) X(mget) X(move) X(mset)         \
-        X(msetex) X(object) X(persist) X(put) X(randomkey) X(rename) X(scan) X(set) X(setex) X(setnx) X(setrange)      \
-            X(strlen) X(swapdb) X(ttl) X(type)
+    X(getex)                                                                                                           \
+    X(getrange) X(getset) X(increment) X(incrbyfloat) X(keys) X(memory_usage) X(mget) X(move) X(mset) X(msetex)        \
+        X(object) X(persist) X(put) X(randomkey) X(rename) X(scan) X(set) X(setex) X(setnx) X(setrange) X(strlen)      \
+            X(swapdb) X(ttl) X(type)
 
 #define KEYSPACE_DECLARE(name) enum command_result cmd_##name(struct call *c);
 KEYSPACE_HANDLERS(KEYSPACE_DECLARE)

@@ -13,8 +13,10 @@
 #include "config.h"
 
 static const char ERROR_COUNT[] = "invalid multibulk length";
+static const char ERROR_COUNT_EARLY[] = "unauthenticated multibulk length";
 static const char ERROR_COUNT_LINE[] = "too big mbulk count string";
 static const char ERROR_BULK[] = "invalid bulk length";
+static const char ERROR_BULK_EARLY[] = "unauthenticated bulk length";
 static const char ERROR_BULK_LINE[] = "too big bulk count string";
 static const char ERROR_INLINE_LINE[] = "too big inline request";
 static const char ERROR_QUOTES[] = "unbalanced quotes in request";
@@ -59,6 +61,7 @@ static enum resp_status count_header(const char *in, size_t n, int64_t *count, s
     enum resp_status status = header(in, n, 0, count, after);
     if (status == RESP_ARGS) return bad(r, ERROR_COUNT_LINE);
     if (status == RESP_BAD || (status == RESP_OK && *count > ARGS_MAX)) return bad(r, ERROR_COUNT);
+    if (status == RESP_OK && r->unauthenticated && *count > UNAUTHENTICATED_ARGS) return bad(r, ERROR_COUNT_EARLY);
     return status;
 }
 
@@ -77,6 +80,7 @@ static enum resp_status bulk_header(const char *in, size_t n, size_t at, int64_t
     enum resp_status status = header(in, n, at, length, after);
     if (status == RESP_ARGS) return bad(r, ERROR_BULK_LINE);
     if (status == RESP_BAD || (status == RESP_OK && (*length < 0 || *length > BULK_MAX))) return bad(r, ERROR_BULK);
+    if (status == RESP_OK && r->unauthenticated && *length > UNAUTHENTICATED_BULK) return bad(r, ERROR_BULK_EARLY);
     return status;
 }
 
@@ -240,7 +244,7 @@ static enum resp_status parse_arguments(const char *in, size_t n, size_t at, int
 
 enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, struct slice *argv, int argv_max,
                             struct resp_request *r) {
-    if (parse_plain(in, n, max_bulk, argv, argv_max, r)) return RESP_OK;
+    if (!r->unauthenticated && parse_plain(in, n, max_bulk, argv, argv_max, r)) return RESP_OK;
     r->argc = 0;
     if (n == 0) return RESP_MORE;
     if (in[0] != '*') return parse_inline(in, n, argv, argv_max, r);

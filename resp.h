@@ -22,6 +22,7 @@ enum resp_status {
 };
 
 struct resp_request {
+    bool unauthenticated; /* given: UNAUTHENTICATED_ARGS and _BULK are the limits, as in Redis */
     int argc;
     size_t longest;    /* bytes of the longest argument */
     size_t used;       /* bytes of the request, its end included */

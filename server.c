@@ -307,12 +307,11 @@ static void close_old_refused(struct server *s, int64_t now_ms) {
         if (s->refused[i].fd >= 0 && now_ms > s->refused[i].until_ms) close_refused(&s->refused[i]);
 }
 
-/* Tells a client that there are too many. */
-static void refuse(struct server *s, int fd, int64_t now_ms) {
-    static const char line[] = "-ERR max number of clients reached\r\n";
+/* Says the line to a client that is not served. */
+static void refuse(struct server *s, int fd, const char *line, int64_t now_ms) {
     struct refused *r = &s->refused[s->refused_next++ % REFUSED_MAX];
     if (r->fd >= 0) close_refused(r);
-    ssize_t n = send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
     shutdown(fd, SHUT_WR);
     *r = (struct refused){fd, now_ms + REFUSED_MS};
@@ -333,6 +332,22 @@ static void watch_listeners(const struct server *s, uint32_t events) {
     }
 }
 
+/* protected-mode: without a password only this machine is served. */
+static bool is_protected(struct server *s) {
+    pthread_mutex_lock(&s->command.config_lock);
+    bool on = s->config.protected_mode && s->config.requirepass[0] == '\0';
+    pthread_mutex_unlock(&s->command.config_lock);
+    return on;
+}
+
+static const char too_many[] = "-ERR max number of clients reached\r\n";
+static const char denied[] =
+    "-DENIED sponson is in protected mode: no password is set, so it serves only clients on its own machine, by "
+    "loopback "
+    "or unix socket. Set a password (requirepass, requirepass-file, or the variable SPONSON_REQUIREPASS; at run time, "
+    "from its own machine, CONFIG SET requirepass), or, where nobody but your own clients can reach this port, set "
+    "protected-mode no.\r\n";
+
 /* Accepts what waits at one listener, up to a bound. */
 static void accept_some(struct server *s, int listener, int64_t now_ms) {
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
@@ -351,7 +366,10 @@ static void accept_some(struct server *s, int listener, int64_t now_ms) {
             return; /* none left; the network's own errors are not ours */
         if (fd < 0) continue;
         metrics_add(&s->metrics.total_connections_received, 1);
-        if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms)) refuse(s, fd, now_ms);
+        if (!is_loopback(&peer) && is_protected(s))
+            refuse(s, fd, denied, now_ms);
+        else if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms))
+            refuse(s, fd, too_many, now_ms);
     }
 }
 
@@ -437,9 +455,11 @@ static void log_start(const struct server *s, bool beyond_loopback) {
              (unsigned long long)c->max_value_size_bytes, c->value_size_note,
              (unsigned long long)(c->client_memory_bytes >> 20), c->maxclients, c->threads);
     if (beyond_loopback && c->requirepass[0] == '\0')
-        log_line(
-            &s->log, LOG_LEVEL_WARNING,
-            "anybody who can reach this address can read and change the cache: set requirepass, or bind 127.0.0.1");
+        log_line(&s->log, LOG_LEVEL_WARNING, "%s",
+                 c->protected_mode ? "protected-mode: clients of other machines are refused: set requirepass, or "
+                                     "protected-mode no where nobody but your own clients can reach this port"
+                                   : "anybody who can reach this address can read and change the cache: set "
+                                     "requirepass, or bind 127.0.0.1");
 }
 
 static void request_shutdown(void *context) {

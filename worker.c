@@ -59,6 +59,7 @@
 #define TURN_MS 4                /* a turn that has lasted so long gives everybody one more request, and ends */
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
 #define OUTPUT_KEPT (256u << 10) /* of the shared output that stays resident */
+#define RELIEF_MS 10             /* so often at most clients are looked through for those who hold most memory */
 #define TICK_MS 100              /* upkeep and time-outs are looked at so often */
 #define UPKEEP_PIECES 2          /* bounded pieces of upkeep a turn */
 #define LINGER_MS 2000           /* a closed connection's last words may take so long to be read, ... */
@@ -169,6 +170,8 @@ struct worker {
     uint32_t upkeep_next; /* shard */
     uint32_t look_next;   /* place in `list` where the search for time-outs goes on */
     int ticks;
+    int64_t relieved_ms; /* when client-memory was last looked through for who holds most: ... */
+    bool relief;         /* ... somebody who has to give it back was found */
 
     /* shared */
     atomic_uint connections;
@@ -210,12 +213,12 @@ static void list_remove(struct worker *w, struct conn *c) {
 }
 
 bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, int64_t now_ms) {
-    struct client *client = client_new(w->server->registry, fd, peer, now_ms);
+    struct client *client = client_new(w->server->registry, fd, peer, w, now_ms);
     if (client == NULL) return false;
     struct conn *c = (struct conn *)client;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     c->state = READING;
-    command_greet(w->server, client);
+    command_greet(w->server, client, now_ms);
     log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu connected", (unsigned long long)client->id);
     pthread_mutex_lock(&w->list_lock); /* until the epoll has it too, the worker may not time it out */
     bool added = list_grow(w) && epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
@@ -275,10 +278,56 @@ static void conn_linger(struct worker *w, struct conn *c) {
 
 /* ---- what waits ---- */
 
+static void drop_output(struct worker *w, struct waiting *q) {
+    pool_put(&w->pool, q->out, q->out_cap);
+    q->out = NULL;
+    q->out_cap = q->out_from = q->out_to = 0;
+}
+
+/* Closes those who hold most of client-memory until `level` bytes are left of it; nobody who holds `least` or fewer. One
+ * of this worker that only waits for its socket gives its memory back now, the others when they notice: then `relief`
+ * is on its way. */
+static void relieve(struct worker *w, size_t level, size_t least) {
+    struct evicted evicted[EVICTED_AT_ONCE];
+    int64_t since_ms = w->context.now_ms - w->relieved_ms;
+    if (since_ms >= 0 && since_ms < RELIEF_MS) return;
+    w->relieved_ms = w->context.now_ms;
+    struct pool_budget *budget = w->server->client_memory;
+    int n = registry_evict(w->server->registry, &budget->used_bytes, level, least, w, evicted, &w->relief);
+    for (int i = 0; i < n; i++) {
+        struct conn *c = (struct conn *)evicted[i].client;
+        metrics_add(&w->metrics.evicted_clients, 1);
+        log_line(w->log, LOG_LEVEL_WARNING,
+                 "client id=%llu closed: of client-memory (%llu bytes), which is used up, it holds most, %llu bytes",
+                 (unsigned long long)evicted[i].id, (unsigned long long)budget->limit_bytes,
+                 (unsigned long long)evicted[i].bytes);
+        if (c == NULL || c->state != SENDING) continue;
+        drop_output(w, c->waiting);
+        conn_close(w, c);
+    }
+}
+
+/* At the end of a turn: an eighth of client-memory is kept free for what the next one brings. */
+static void relieve_early(struct worker *w) {
+    size_t used = atomic_load_explicit(&w->server->client_memory->used_bytes, memory_order_relaxed);
+    size_t limit = atomic_load_explicit(&w->server->client_memory->limit_bytes, memory_order_relaxed);
+    if (used > limit - limit / 8) relieve(w, limit - limit / 8, 0);
+}
+
+/* A block for c, or one that takes the place of its block p as pool_grow() has it. Where there is no room, who holds
+ * more than c would then makes some. */
+static char *get_block(struct worker *w, const struct conn *c, char *p, size_t *cap, size_t used, size_t bytes) {
+    char *to = p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
+    if (to) return to;
+    size_t limit = atomic_load_explicit(&w->server->client_memory->limit_bytes, memory_order_relaxed);
+    relieve(w, bytes < limit ? limit - bytes : 0, client_bytes(&c->client) + bytes);
+    return p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
+}
+
 static struct waiting *waiting_of(struct worker *w, struct conn *c) {
     if (c->waiting == NULL) {
         size_t cap;
-        c->waiting = (struct waiting *)(void *)pool_get(&w->pool, sizeof *c->waiting, &cap);
+        c->waiting = (struct waiting *)(void *)get_block(w, c, NULL, &cap, 0, sizeof *c->waiting);
         if (c->waiting) memset(c->waiting, 0, sizeof *c->waiting);
     }
     return c->waiting;
@@ -286,7 +335,7 @@ static struct waiting *waiting_of(struct worker *w, struct conn *c) {
 
 static void show_waiting(struct conn *c) {
     const struct waiting *q = c->waiting;
-    size_t in = q ? q->in_cap + q->argv_cap : 0, out = q ? q->out_to - q->out_from : 0;
+    size_t in = q ? q->in_cap + q->argv_cap : 0, out = (q ? q->out_cap : 0) + c->client.suspended.reply.cap;
     atomic_store_explicit(&c->client.input_bytes, (uint32_t)in, memory_order_relaxed);
     atomic_store_explicit(&c->client.output_bytes, (uint32_t)out, memory_order_relaxed);
 }
@@ -323,7 +372,7 @@ static void free_waiting(struct worker *w, struct conn *c) {
     if (q == NULL) return;
     drop_argv(w, q);
     drop_input(w, q);
-    pool_put(&w->pool, q->out, q->out_cap);
+    drop_output(w, q);
     pool_put(&w->pool, (char *)q, sizeof *q);
     c->waiting = NULL;
 }
@@ -348,7 +397,7 @@ static bool save_input(struct worker *w, struct part *p) {
     if (!p->shared) return true;
     size_t left = p->size - p->done;
     struct waiting *q = waiting_of(w, p->c);
-    if (q) q->in = pool_get(&w->pool, left ? left : 1, &q->in_cap);
+    if (q) q->in = get_block(w, p->c, NULL, &q->in_cap, 0, left ? left : 1);
     if (q == NULL || q->in == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
         p->stop = true;
@@ -410,7 +459,7 @@ static void wait_for_room(struct worker *w, struct conn *c, const char *p, size_
         close_for_output(w, c, n);
         return;
     }
-    char *block = pool_get(&w->pool, n, &cap);
+    char *block = get_block(w, c, NULL, &cap, 0, n);
     if (block == NULL) {
         close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
         return;
@@ -454,9 +503,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
     atomic_store_explicit(&c->client.active_ms, w->context.now_ms, memory_order_relaxed);
     show_waiting(c);
     if (q->out_from < q->out_to) return;
-    pool_put(&w->pool, q->out, q->out_cap);
-    q->out = NULL;
-    q->out_cap = q->out_from = q->out_to = 0;
+    drop_output(w, q);
     c->state = READING;
     bool more = q->argv || (q->in && (!q->scanning || q->broken));
     settle_waiting(w, c);
@@ -500,7 +547,7 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
     if (!save_input(w, p)) return;
     q = p->c->waiting;
     const char *after = p->in + p->done;
-    q->argv = (struct slice *)(void *)pool_get(&w->pool, (size_t)r->argc * sizeof *q->argv, &q->argv_cap);
+    q->argv = (struct slice *)(void *)get_block(w, p->c, NULL, &q->argv_cap, 0, (size_t)r->argc * sizeof *q->argv);
     if (q->argv == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
         return;
@@ -524,7 +571,7 @@ static void send_collected(struct worker *w, struct part *p) {
     } else if (c->state == SENDING) { /* behind what already waits */
         q = c->waiting;
         size_t n = s->reply.len - s->start;
-        char *joined = pool_grow(&w->pool, q->out, &q->out_cap, q->out_to, q->out_to + n);
+        char *joined = get_block(w, c, q->out, &q->out_cap, q->out_to, q->out_to + n);
         if (joined) {
             memcpy(joined + q->out_to, s->reply.p + s->start, n);
             q->out = joined;
@@ -676,7 +723,7 @@ static void execute_large(struct worker *w, struct part *p, int argc, bool strip
     if (!save_input(w, p)) return;
     struct waiting *q = p->c->waiting;
     struct resp_request r = {0};
-    q->argv = (struct slice *)(void *)pool_get(&w->pool, (size_t)argc * sizeof *q->argv, &q->argv_cap);
+    q->argv = (struct slice *)(void *)get_block(w, p->c, NULL, &q->argv_cap, 0, (size_t)argc * sizeof *q->argv);
     if (q->argv == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
         p->stop = true;
@@ -707,10 +754,14 @@ static void await_rest(struct worker *w, struct part *p) {
     begin_scan(w, p->c->waiting);
 }
 
+static bool is_locked_out(const struct conn *c) {
+    return atomic_load_explicit(&c->client.modes, memory_order_relaxed) & CLIENT_LOCKED_OUT;
+}
+
 /* Looks whether the request that arrives in pieces is whole now. False: not yet, or it is broken. */
 static bool scan_whole(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
-    struct resp_request r = {0};
+    struct resp_request r = {.unauthenticated = is_locked_out(p->c)};
     size_t before = p->size;
     enum resp_status status = resp_scan(&q->scan, p->in, &p->size, q->argument_max, &r);
     q->stripped |= p->size < before || q->scan.skip;
@@ -732,12 +783,10 @@ static bool parse_next(struct worker *w, struct part *p) {
     if (p->parsed == p->size) /* the belt goes on with the next connection */
         return false;
     bool is_inline = p->in[p->parsed] != '*';
-    if (is_inline) {
-        empty_belt(w); /* an inline request is unescaped in place, so once it is parsed it must be executed */
-        if (!p->stop) open_segment(w, p);
-    }
+    if (is_inline || is_locked_out(p->c)) empty_belt(w); /* AUTH changes the limits, if it stands there */
+    if (is_inline && !p->stop) open_segment(w, p);       /* unescaped in place: once it is parsed it must be executed */
     if (p->stop) return false;
-    struct resp_request r = {0};
+    struct resp_request r = {.unauthenticated = is_locked_out(p->c)};
     size_t argument_max = stripped ? q->argument_max : w->argument_max;
     struct staged *b = on_belt(w, w->parsed);
     struct slice *argv = b->argv;
@@ -833,7 +882,8 @@ static void add_part(struct worker *w, struct conn *c, char *in, size_t size, bo
 }
 
 /* Where the next bytes of a request that arrives in pieces go: *room of them. NULL: no memory. */
-static char *room_for_rest(struct worker *w, struct waiting *q, size_t *room) {
+static char *room_for_rest(struct worker *w, const struct conn *c, size_t *room) {
+    struct waiting *q = c->waiting;
     if (q->scan.skip) { /* an oversized argument: read, and forget */
         *room = q->scan.skip < RECEIVE_MAX ? (size_t)q->scan.skip : RECEIVE_MAX;
         return w->input + w->input_used;
@@ -847,7 +897,7 @@ static char *room_for_rest(struct worker *w, struct waiting *q, size_t *room) {
         q->in_to = have;
     }
     if (q->in_cap - q->in_to < missing) {
-        char *larger = pool_grow(&w->pool, q->in, &q->in_cap, q->in_to, q->in_to + missing);
+        char *larger = get_block(w, c, q->in, &q->in_cap, q->in_to, q->in_to + missing);
         if (larger == NULL) return NULL;
         q->in = larger;
     }
@@ -895,9 +945,9 @@ static ssize_t read_conn(struct worker *w, struct conn *c) {
     }
     size_t room, have = q->in_to - q->in_from;
     if (have <= GROW_MIN && !q->stripped && q->argv == NULL) return read_behind(w, c, have);
-    char *to = room_for_rest(w, q, &room);
-    if (to == NULL) {
-        close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
+    char *to = room_for_rest(w, c, &room);
+    if (to == NULL) { /* the bytes may stay in the socket for as long as others take to go */
+        if (!w->relief) close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
         return 0;
     }
     ssize_t n = receive(w, c, to, room);
@@ -990,9 +1040,12 @@ static void upkeep(struct worker *w) {
 }
 
 static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_ms) {
+    const struct config *config = w->server->config;
     if (c->state == LINGERING) return now_ms > c->linger_until_ms;
+    if (is_locked_out(c) && config->authentication_timeout_s)
+        return now_ms - c->client.locked_ms > (int64_t)config->authentication_timeout_s * 1000;
     int64_t idle_ms = now_ms - atomic_load_explicit(&c->client.active_ms, memory_order_relaxed);
-    int64_t timeout_ms = (int64_t)w->server->config->timeout_s * 1000;
+    int64_t timeout_ms = (int64_t)config->timeout_s * 1000;
     return timeout_ms && c->state != QUEUED && c->state != PAUSED && idle_ms > timeout_ms;
 }
 
@@ -1002,7 +1055,12 @@ static void find_timed_out(struct worker *w, int64_t now_ms) {
     for (uint32_t n = w->list_count / 10 + 1; n > 0 && w->list_count; n--) {
         if (w->look_next >= w->list_count) w->look_next = 0;
         struct conn *c = w->list[w->look_next++];
-        if (timed_out(w, c, now_ms)) conn_close(w, c);
+        if (!timed_out(w, c, now_ms)) continue;
+        log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu timed out", (unsigned long long)c->client.id);
+        if (c->state == QUEUED || c->state == PAUSED)
+            shutdown(c->client.fd, SHUT_RDWR); /* it is on a list: it ends when it is looked at */
+        else
+            conn_close(w, c);
     }
     pthread_mutex_unlock(&w->list_lock);
 }
@@ -1105,6 +1163,7 @@ static void *run(void *argument) {
         tick(w);
         upkeep(w);
         close_closed(w);
+        relieve_early(w);
     }
     return NULL;
 }

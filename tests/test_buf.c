@@ -330,7 +330,7 @@ static void test_registry_records(void) {
     struct client *c[CAPACITY];
     REQUIRE(registry_init(&r, CAPACITY, sizeof(struct record)));
     for (int i = 0; i < CAPACITY; i++) {
-        c[i] = client_new(&r, -1, &from, 5000 + i);
+        c[i] = client_new(&r, -1, &from, NULL, 5000 + i);
         REQUIRE(c[i] != NULL);
         CHECK(c[i]->id == (uint64_t)i + 1 && c[i]->created_ms == 5000 + i && c[i]->fd == -1);
         CHECK(atomic_load(&c[i]->resp) == 2 && atomic_load(&c[i]->active_ms) == 5000 + i &&
@@ -339,17 +339,17 @@ static void test_registry_records(void) {
         CHECK(registry_record(&r, c[i]->slot) == c[i] && (uintptr_t)c[i] % 64 == 0);
         memset(((struct record *)(void *)c[i])->rest, 0x77, 100);
     }
-    CHECK(client_new(&r, -1, &from, 0) == NULL && atomic_load(&r.count) == CAPACITY);
+    CHECK(client_new(&r, -1, &from, NULL, 0) == NULL && atomic_load(&r.count) == CAPACITY);
     client_free(&r, c[3]);
     client_free(&r, c[7]);
     CHECK(atomic_load(&r.count) == CAPACITY - 2);
-    struct client *first = client_new(&r, 9, &from, 6000), *second = client_new(&r, 9, &from, 6000);
+    struct client *first = client_new(&r, 9, &from, NULL, 6000), *second = client_new(&r, 9, &from, NULL, 6000);
     CHECK(first == c[7] && second == c[3]); /* the last one freed is the next one used, and zeroed */
     CHECK(first->id == CAPACITY + 1 && second->id == CAPACITY + 2 && first->fd == 9);
     for (int i = 0; i < 100; i++)
         CHECK(((struct record *)(void *)first)->rest[i] == 0);
     CHECK(((struct record *)(void *)c[4])->rest[99] == 0x77);
-    CHECK(client_new(&r, -1, &from, 0) == NULL);
+    CHECK(client_new(&r, -1, &from, NULL, 0) == NULL);
     for (int i = 0; i < CAPACITY; i++)
         client_free(&r, c[i]);
     CHECK(atomic_load(&r.count) == 0);
@@ -372,7 +372,7 @@ static void test_registry_random(void) {
             c[i] = NULL;
             live--;
         } else {
-            c[i] = client_new(&r, -1, &from, 0);
+            c[i] = client_new(&r, -1, &from, NULL, 0);
             REQUIRE(c[i] != NULL);
             CHECK(c[i]->id > last_id);
             last_id = c[i]->id;
@@ -393,7 +393,7 @@ static void test_registry_names(void) {
     struct sockaddr_storage from = peer("127.0.0.1", 1);
     char name[CLIENT_NAME_MAX], longest[CLIENT_NAME_MAX - 1];
     REQUIRE(registry_init(&r, 2, sizeof(struct client)));
-    struct client *c = client_new(&r, -1, &from, 0);
+    struct client *c = client_new(&r, -1, &from, NULL, 0);
     CHECK(client_name(&r, c, name) == 0);
     CHECK(client_set_text(&r, &c->name, SLICE("worker-1")));
     CHECK(client_name(&r, c, name) == 8 && memcmp(name, "worker-1", 8) == 0);
@@ -427,7 +427,7 @@ static void test_describe(void) {
     REQUIRE(registry_init(&r, 8, sizeof(struct client)));
     for (size_t i = 0; i < sizeof peers / sizeof *peers; i++) {
         struct sockaddr_storage from = peer(peers[i].ip, peers[i].port);
-        struct client *c = client_new(&r, -1, &from, 10000);
+        struct client *c = client_new(&r, -1, &from, NULL, 10000);
         char line[1024], want[1024];
         struct buf b = {line, 0, sizeof line - 1, false};
         atomic_store(&c->active_ms, 12500);
@@ -466,7 +466,7 @@ static void test_describe_socket(void) {
     REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&local, size) == 0);
     REQUIRE(getsockname(fd, (struct sockaddr *)&local, &size) == 0);
     REQUIRE(registry_init(&r, 1, sizeof(struct client)));
-    struct client *c = client_new(&r, fd, &from, 9000);
+    struct client *c = client_new(&r, fd, &from, NULL, 9000);
     char line[1024], want[100];
     struct buf b = {line, 0, sizeof line - 1, false};
     client_describe(&r, c, 1000, "NULL", &b);
@@ -480,6 +480,52 @@ static void test_describe_socket(void) {
     close(fd);
 }
 
+/* Who holds most goes first, until enough is on its way; those with NO-EVICT stay; who was shut counts until it is
+ * gone, and is not chosen a second time. */
+static void test_evict(void) {
+    enum { CLIENTS = 40 };
+    struct registry r;
+    struct evicted evicted[EVICTED_AT_ONCE];
+    struct sockaddr_storage from = peer("127.0.0.1", 1);
+    struct client *c[CLIENTS];
+    int fd[CLIENTS][2], owner;
+    bool relief = true;
+    char byte;
+    REQUIRE(registry_init(&r, CLIENTS, sizeof(struct client)));
+    for (int i = 0; i < CLIENTS; i++) {
+        REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd[i]) == 0);
+        c[i] = client_new(&r, fd[i][0], &from, i % 2 ? &owner : NULL, 0);
+        atomic_store(&c[i]->input_bytes, (uint32_t)(i * 7 % CLIENTS)); /* each number once: 0 to 39 */
+        atomic_store(&c[i]->output_bytes, 1000u * (uint32_t)(i * 7 % CLIENTS));
+        atomic_store(&c[i]->multi_bytes, 10u * (uint32_t)(i * 7 % CLIENTS));
+    }
+    enum { EACH = 1011, NO_EVICT = 37 };
+    for (int i = 0; i < CLIENTS; i++)
+        if (i * 7 % CLIENTS == NO_EVICT) atomic_store(&c[i]->modes, (uint8_t)CLIENT_NO_EVICT);
+    atomic_size_t used = 1000 * EACH;
+    CHECK(registry_evict(&r, &used, 0, 39 * EACH, &owner, evicted, &relief) == 0 && !relief);
+    CHECK(registry_evict(&r, &used, 1000 * EACH, 0, &owner, evicted, &relief) == 0 && !relief);
+    CHECK(registry_evict(&r, &used, 961 * EACH - 1, 0, &owner, evicted, &relief) == 2 && relief);
+    CHECK(evicted[0].bytes == 39 * EACH && evicted[1].bytes == 38 * EACH);
+    CHECK(registry_evict(&r, &used, 923 * EACH, 0, &owner, evicted, &relief) == 0 && relief); /* it is on its way */
+    CHECK(registry_evict(&r, &used, 923 * EACH - 1, 0, &owner, evicted, &relief) == 1);
+    CHECK(evicted[0].bytes == 36 * EACH);
+    CHECK(registry_evict(&r, &used, 0, 0, &owner, evicted, &relief) == EVICTED_AT_ONCE);
+    for (int i = 0; i < EVICTED_AT_ONCE; i++) {
+        int at = (int)evicted[i].id - 1; /* ids count from 1 */
+        CHECK(evicted[i].bytes == (size_t)(35 - i) * EACH && evicted[i].client == (at % 2 ? c[at] : NULL));
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        int held = i * 7 % CLIENTS;
+        bool shut = recv(fd[i][1], &byte, 1, 0) == 0;
+        CHECK(shut == (held >= 28 && held != NO_EVICT));
+        client_free(&r, c[i]);
+        close(fd[i][0]);
+        close(fd[i][1]);
+    }
+    registry_release(&r);
+}
+
 static void test_list_in_pieces(void) {
     enum { CAPACITY = 300 };
     struct registry r;
@@ -488,7 +534,7 @@ static void test_list_in_pieces(void) {
     static char text[CAPACITY * 400];
     REQUIRE(registry_init(&r, CAPACITY, sizeof(struct record)));
     for (int i = 0; i < CAPACITY; i++)
-        REQUIRE((c[i] = client_new(&r, -1, &from, 0)) != NULL);
+        REQUIRE((c[i] = client_new(&r, -1, &from, NULL, 0)) != NULL);
     for (int i = 0; i < CAPACITY; i += 3)
         client_free(&r, c[i]);
     atomic_store(&c[1]->last_command, 1u);
@@ -538,7 +584,7 @@ static void *come_and_go(void *arg) {
     size_t *failed = arg;
     for (int step = 0; step < 300; step++) {
         for (int i = 0; i < 8; i++) {
-            c[i] = client_new(&shared_registry, -1, &from, step);
+            c[i] = client_new(&shared_registry, -1, &from, NULL, step);
             *failed += c[i] == NULL || !client_set_text(&shared_registry, &c[i]->name, SLICE("a-name"));
             if (c[i]) atomic_store_explicit(&c[i]->last_command, 1, memory_order_relaxed);
         }
@@ -589,6 +635,7 @@ static void test_metrics(void) {
     metrics_add(&two.total_net_output_bytes, 2);
     metrics_add(&one.rejected_connections, 5);
     metrics_add(&two.total_error_replies, 6);
+    metrics_add(&two.evicted_clients, 10);
     metrics_add(&one.client_query_buffer_limit_disconnections, 7);
     metrics_add(&two.client_output_buffer_limit_disconnections, 8);
     metrics_sum(&totals, &one);
@@ -601,6 +648,7 @@ static void test_metrics(void) {
                      "total_net_output_bytes:2\r\n"
                      "rejected_connections:5\r\n"
                      "total_error_replies:6\r\n"
+                     "evicted_clients:10\r\n"
                      "client_query_buffer_limit_disconnections:7\r\n"
                      "client_output_buffer_limit_disconnections:8\r\n");
     struct metrics_totals since = totals;
@@ -632,6 +680,7 @@ int main(void) {
         {"names", test_registry_names},
         {"the line of a connection", test_describe},
         {"the line of a connection with a socket", test_describe_socket},
+        {"who holds most memory is shut first", test_evict},
         {"a list in pieces", test_list_in_pieces},
         {"a list while connections come and go", test_registry_threads},
         {"counters are summed and printed", test_metrics},

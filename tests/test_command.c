@@ -56,8 +56,8 @@ static bool reconfigure(void *context, const struct config *next, char *error, s
 
 static struct client *new_client(struct fixture *f) {
     struct sockaddr_storage from = {.ss_family = AF_INET};
-    struct client *c = client_new(&f->registry, -1, &from, f->context.now_ms);
-    command_greet(&f->server, c);
+    struct client *c = client_new(&f->registry, -1, &from, NULL, f->context.now_ms);
+    command_greet(&f->server, c, f->context.now_ms);
     return c;
 }
 

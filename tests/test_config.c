@@ -174,13 +174,14 @@ static void test_bounds(void) {
         {"supervised", "no", "no", "systemd", "", "no: let a service manager or container run it"},
         {"pidfile", "", "", "/run/redis.pid", " ", "\"\": it stays in the foreground, its starter knows the pid"},
         {"logfile", "", "", "/var/log/redis.log", " ", "\"\": the log goes to stderr, redirect that"},
-        {"protected-mode", "no", "no", "yes", "", "no: use bind and requirepass"},
+        {"protected-mode", "no", "YES", "1", "", "yes or no"},
+        {"authentication-timeout", "1", "2147483", "-1", "2147484", "1 to 2147483 seconds, or 0 for never"},
         {"io-threads", "1", "1", "4", "", "1: use threads"},
         {"cluster-enabled", "no", "no", "yes", "", "no: use a proxy or a client that shards"},
         {"notify-keyspace-events", "", "", "Ex", " ", "\"\": there are no keyspace events"},
         {"latency-monitor-threshold", "0", "0", "100", "", "0: there is no latency monitor"},
         {"oom-score-adj", "no", "no", "yes", "", "no: let a service manager set it"}};
-    CHECK(COUNT(rows) == (size_t)config_count() - 1); /* requirepass has a test of its own */
+    CHECK(COUNT(rows) == (size_t)config_count() - 2); /* requirepass and its file have tests of their own */
     for (size_t i = 0; i < COUNT(rows); i++) {
         START(rows[i].name, rows[i].low, rows[i].name, rows[i].high);
         struct config before = config;
@@ -264,6 +265,37 @@ static void test_good_input(void) {
     CHECK(load((char *[]){"--port", "x", NULL}, (char *[]){"SPONSON_PORT=1", NULL}) == CONFIG_BAD && error[0] == 'p');
     CHECK(load_from(FLAGS, "--ping") == CONFIG_PING);
     CHECK(load_from(FLAGS, "--bind|10.0.0.1|--ping|--port|9") == CONFIG_PING && config.port == 9);
+}
+
+/* requirepass-file: the first line of a file; it is not shown, and what is wrong with it does not tell it. */
+static void test_password_file(void) {
+    static const struct { const char *text; size_t n; const char *password, *why; } rows[] = {
+        {"s3cret", 6, "s3cret", NULL}, {"s3cret\n", 7, "s3cret", NULL}, {"a b\r\nnext line\n", 16, "a b", NULL}, {" \n", 2, " ", NULL},
+        {"", 0, "", "it is empty"}, {"\n", 1, "", "its first line is empty"}, {"\r\nx", 3, "", "its first line is empty"},
+        {"s3c\0ret\n", 8, "", "it holds a NUL"}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char *path = put_file("password", rows[i].text, rows[i].n), want[512];
+        CHECK(load((char *[]){"--requirepass-file", path, NULL}, (char *[]){NULL}) == (rows[i].why ? CONFIG_BAD : CONFIG_OK));
+        snprintf(want, sizeof want, rows[i].why ? "requirepass-file: cannot take a password from \"%s\": %s" : "", path, rows[i].why);
+        CHECK_TEXT(error, want);
+        CHECK_TEXT(config.requirepass, rows[i].password);
+        CHECK_TEXT(value_of("requirepass"), *rows[i].password ? "********" : "");
+    }
+    static char longest[CONFIG_TEXT_MAX + 1];
+    memset(longest, 'x', CONFIG_TEXT_MAX);
+    for (size_t n = CONFIG_TEXT_MAX - 1; n <= CONFIG_TEXT_MAX; n++) {
+        char *path = put_file("password", longest, n), variable[512];
+        snprintf(variable, sizeof variable, "SPONSON_REQUIREPASS_FILE=%s", path);
+        bool ok = n < CONFIG_TEXT_MAX;
+        CHECK(load((char *[]){NULL}, (char *[]){variable, NULL}) == (ok ? CONFIG_OK : CONFIG_BAD));
+        CHECK_TEXT(error, ok ? "" : "requirepass: the value (not shown) is not allowed; give one line of 0 to 1023 bytes");
+        CHECK(strlen(config.requirepass) == (ok ? n : 0));
+    }
+    CHECK(load((char *[]){"--requirepass", "x", "--requirepass-file", "/a", NULL}, (char *[]){NULL}) == CONFIG_BAD);
+    CHECK_TEXT(error, "requirepass-file: \"/a\" is not allowed beside requirepass; give one of them");
+    CHECK(load((char *[]){"--requirepass-file", "/nowhere/p", NULL}, (char *[]){NULL}) == CONFIG_BAD);
+    CHECK_TEXT(error, "requirepass-file: cannot take a password from \"/nowhere/p\": No such file or directory");
+    CHECK(load((char *[]){"--requirepass-file", "/nowhere/p", "--ping", NULL}, (char *[]){NULL}) == CONFIG_PING); /* needs none */
 }
 
 /* What is refused, and the end of the sentence. No sentence tells a secret. */
@@ -681,7 +713,7 @@ int main(void) {
     static const struct tap_test tests[] = {
         {"defaults", test_defaults}, {"units of bytes", test_units}, {"bounds and sentence of every option", test_bounds},
         {"texts are taken or refused, never cut", test_texts_are_never_cut}, {"file, variables, flags: what is taken", test_good_input},
-        {"file, variables, flags: what is refused", test_bad_input}, {"files as people have them", test_real_files},
+        {"a password from its own file", test_password_file}, {"file, variables, flags: what is refused", test_bad_input}, {"files as people have them", test_real_files},
         {"client-output-buffer-limit, and options without effect", test_limit_and_ignored},
         {"variables of Kubernetes, and too many of them", test_notes}, {"--help and --version", test_help_and_version},
         {"resolve: maxmemory", test_resolve_maxmemory}, {"resolve: what follows from maxmemory", test_resolve_dependents},

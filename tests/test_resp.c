@@ -64,7 +64,7 @@ struct good {
 
 /* Every proper prefix asks for more; the whole is understood, whatever follows it. */
 static void check_good(const struct good *g) {
-    struct resp_request r;
+    struct resp_request r = {0};
     for (size_t n = 0; n < g->in.n; n++) {
         struct parsed p = parse((struct slice){g->in.p, n}, BULK_MAX, false);
         CHECK(p.status == RESP_MORE);
@@ -145,7 +145,7 @@ static void test_good_generated(void) {
         struct buf b = {text, 0, sizeof text, false};
         put_request(&b, argv, argc, BULK_MAX, false);
         REQUIRE(!b.full);
-        struct resp_request r;
+        struct resp_request r = {0};
         for (size_t n = 0; n < b.len; n++) {
             struct parsed p = parse((struct slice){text, n}, BULK_MAX, false);
             CHECK(p.status == RESP_MORE);
@@ -286,6 +286,46 @@ static void test_long_lines(void) {
 
 /* ---- limits ---- */
 
+/* Before authentication: what may pass and what not, cut at any place; with authentication all of it passes. */
+static void test_unauthenticated(void) {
+    static char fits[17000], too_long[17000];
+    struct buf b = {fits, 0, sizeof fits, false}, c = {too_long, 0, sizeof too_long, false};
+    buf_printf(&b, "*1\r\n$%u\r\n", UNAUTHENTICATED_BULK);
+    buf_printf(&c, "*1\r\n$%u\r\n", UNAUTHENTICATED_BULK + 1);
+    memset(fits + b.len, 'a', UNAUTHENTICATED_BULK + 2);
+    memset(too_long + c.len, 'a', UNAUTHENTICATED_BULK + 3);
+    const struct {
+        struct slice in;
+        const char *error; /* NULL: it is whole */
+    } table[] = {
+        {SLICE("*10\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n"
+               "$1\r\na\r\n$1\r\na\r\n"),
+         NULL},
+        {{fits, b.len + UNAUTHENTICATED_BULK + 2}, NULL},
+        {SLICE("*11\r\n"), "unauthenticated multibulk length"},
+        {SLICE("*1048576\r\n"), "unauthenticated multibulk length"},
+        {SLICE("*1048577\r\n"), "invalid multibulk length"},
+        {{too_long, c.len}, "unauthenticated bulk length"},
+        {{too_long, c.len + UNAUTHENTICATED_BULK + 3}, "unauthenticated bulk length"},
+        {SLICE("*2\r\n$4\r\nAUTH\r\n$536870912\r\n"), "unauthenticated bulk length"},
+        {SLICE("*1\r\n$536870913\r\n"), "invalid bulk length"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        for (size_t n = 0; n <= table[i].in.n; n += n < 100 || n + 100 > table[i].in.n ? 1 : 97) {
+            struct resp_request r = {.unauthenticated = true}, r2 = {.unauthenticated = true};
+            char *block = exact(table[i].in.p, n);
+            struct slice argv[ARGV_MAX];
+            enum resp_status status = resp_parse(block, n, BULK_MAX, false, argv, ARGV_MAX, &r);
+            free(block);
+            CHECK(scan((struct slice){table[i].in.p, n}, BULK_MAX, &r2) == status);
+            CHECK(status != RESP_BAD || (table[i].error && !strcmp(r.error, table[i].error) && r2.error == r.error));
+            if (n == table[i].in.n) CHECK(status == (table[i].error ? RESP_BAD : RESP_OK));
+        }
+    struct parsed p = parse((struct slice){too_long, c.len + UNAUTHENTICATED_BULK + 3}, BULK_MAX, false);
+    CHECK(p.status == RESP_OK && p.argv[0].n == UNAUTHENTICATED_BULK + 1);
+    free(p.block);
+}
+
 static void test_argument_limit(void) {
     size_t size = 16 + (size_t)ARGS_MAX * 6;
     char *in = malloc(size);
@@ -294,7 +334,7 @@ static void test_argument_limit(void) {
     buf_printf(&b, "*%d\r\n", ARGS_MAX);
     for (int i = 0; i < ARGS_MAX; i++)
         buf_put(&b, "$0\r\n\r\n", 6);
-    struct resp_request r;
+    struct resp_request r = {0};
     CHECK(resp_parse(in, b.len, 10, false, argv, ARGS_MAX, &r) == RESP_OK);
     CHECK(r.argc == ARGS_MAX && r.used == b.len && argv[ARGS_MAX - 1].p == in + b.len - 2);
     CHECK(resp_parse(in, b.len - 1, 10, false, argv, ARGS_MAX, &r) == RESP_MORE);
@@ -308,7 +348,7 @@ static void test_argument_limit(void) {
 
 static void test_argv_too_small(void) {
     struct slice argv[8];
-    struct resp_request r;
+    struct resp_request r = {0};
     for (int words = 0; words <= 8; words++) {
         for (int room = 0; room <= 8; room++) {
             char text[64], inlined[64];
@@ -343,7 +383,7 @@ static void test_largest_bulk(void) {
     char *in = malloc(header + piece);
     memcpy(in, start, header);
     struct resp_scan s = RESP_SCAN_START;
-    struct resp_request r;
+    struct resp_request r = {0};
     CHECK(resp_scan(&s, in, &n, 1 << 20, &r) == RESP_MORE && n == header);
     for (uint64_t left = (uint64_t)BULK_MAX + 2; left > 0;) {
         size_t now = left < piece ? (size_t)left : piece;
@@ -427,7 +467,7 @@ static void test_scan_in_pieces(void) {
         char *kept;
         size_t n;
         struct resp_scan s;
-        struct resp_request r;
+        struct resp_request r = {0};
         REQUIRE(feed(in, less, max_bulk, round % 2 ? 1 : 1 + below(64), &kept, &n, &s, &r) == RESP_OK);
         CHECK(n == c.len && s.pos == n && s.skip == 0);
         struct parsed p = {.block = exact(kept, n)};
@@ -449,7 +489,7 @@ static void test_scan_keeps_what_follows(void) {
     for (size_t first = 1; first < sizeof in - 1; first++) {
         char block[sizeof in];
         struct resp_scan s = RESP_SCAN_START;
-        struct resp_request r;
+        struct resp_request r = {0};
         memcpy(block, in, first);
         size_t n = first;
         enum resp_status status = resp_scan(&s, block, &n, 10, &r);
@@ -794,6 +834,7 @@ int main(void) {
         {"requests of 1 to 40 arguments, every prefix", test_good_generated},
         {"each broken count, length, type and quote has its error", test_bad_table},
         {"a line over 64 KB is refused", test_long_lines},
+        {"before authentication: 10 arguments of 16 KB, and no more", test_unauthenticated},
         {"1048576 arguments, and no more", test_argument_limit},
         {"argv too small: the request says how many it has", test_argv_too_small},
         {"a bulk string of 512 MB is dropped in constant memory", test_largest_bulk},

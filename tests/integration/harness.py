@@ -360,7 +360,20 @@ class Server(Process):
 
     def __init__(self, *flags, env=None, config=None, port=None, host="127.0.0.1", bind=True):
         self.folder = tempfile.mkdtemp(prefix="sponson-test-")
-        self.port = port or free_port(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        for chances in (2, 1, 0) if port is None else (0,):  # a free port may be somebody's before the server has it
+            try:
+                self.start(flags, env, config, port or free_port(socket.AF_INET6 if ":" in host else socket.AF_INET), host,
+                           bind)
+                return
+            except BaseException as e:
+                taken = "Address already in use" in self.stderr()
+                self.kill()
+                if not (isinstance(e, Failure) and taken and chances):
+                    shutil.rmtree(self.folder)
+                    raise
+
+    def start(self, flags, env, config, port, host, bind):
+        self.port = port
         self.address = (host, self.port)
         argv = [SERVER]
         if config is not None:
@@ -371,14 +384,9 @@ class Server(Process):
         flags = [str(f) for f in flags]
         if THREADS and "--threads" not in flags:
             argv += ["--threads", THREADS]
-        super().__init__(argv + flags, env)
+        Process.__init__(self, argv + flags, env)
         self.is_ended = False
-        try:
-            self.wait_ready()
-        except BaseException:
-            self.kill()
-            shutil.rmtree(self.folder)
-            raise
+        self.wait_ready()
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)

@@ -155,6 +155,39 @@ def client_memory():
         check("client-memory" in server.stderr(), server.stderr())
 
 
+@test
+def largest_client_is_closed():
+    """When client-memory is used up, who holds most of it is closed and named in the log; the others are served."""
+    for kept in (False, True):
+        with Server("--maxmemory", "512mb", "--client-memory", "16mb", "--threads", "2") as server, \
+                server.connect() as other, server.connect() as queue, server.connect() as second:
+            value = b"v" * 600000
+            ids = [c.ask("CLIENT ID") for c in (queue, second)]
+            equal(queue.ask("CLIENT", "NO-EVICT", "ON" if kept else "OFF"), OK)
+            for c, count in ((queue, 7), (second, 3)):  # blocks of 8 and 2 MB
+                equal(c.ask("MULTI"), OK)
+                for i in range(count):
+                    equal(c.ask("SET", f"k{i}", value), Simple("QUEUED"))
+            check(b"multi-mem=8388" in other.ask("CLIENT LIST"), "CLIENT LIST tells it")
+            small = [server.connect() for _ in range(5)]
+            half = request("SET", "small", value)
+            for n, c in enumerate(small, 1):  # 1 MB each: the last goes beyond seven eighths
+                c.send(half[:-5])
+                until(lambda: other.ask("CLIENT LIST").count(b"qbuf=1048576 ") == n, 5, "it is read")
+            closed, stays = (second, queue) if kept else (queue, second)
+            equal(closed.rest(), b"", server.stderr())
+            for c in small:
+                c.send(half[-5:])
+                equal(c.read(), OK)
+                c.close()
+            equal(len(stays.ask("EXEC")), 7 if kept else 3)
+            equal(other.info()["evicted_clients"], "1")
+            lines = [line for line in server.stderr().splitlines() if "client-memory (16777216 bytes)" in line]
+            equal(len(lines), 1, server.stderr())
+            check(f"client id={ids[kept]} closed" in lines[0], lines[0])
+            until(lambda: int(other.info()["mem_clients_normal"]) == 0, 5, "it is given back")
+
+
 # ---- many keys ----
 
 
