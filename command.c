@@ -41,9 +41,12 @@
 #define ERROR_ROOM (256u << 10)       /* ... takes of this, and is cut to its first word when that is used up */
 #define REPLY_BYTES_OTHER 400         /* of one on the connection: a client's name, HELLO */
 #define REPLY_BYTES_HELP 8192
-#define ARGUMENTS_MAX 16 /* of a command's syntax, side by side */
-#define EXEC_ARGS 64     /* arguments of a request in a transaction for which no block is needed, ... */
-#define EXEC_SIZES 256   /* ... and sizes of values */
+#define ARGUMENTS_MAX 16         /* of a command's syntax, side by side */
+#define ATOMIC_KEYS 65536        /* that one request or transaction changes at once: some 60 ms, ... */
+#define ATOMIC_BYTES (32u << 20) /* ... and bytes that it writes: each may evict as many, in the smallest entries */
+#define BYTES_ARGS 32            /* arguments of a request whose bytes need not be counted */
+#define EXEC_ARGS 64             /* arguments of a request in a transaction for which no block is needed, ... */
+#define EXEC_SIZES 256           /* ... and sizes of values */
 
 /* Bits as COMMAND shows them, in this order; then those that only we know. */
 enum flags {
@@ -218,10 +221,23 @@ static bool key_range(const struct command *command, const struct slice *argv, i
     return *first > 0 && *first < argc;
 }
 
+/* The bytes that may be changed at once: a few of the largest values always may. */
+static uint64_t atomic_bytes(const struct call *c) {
+    uint64_t values = 2 * c->context->config->max_value_size_bytes;
+    return values > ATOMIC_BYTES ? values : ATOMIC_BYTES;
+}
+
 /* Keeps the request until EXEC. */
 static enum command_result queue_request(struct call *c) {
     struct transaction *t = c->client->transaction;
     size_t bytes = sizeof(struct queued) + (size_t)c->argc * sizeof(uint32_t);
+    int first, last, step;
+    bool keyed = key_range(c->command, c->argv, c->argc, &first, &last, &step);
+    uint32_t keys = t->keys + (keyed ? (uint32_t)((last - first) / step + 1) : 0);
+    if (keys > ATOMIC_KEYS || t->count >= ATOMIC_KEYS) {
+        t->aborted = true;
+        return error_format(c, "ERR a transaction may have %d requests and keys; send it in parts", ATOMIC_KEYS);
+    }
     for (int i = 0; i < c->argc; i++)
         bytes += c->argv[i].n;
     bytes = (bytes + 7) / 8 * 8;
@@ -254,9 +270,7 @@ static enum command_result queue_request(struct call *c) {
     t->count++;
     atomic_store_explicit(&c->client->queued, t->count, memory_order_relaxed);
     t->argc_max = c->argc > t->argc_max ? c->argc : t->argc_max;
-    int first, last, step;
-    bool keyed = key_range(c->command, c->argv, c->argc, &first, &last, &step);
-    t->keys += keyed ? (uint32_t)((last - first) / step + 1) : 0;
+    t->keys = keys;
     t->all |= !keyed || c->command->handler == cmd_move || (c->command->handler == cmd_copy && c->argc > 4);
     resp_simple(c->out, SLICE("QUEUED"));
     return COMMAND_DONE;
@@ -283,6 +297,7 @@ struct plan {
     struct slice argv_own[EXEC_ARGS];
     uint32_t sizes_own[EXEC_SIZES];
     size_t argv_cap, sizes_cap; /* of blocks of the pool; 0: the own ones */
+    uint64_t written;           /* bytes that all requests together write at most */
 };
 
 static void plan_release(struct call *c, struct plan *p) {
@@ -363,6 +378,7 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
         if ((command->flags & RETURNS) || (command->handler == cmd_set && argc > 3))
             bound += resp_bulk_bytes(*any ? shards_value_room(c->shards) : *size);
         if (!(command->flags & WRITE)) continue;
+        if (step == 2) longest = plan->argv[i + 1].n; /* each key of MSET has its value */
         int64_t offset = 0;
         if (command->handler == cmd_append)
             longest += *size;
@@ -372,6 +388,9 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
             longest += offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
         else if (command->handler == cmd_increment || command->handler == cmd_incrbyfloat)
             bound += longest = command->handler == cmd_increment ? 24 : 5200;
+        bool rewrites = command->handler != cmd_set && !strncmp(command->keys, "RW", 2);
+        if (i > first || command->last_key != 2) /* RENAME and COPY write what they read, once */
+            plan->written += rewrites && *size > longest ? *size : longest;
         grow_to(size, longest);
     }
     return bound;
@@ -381,6 +400,7 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
 static size_t reply_bound(struct call *c, const struct transaction *t, struct plan *plan) {
     size_t bound = 32 + ERROR_ROOM;
     bool any = false;
+    plan->written = 0;
     memset(plan->sizes, 0, (plan->sizes_mask + 1) * sizeof *plan->sizes);
     for (int pass = 0; pass < 2; pass++) { /* first what the keys hold, then what becomes of it */
         const char *p = t->queue;
@@ -450,11 +470,19 @@ static enum command_result execute_queue(struct call *c, const struct transactio
         bool hold = watches_hold(c, t);
         spare = shards_value_room(c->shards); /* no larger value is in these shards */
         size_t bound = hold ? reply_bound(c, t, plan) : 0;
+        bool much = hold && plan->written > atomic_bytes(c);
         bool here = bound <= LIST_REPLY_BYTES, room = here || bound + spare <= block.cap;
-        if (hold && room) run_queue(c, t, plan, here ? c->out : &block);
+        if (hold && room && !much) run_queue(c, t, plan, here ? c->out : &block);
         shards_unlock_many(c->shards, locked);
         if (!hold) {
             resp_null_array(c->out, c->resp);
+            break;
+        }
+        if (much) {
+            error_format(c,
+                         "EXECABORT Transaction discarded because it could write more than %" PRIu64
+                         " bytes; send it in parts",
+                         atomic_bytes(c));
             break;
         }
         if (room && !here) {
@@ -1838,6 +1866,18 @@ static bool sizes_right(struct call *c) {
     return true;
 }
 
+/* Whether a request changes no more than may be at once, which is all that those with few arguments can. False: the
+ * error is answered. */
+static bool atomic_right(struct call *c) {
+    uint64_t bytes = 0;
+    for (int i = 1; i < c->argc; i++)
+        bytes += c->argv[i].n;
+    if (c->argc <= 2 * ATOMIC_KEYS + 8 && bytes <= atomic_bytes(c)) return true;
+    error_format(c, "ERR at most %d keys and %" PRIu64 " bytes are changed at once; send them in parts", ATOMIC_KEYS,
+                 atomic_bytes(c));
+    return false;
+}
+
 static inline enum command_result run_handler(struct call *c) {
     enum command_result result = c->command->handler(c);
     if (result != COMMAND_AGAIN) metrics_add(&c->context->metrics->command[c->row].calls, 1);
@@ -1923,6 +1963,9 @@ static inline enum command_result execute(struct call *c, const struct request *
             return rejected(c);
         }
         if (!r->sizes_are_right && !sizes_right(c)) return rejected(c);
+        if (r->argc > BYTES_ARGS && (command->handler == cmd_mset || command->handler == cmd_msetex) &&
+            !atomic_right(c))
+            return rejected(c);
         if ((modes || c->context->paused) && instead(c, &result)) return result;
     }
     return run_handler(c);

@@ -3,7 +3,7 @@ import random
 import select
 import threading
 
-from harness import MB, OK, PATIENCE, SANITIZED, Closed, Error, Failure, Server, Simple, check, equal, request, test, until
+from harness import MB, OK, PATIENCE, SANITIZED, Closed, Error, Failure, Server, Simple, check, equal, request, shown, test, until
 
 PONG = Simple("PONG")
 ACCOUNTS = 20
@@ -383,3 +383,49 @@ def replies_off():
         equal(c.read(), b"3")
         c.send(request("CLIENT REPLY OFF") + request("INCR k") + request("QUIT"))
         equal(c.rest(), b"")
+
+
+@test(seconds=60)
+def what_is_changed_at_once():
+    """What one EXEC or MSET changes is bounded, in keys and in bytes: beyond it, an error, and nothing is done."""
+    keys_error = Error("ERR a transaction may have 65536 requests and keys; send it in parts")
+    mset_error = Error("ERR at most 65536 keys and 33554432 bytes are changed at once; send them in parts")
+    much = Error("EXECABORT Transaction discarded because it could write more than 33554432 bytes; send it in parts")
+    aborted = Error("EXECABORT Transaction discarded because of previous errors.")
+    million = b"v" * 1000000
+    with Server("--maxmemory", "1gb", "--client-memory", "512mb", "--client-output-buffer-limit", "normal 256mb 0 0") as server, \
+            server.connect() as c:
+        def transaction(requests):
+            replies = c.pipeline([request("MULTI"), *requests, request("EXEC")])
+            return replies[-2], replies[-1]
+
+        queued = Simple("QUEUED")
+        equal(c.ask("SET", "big", million), OK)
+        # a value that is written again and again: each time all of it
+        for words in (("APPEND", "big", ""), ("SETRANGE", "big", 0, "x"), ("PEXPIRE", "big", 1000000), ("PERSIST", "big"),
+                      ("GETEX", "big", "PERSIST"), ("COPY", "big", "copy", "REPLACE"), ("SET", "new", million)):
+            last, result = transaction([request(*words)] * 33)
+            check(isinstance(result, list) and len(result) == 33, f"33 times {words[0]}: {shown(result)}")
+            equal(transaction([request(*words)] * 34), (queued, much), words[0])
+        equal(c.ask("STRLEN big"), 1000000)
+        # but not what only looks at it, removes it or puts a small one in its place
+        for words in (("STRLEN", "big"), ("EXISTS", "big"), ("SET", "big", "small"), ("DEL", "big")):
+            c.ask("SET", "big", million)
+            equal(len(transaction([request(*words)] * 200)[1]), 200, words[0])
+        # MSET: each key has its own value
+        names = [f"k{i}" for i in range(1000)]
+        equal(transaction([request("MSET", "one", million, *[x for n in names for x in (n, "small")])])[1], [OK])
+        few = [x for n in names[:34] for x in (n, million)]
+        equal(c.ask("MSET", *few[:66]), OK)
+        equal(c.ask("MSET", *few), mset_error)
+        equal(c.ask("MSETEX", 34, *few, "PX", "1000"), mset_error)
+        equal(transaction([request("MSET", *few)]), (mset_error, aborted))
+        # keys
+        pairs = [x for i in range(65536) for x in (i, "v")]
+        equal(c.ask("MSET", *pairs), OK)
+        equal(c.ask("MSETNX", *pairs, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5), mset_error)
+        equal(transaction([request("DEL", *pairs[::2])])[1], [65536])
+        equal(transaction([request("DEL", *pairs[::2], "one more")]), (keys_error, aborted))
+        equal(len(transaction([request("PING")] * 65536)[1]), 65536)
+        equal(transaction([request("PING")] * 65537), (keys_error, aborted))
+        equal(c.ask("PING"), PONG)
