@@ -325,11 +325,13 @@ static struct worker *least_loaded(const struct server *s) {
     return least;
 }
 
-static void watch_listeners(const struct server *s, uint32_t events) {
+static bool watch_listeners(const struct server *s, uint32_t events) {
+    bool watched = true;
     for (int i = 0; i < s->listener_count; i++) {
         struct epoll_event event = {.events = events, .data.fd = s->listeners[i]};
-        epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->listeners[i], &event);
+        watched &= epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->listeners[i], &event) == 0;
     }
+    return watched;
 }
 
 /* protected-mode: without a password only this machine is served. */
@@ -399,10 +401,8 @@ static const char *serve(struct server *s) {
             }
         }
         close_old_refused(s, now_ms);
-        if (s->rest_until_ms && (now_ms >= s->rest_until_ms || s->rest_until_ms - now_ms > RETRY_MS)) {
-            s->rest_until_ms = 0;
-            watch_listeners(s, EPOLLIN);
-        }
+        bool rested = s->rest_until_ms && (now_ms >= s->rest_until_ms || s->rest_until_ms - now_ms > RETRY_MS);
+        if (rested && watch_listeners(s, EPOLLIN)) s->rest_until_ms = 0;
     }
 }
 
