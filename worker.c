@@ -1041,7 +1041,7 @@ static void upkeep(struct worker *w) {
 
 static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_ms) {
     const struct config *config = w->server->config;
-    if (c->state == LINGERING) return now_ms > c->linger_until_ms;
+    if (c->state == LINGERING) return llabs(c->linger_until_ms - LINGER_MS - now_ms) > LINGER_MS; /* a clock can jump */
     if (is_locked_out(c) && config->authentication_timeout_s)
         return now_ms - c->client.locked_ms > (int64_t)config->authentication_timeout_s * 1000;
     int64_t idle_ms = now_ms - atomic_load_explicit(&c->client.active_ms, memory_order_relaxed);
