@@ -10,6 +10,9 @@ need redis-server command -v redis-server
 need redis-tools command -v redis-cli
 need libhiredis-dev test -e /usr/include/hiredis/hiredis.h
 need python3-locust /usr/bin/python3 -c 'import locust'
+need stunnel4 command -v stunnel4
+need haproxy command -v haproxy
+need openssl command -v openssl
 need iproute2 command -v ip
 [ -z "${CI:-}" ] || need clang command -v clang
 install_missing "The tests"
