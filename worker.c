@@ -11,7 +11,8 @@
  *
  * Turn    wait; read and execute the ready connections in groups; go on with those that were interrupted; write; a
  *         bounded piece of upkeep; close. Close is last, so no event of a turn meets a connection that is gone.
- *         A turn that has lasted TURN_MS gives everybody one more request: bytes do not tell what requests cost.
+ *         A turn that has lasted TURN_MS gives everybody one more request: bytes do not tell what requests cost. Those
+ *         who moved much in their last turn come after all others, and wait when that time is over.
  *         A group is some sixteen connections, or fewer that bring much: all are received, then their requests go
  *         through a belt, over connections and pipelines alike: with each request that is parsed, the one STAGE
  *         before it fetches its entry, the one before that its neighbours, and the one before that is executed. So
@@ -55,6 +56,7 @@
 #define ARGV_SLICES 1024         /* arguments of a request in the worker's own memory; one that has more gets its own */
 #define GROW_MIN (4u << 10)      /* room made for the rest of a request: as much again as came, ... */
 #define GROW_MAX (256u << 10)    /* ... within these bounds, so that a promise of megabytes costs nothing */
+#define HEAVY_BYTES (128u << 10) /* who moved so much in a turn comes after the others in the next one */
 #define LONG_REPLY (16u << 10)   /* after one of so many bytes the clock is looked at before the next request */
 #define TURN_MS 4                /* a turn that has lasted so long gives everybody one more request, and ends */
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
@@ -101,6 +103,7 @@ struct conn {
     struct conn *next;       /* QUEUED or CLOSED */
     uint32_t listed;         /* its place in worker->list */
     uint8_t state;
+    bool heavy;              /* its last turn moved HEAVY_BYTES */
     bool close_after_output; /* then it lingers */
     uint32_t linger_bytes;   /* dropped since */
     int64_t linger_until_ms;
@@ -118,6 +121,7 @@ struct part {
     bool stop;     /* nothing more of it in this turn */
     bool again;    /* but there is something for the next one, ... */
     bool wait;     /* ... or for when CLIENT PAUSE is over */
+    bool locked;   /* it has not authenticated, when that was last looked at */
 };
 
 struct staged {
@@ -145,6 +149,7 @@ struct worker {
     /* own thread only */
     struct command_context context;
     int64_t turn_ms; /* when this turn began */
+    uint32_t turns;
     struct pool pool;
     struct metrics metrics; /* read by others */
     char *input;
@@ -515,6 +520,10 @@ static void send_waiting(struct worker *w, struct conn *c) {
         conn_queue(w, c, false);
 }
 
+static bool is_locked_out(const struct conn *c) {
+    return atomic_load_explicit(&c->client.modes, memory_order_relaxed) & CLIENT_LOCKED_OUT;
+}
+
 /* ---- executing ---- */
 
 static void begin_segment(struct worker *w, struct part *p, bool mine, bool room) {
@@ -754,10 +763,6 @@ static void await_rest(struct worker *w, struct part *p) {
     begin_scan(w, p->c->waiting);
 }
 
-static bool is_locked_out(const struct conn *c) {
-    return atomic_load_explicit(&c->client.modes, memory_order_relaxed) & CLIENT_LOCKED_OUT;
-}
-
 /* Looks whether the request that arrives in pieces is whole now. False: not yet, or it is broken. */
 static bool scan_whole(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
@@ -783,10 +788,13 @@ static bool parse_next(struct worker *w, struct part *p) {
     if (p->parsed == p->size) /* the belt goes on with the next connection */
         return false;
     bool is_inline = p->in[p->parsed] != '*';
-    if (is_inline || is_locked_out(p->c)) empty_belt(w); /* AUTH changes the limits, if it stands there */
-    if (is_inline && !p->stop) open_segment(w, p);       /* unescaped in place: once it is parsed it must be executed */
+    if (is_inline || p->locked) {
+        empty_belt(w); /* an inline request is unescaped in place, so once it is parsed it must be executed; ... */
+        p->locked = is_locked_out(p->c); /* ... and what was executed may be AUTH, or RESET */
+        if (is_inline && !p->stop) open_segment(w, p);
+    }
     if (p->stop) return false;
-    struct resp_request r = {.unauthenticated = is_locked_out(p->c)};
+    struct resp_request r = {.unauthenticated = p->locked};
     size_t argument_max = stripped ? q->argument_max : w->argument_max;
     struct staged *b = on_belt(w, w->parsed);
     struct slice *argv = b->argv;
@@ -854,6 +862,7 @@ static void execute_part(struct worker *w, struct part *p) {
 static void finish_part(struct worker *w, struct part *p) {
     struct conn *c = p->c;
     if (c->state == CLOSED) return;
+    c->heavy = p->output >= HEAVY_BYTES || p->done >= HEAVY_BYTES;
     if (p->shared && p->done < p->size && !c->close_after_output && !save_input(w, p)) return;
     struct waiting *q = c->waiting;
     if (q && !p->shared) {
@@ -876,7 +885,8 @@ static void run_group(struct worker *w) {
 }
 
 static void add_part(struct worker *w, struct conn *c, char *in, size_t size, bool shared) {
-    w->parts[w->part_count++] = (struct part){.c = c, .in = in, .size = size, .shared = shared};
+    w->parts[w->part_count++] =
+        (struct part){.c = c, .in = in, .size = size, .shared = shared, .locked = is_locked_out(c)};
     atomic_store_explicit(&c->client.active_ms, w->context.now_ms, memory_order_relaxed);
     if (w->part_count == GROUP_MAX || w->input_used >= GROUP_BYTES) run_group(w);
 }
@@ -994,15 +1004,70 @@ static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
     }
 }
 
-/* Goes on with the connections that were queued in the last turn. */
-static void continue_queued(struct worker *w, struct conn *c) {
-    for (struct conn *next; c; c = next) {
-        next = c->next;
-        c->state = READING;
-        struct waiting *q = c->waiting;
-        if (q && q->in) add_part(w, c, q->in + q->in_from, q->in_to - q->in_from, false);
+/* worker_stop() was called: the loop sees that for itself, the eventfd only has to be quiet again. */
+static void was_woken(struct worker *w) {
+    uint64_t times;
+    ssize_t n = read(w->wake, &times, sizeof times);
+    (void)n;
+}
+
+static void go_on(struct worker *w, struct conn *c) {
+    struct waiting *q = c->waiting;
+    c->state = READING;
+    if (q && q->in) add_part(w, c, q->in + q->in_from, q->in_to - q->in_from, false);
+}
+
+/* Runs what one heavy connection wants. Returns whether there is time for another in this turn. */
+static bool run_heavy(struct worker *w) {
+    run_group(w);
+    look_at_clock(w);
+    return !w->late;
+}
+
+static bool is_heavy(const struct conn *c) { return c->heavy || c->state == SENDING; }
+
+/* One look at all that is ready: who asks little comes first; of those who move much, after them, as many as there is
+ * time for, beginning with another in each turn. What is left of these is ready in the next turn too. */
+static void handle_events(struct worker *w, const struct epoll_event *events, int n, struct conn *queued) {
+    int heavy[EVENTS_MAX], heavy_events = 0;
+    struct conn *rest = NULL, **end = &rest;
+    for (int i = 0; i < n; i++) {
+        if (i + 4 < n) __builtin_prefetch(events[i + 4].data.ptr);
+        if (events[i].data.ptr == NULL)
+            was_woken(w);
+        else if (is_heavy(events[i].data.ptr))
+            heavy[heavy_events++] = i;
+        else
+            handle_event(w, events[i].data.ptr, events[i].events);
     }
     run_group(w);
+    for (struct conn *c = queued, *next; c; c = next) {
+        next = c->next;
+        c->next = NULL;
+        if (!c->heavy) {
+            go_on(w, c);
+            continue;
+        }
+        *end = c;
+        end = &c->next;
+    }
+    run_group(w);
+    bool time = true;
+    for (int i = 0; i < heavy_events && time; i++) {
+        const struct epoll_event *e = &events[heavy[(w->turns + (uint32_t)i) % (uint32_t)heavy_events]];
+        handle_event(w, e->data.ptr, e->events);
+        time = run_heavy(w);
+    }
+    for (time = true; rest && time; time = run_heavy(w)) {
+        struct conn *c = rest;
+        rest = c->next;
+        go_on(w, c);
+    }
+    if (rest) { /* before those that were queued meanwhile */
+        *end = w->queue;
+        w->queue_end = w->queue ? w->queue_end : end;
+        w->queue = rest;
+    }
 }
 
 /* ---- upkeep ---- */
@@ -1114,13 +1179,6 @@ static bool should_end(const struct worker *w) {
     return atomic_load(&w->stopping) && (worker_connections(w) == 0 || worker_now_ms() >= atomic_load(&w->stop_at_ms));
 }
 
-/* worker_stop() was called: the loop sees that for itself, the eventfd only has to be quiet again. */
-static void was_woken(struct worker *w) {
-    uint64_t times;
-    ssize_t n = read(w->wake, &times, sizeof times);
-    (void)n;
-}
-
 /* What CONFIG SET may have changed. */
 static void look_at_config(struct worker *w) {
     const struct config *config = w->server->config;
@@ -1150,15 +1208,8 @@ static void *run(void *argument) {
         struct conn *queued = w->queue;
         w->queue = NULL;
         w->queue_end = &w->queue;
-        for (int i = 0; i < n; i++) {
-            if (i + 4 < n) __builtin_prefetch(events[i + 4].data.ptr);
-            if (events[i].data.ptr)
-                handle_event(w, events[i].data.ptr, events[i].events);
-            else
-                was_woken(w);
-        }
-        run_group(w);
-        continue_queued(w, queued);
+        w->turns++;
+        handle_events(w, events, n, queued);
         if (atomic_load_explicit(&w->stopping, memory_order_relaxed)) drain(w);
         tick(w);
         upkeep(w);

@@ -7,6 +7,7 @@
     SERVER=./sponson python3 bench/memory.py idle [--connections 10000]
     SERVER=./sponson python3 bench/memory.py expiry [--part lag cpu] [--first 20 --last 80]
     SERVER=./sponson python3 bench/memory.py flush [--count 5000000] [--rounds 3]
+    SERVER=./sponson python3 bench/memory.py hostile [--part mget pipeline multi half slow] [--rounds 3] [--seconds 3]
 
     phases    the hard bound: resident memory through phases that each want another layout of the same bytes
     entries   resident bytes an entry
@@ -15,6 +16,7 @@
     idle      resident bytes a connection
     expiry    how long an entry outlives its deadline, and what looking for such entries costs
     flush     whom FLUSHALL keeps waiting
+    hostile   what clients that want too much cost: memory, and the latency of others beside them and alone
 
 One line a figure, with its bound and whether it holds; the exit code is 1 when one does not. Lines that begin with
 "-" have no bound. Servers are started and ended by the harness of the integration tests; load comes from fill.c and
@@ -24,9 +26,13 @@ import argparse
 import array
 import contextlib
 import gzip
+import json
 import os
 import re
 import resource
+import select
+import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -439,6 +445,88 @@ def flush(args):
     figure(f"{name}: until resident memory is near that of the start", statistics.median(down), 1, "s")
 
 
+# ---- hostile ----
+
+LARGE = b"v" * 1000000
+HOSTILE = {  # connections; what each sends, once and then for ever; none of them ever reads
+    "mget": (8, request("MGET", *["large"] * 1000000), b""),
+    "pipeline": (50, request("GET large") * 10000, b""),
+    "multi": (8, request("MULTI"), request("SET", "k", LARGE[:100000])),
+    "half": (2000, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n" + LARGE[:60000], b""),
+    "slow": (200, request("GET large") * 20, request("GET large")),
+}
+
+
+def attack(port, part):
+    """Sends for ever, without waiting for anything; who is closed connects again."""
+    count, first, again = HOSTILE[part]
+    victims = {}
+    waiting = select.epoll()
+    while True:
+        while len(victims) < count:
+            s = socket.socket()
+            s.connect(("127.0.0.1", port))
+            s.setblocking(False)
+            waiting.register(s, select.EPOLLOUT | select.EPOLLRDHUP)
+            victims[s.fileno()] = [s, memoryview(first)]
+        for fd, events in waiting.poll(1):
+            s, rest = victims[fd]
+            try:
+                if events & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP):
+                    raise OSError("closed")
+                victims[fd][1] = rest[s.send(rest[:1 << 18]):] or memoryview(again)
+                if not victims[fd][1]:
+                    waiting.modify(fd, select.EPOLLRDHUP)
+            except BlockingIOError:
+                pass
+            except OSError:
+                del victims[fd]
+                s.close()
+
+
+def p99_us(server, seconds):
+    argv = [program("load"), "--port", server.port, "--connections", 4, "--pipeline", 1, "--keys", 100000, "--value", 64,
+            "--gets", 90, "--ms", int(seconds * 1000)]
+    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True)
+    check(done.returncode == 0, f"load: {done.stderr}")
+    result = json.loads(done.stdout)
+    equal(result["wrong"], 0, "wrong replies")
+    return result["p99_us"]
+
+
+def hostile(args):
+    for part in args.part:
+        with Server("--maxmemory", "1gb") as server, server.connect() as c:
+            subprocess.run([program("load"), "--port", str(server.port), "--keys", "100000", "--value", "64", "--fill", "1"],
+                           check=True, capture_output=True)
+            equal(c.ask("SET", "large", LARGE), OK)
+            limit = int(c.ask("CONFIG GET client-memory")[1])
+            alone, beside, held, grown = [], [], 0, 0
+            before = server.resident()
+            for _ in range(args.rounds):
+                alone.append(p99_us(server, args.seconds))
+                child = os.fork()
+                if child == 0:
+                    try:
+                        attack(server.port, part)
+                    finally:
+                        os._exit(0)
+                try:
+                    with Peak(server) as peak:
+                        beside.append(p99_us(server, args.seconds))
+                        held = max(held, int(c.info()["mem_clients_normal"]))
+                    grown = max(grown, peak.most - before)
+                finally:
+                    os.kill(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+            info = c.info()
+            figure(f"{part}: p99 of others beside it, alone {statistics.median(alone):.0f} us",
+                   statistics.median(beside), 5 * statistics.median(alone), "us")
+            figure(f"{part}: resident memory more than before", grown / MB, (limit + OVERHEAD) / MB, "MB")
+            closed = {k: int(v) for k, v in info.items() if k == "evicted_clients" or k.endswith("_limit_disconnections")}
+            print(f"-    {part}: {closed}; client buffers at the end {held / MB:.1f} MB", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -465,6 +553,10 @@ def main():
     p = commands.add_parser("flush")
     p.add_argument("--count", type=int, default=5000000)
     p.add_argument("--rounds", type=int, default=3)
+    p = commands.add_parser("hostile")
+    p.add_argument("--part", nargs="+", choices=tuple(HOSTILE), default=list(HOSTILE))
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--seconds", type=float, default=3)
     args = parser.parse_args()
     try:
         globals()[args.command](args)
