@@ -39,6 +39,8 @@ enum {
     UNDER_WAY_MAX = 64,
     CONNECTIONS_MAX = 16,
     DEPTH_MAX = 4,
+    HOT_CLIENTS = 4, /* of a hot history, in which they do deep pipelines on one key or two */
+    HOT_DEPTH_MAX = 14,
     OPERATIONS_MAX = 1024,
     LOST_MAX = 8,
     CONFIGURATIONS_MAX = 1 << 20,
@@ -416,6 +418,7 @@ static _Atomic bool is_over; /* the next history is not recorded any more */
 static pthread_barrier_t start, end;
 static char key_prefix[32];
 static uint32_t history_length; /* operations of a connection */
+static bool is_hot;
 static _Atomic int lost_left;
 static struct client {
     pthread_t thread;
@@ -536,7 +539,8 @@ static void draw_part(struct client *c, struct part *p) {
     static const enum kind kinds[] = {SET, GET, GET, GET, INCR, INCR, INCR, DEL, SET_IFEQ, SET_IFEQ, DELIFEQ};
     static _Atomic int64_t unique = 1;
     p->kind = kinds[draw(c, sizeof kinds / sizeof *kinds)];
-    p->key = (int)draw(c, KEYS);
+    if (is_hot && draw(c, 2)) p->kind = INCR;
+    p->key = (int)draw(c, is_hot ? 2 : KEYS);
     p->value = 1000 * unique++; /* what INCR makes of one is nobody else's value */
     p->compared = c->seen[p->key] == ABSENT ? 5 : c->seen[p->key];
     p->result = 0;
@@ -544,7 +548,7 @@ static void draw_part(struct client *c, struct part *p) {
 
 static void draw_operation(struct client *c, struct operation *o) {
     o->connection = c->number;
-    o->count = draw(c, 3) ? 1 : 2 + draw(c, PARTS_MAX - 1);
+    o->count = draw(c, is_hot ? 10 : 3) ? 1 : 2 + draw(c, PARTS_MAX - 1);
     for (uint32_t i = 0; i < o->count; i++)
         draw_part(c, &o->part[i]);
 }
@@ -574,8 +578,8 @@ static bool read_operation(struct client *c, struct operation *o) {
 
 /* A few operations in one pipeline. Now and then the connection is closed with the replies still to come. */
 static void do_pipeline(struct client *c) {
-    char out[DEPTH_MAX * PARTS_MAX * 256];
-    uint32_t depth = draw(c, 2) ? 1 : 1 + draw(c, DEPTH_MAX);
+    char out[HOT_DEPTH_MAX * PARTS_MAX * 256];
+    uint32_t depth = is_hot ? HOT_DEPTH_MAX : draw(c, 2) ? 1 : 1 + draw(c, DEPTH_MAX);
     size_t n = 0;
     struct operation *first = &c->operation[c->count];
     for (uint32_t i = 0; i < depth; i++) {
@@ -628,8 +632,8 @@ static void *run_client(void *context) {
         c->count = 0;
         for (int i = 0; i < KEYS; i++)
             c->seen[i] = ABSENT;
-        while (c->count < history_length)
-            if (draw(c, 8) == 0)
+        while (c->count < history_length && !(is_hot && c >= client + HOT_CLIENTS))
+            if (!is_hot && draw(c, 8) == 0)
                 do_watched(c);
             else
                 do_pipeline(c);
@@ -676,6 +680,7 @@ static int run(double seconds, uint32_t seed) {
     while (code == 0 && ns() < deadline_ns) {
         snprintf(key_prefix, sizeof key_prefix, "%d:%" PRIu64 ":", getpid(), histories); /* fresh keys, in any shards */
         history_length = 5 + (uint32_t)(histories % 4) * 14;
+        is_hot = histories % 2;
         if (history_length * connections > OPERATIONS_MAX - 8 * connections)
             history_length = OPERATIONS_MAX / connections - 8;
         lost_left = LOST_MAX;
