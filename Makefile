@@ -5,6 +5,7 @@
 #   make asan tsan  the tests under the sanitizers  make container   builds and runs the image for real
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
+#   make test-stress  all commands on few keys under TSan, and whether recorded histories are linearizable
 #   make bench      beside redis and memcached      make bench-memory  what is resident, evicted, expired
 
 CC ?= cc
@@ -70,13 +71,21 @@ test-differential:
 
 # The tests under a sanitizer, in a folder of its own. TSan wants gcc: lru.c reads ahead without a lock on purpose,
 # and says so to both compilers, but clang still checks what is atomic.
-SANITIZED = $(MAKE) --no-print-directory BUILD=build/$@ BINARY=build/$@/sponson CC=gcc LDFLAGS="$(1)" CFLAGS="-O1 -g $(1)"
+SANITIZED = $(MAKE) --no-print-directory BUILD=build/$(1) BINARY=build/$(1)/sponson CC=gcc \
+            LDFLAGS="$(SANITIZE_$(1))" CFLAGS="-O1 -g $(SANITIZE_$(1))"
 asan tsan:
 	@tests/install.sh
-	@$(call SANITIZED,$(SANITIZE_$@)) test-binaries
+	@$(call SANITIZED,$@) test-binaries
 	@SERVER=$(abspath build/$@/sponson) SANITIZER=$@ tests/run.sh unit integration -- $(TESTS:$(BUILD)/%=build/$@/%)
 SANITIZE_asan = -fsanitize=address,undefined -fno-sanitize-recover=all
 SANITIZE_tsan = -fsanitize=thread
+
+# Two times STRESS_SECONDS, and half of that for histories; SANITIZER=asan for the other one.
+test-stress: SANITIZER ?= tsan
+test-stress: $(BINARY)
+	@tests/install.sh
+	@$(call SANITIZED,$(SANITIZER)) build/$(SANITIZER)/sponson
+	@SERVER=$(abspath build/$(SANITIZER)/sponson) PLAIN_SERVER=$(abspath $(BINARY)) tests/run.sh stress --
 
 check-layers:
 	@awk -v order="$(LAYERS)" 'BEGIN { n = split(order, names); for (i = 1; i <= n; i++) rank[names[i]] = i } \
@@ -111,9 +120,9 @@ install: $(BINARY)
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/sponson
 
 format:
-	clang-format -i *.c *.h tests/*.c tests/*.h bench/*.c bench/*.h
+	clang-format -i *.c *.h tests/*.c tests/*.h tests/stress/*.c bench/*.c bench/*.h
 
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-differential asan tsan check-layers container loadtest loadtest-full bench bench-memory install format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-stress asan tsan check-layers container loadtest loadtest-full bench bench-memory install format clean
