@@ -193,7 +193,7 @@ static void exchange(struct connection *c, const char *out, size_t n, size_t mos
     uint64_t patience = now_ms() + PATIENCE_MS;
     size_t sent = 0;
     int got = 0;
-    while (!c->ended && (sent < n || got < expected)) {
+    while (!c->ended && !failed && (sent < n || got < expected)) {
         struct pollfd p = {c->fd, (short)(POLLIN | (sent < n ? POLLOUT : 0)), 0};
         poll(&p, 1, 1000);
         if (now_ms() > patience) {
