@@ -8,6 +8,7 @@ its one error line and the close, and at the end of a round all keys, values and
 
     RANDOM_SECONDS  how long (default 10)      RANDOM_SEED  default 1; the round that failed is told by its seed
 """
+import inspect
 import os
 import random
 import re
@@ -120,7 +121,7 @@ def read_request(data, at):
             if data.find(b"\r", at, at + LINE) < 0:
                 return "too big bulk count string" if len(data) - at >= LINE else None
             got = data[at:at + 1].replace(b"\r", b" ").replace(b"\n", b" ").decode("latin-1")
-            return f"expected '$', got '{got}'"
+            return "expected '$', got" if got == "\0" else f"expected '$', got '{got}'"
         header = read_number(data, at, "too big bulk count string")
         if header is None or isinstance(header, str):
             return header
@@ -160,10 +161,12 @@ class Model(newer.Model):
             keys = keys[:int(words[1])] if len(words) > 1 and words[1].isdigit() and len(words[1]) < 9 else []
         if any(len(w) > VALUE for w in words[1:]) or any(len(k) > KEY for k in keys):
             return ERROR
+        handler = getattr(self, f"do_{name}", None) or getattr(self, name)
         try:
-            return getattr(self, f"do_{name}", None or getattr(self, name, None))(*words[1:])
-        except TypeError:  # a wrong number of words
-            return ERROR
+            inspect.signature(handler).bind(*words[1:])
+        except TypeError:
+            return ERROR  # the wrong number of words
+        return handler(*words[1:])
 
     def value(self, key):
         return self.held.get(key, (None, 0))[0]
@@ -207,6 +210,8 @@ class Model(newer.Model):
         return self.held.pop(key, (None, 0))[0]
 
     def do_getex(self, key, *more):
+        if key not in self.held:  # nobody looks at the time then
+            more = [b"1" if i % 2 else word for i, word in enumerate(more)]
         options = option_list(more, (b"EX", b"PX", b"EXAT", b"PXAT", b"PERSIST"))
         if options is ERROR or (b"PERSIST" in options and len(options) > 1):
             return ERROR
@@ -225,6 +230,8 @@ class Model(newer.Model):
         if start is None or end is None:
             return ERROR
         value = self.value(key) or b""
+        if end < start < 0:
+            return b""
         start, end = (max(0, i + len(value) if i < 0 else i) for i in (start, end))
         return value[start:end + 1]
 
@@ -400,7 +407,7 @@ class Writer:
         rng, data = self.rng, bytearray(data)
         for _ in range(rng.choice((1, 1, 1, 2, 5))):
             kind, at = rng.randrange(8), rng.randrange(len(data) + 1)
-            headers = list(re.finditer(rb"[*$](\d+)\r", data))
+            headers = list(re.finditer(rb"[*$](\d{1,20})\r", data))
             if kind == 0 and at < len(data):
                 data[at] = rng.choice((rng.randrange(256), *b"\r\n$*:+-_ \"'\0019"))
             elif kind == 1:
