@@ -211,7 +211,10 @@ class Model(newer.Model):
 
     def do_getex(self, key, *more):
         if key not in self.held:  # nobody looks at the time then
-            more = [b"1" if i % 2 else word for i, word in enumerate(more)]
+            more = list(more)
+            for i in range(1, len(more)):
+                if more[i - 1].upper() in (b"EX", b"PX", b"EXAT", b"PXAT"):
+                    more[i] = b"1"
         options = option_list(more, (b"EX", b"PX", b"EXAT", b"PXAT", b"PERSIST"))
         if options is ERROR or (b"PERSIST" in options and len(options) > 1):
             return ERROR
