@@ -565,3 +565,15 @@ def nearly_requests():
         until(lambda: other.info()["connected_clients"] == "1", 10, "all others are gone")
         equal(other.info()["mem_clients_normal"], "0")
     print(f"# RANDOM_SEED={SEED}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+
+
+@test
+def seeds():
+    """Two servers keep the same keys in another order: the seed of their hash is not the same."""
+    orders = []
+    for _ in range(2):
+        with Server() as server, server.connect() as c:
+            c.ask("MSET", *(word for i in range(1000) for word in (f"key:{i}", "v")))
+            orders.append(c.ask("KEYS", "*"))
+    equal(sorted(orders[0]), sorted(orders[1]))
+    check(orders[0] != orders[1], "the order of the keys tells that the seed is the same")
