@@ -82,8 +82,9 @@ SANITIZE_tsan = -fsanitize=thread
 
 # Two times STRESS_SECONDS, and half of that for histories; SANITIZER=asan for the other one.
 test-stress: SANITIZER ?= tsan
-test-stress: $(BINARY)
+test-stress:
 	@tests/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
 	@$(call SANITIZED,$(SANITIZER)) build/$(SANITIZER)/sponson
 	@SERVER=$(abspath build/$(SANITIZER)/sponson) PLAIN_SERVER=$(abspath $(BINARY)) tests/run.sh stress --
 

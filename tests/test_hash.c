@@ -1,7 +1,7 @@
 /* test_hash.c -- who knows hash.h, but not the seed, finds no keys that meet in one bucket more often than others do.
  *
- * Every family of keys is stored in a shard under many seeds, and the longest chain of its index (which lru_scan() hands
- * out one bucket a call) is held against that of random keys. Seeds and random keys are the same ones in every run. */
+ * Every family of keys is stored in a shard under many seeds, and the longest chain of its index (lru_scan() hands out
+ * one bucket a call) is held against that of random keys. Seeds and random keys are the same ones in every run. */
 #include "../shard.h"
 
 #include <stdlib.h>

@@ -30,7 +30,8 @@ SEED = os.environ.get("RANDOM_SEED", "1")
 LINE, ARGUMENTS, BULK = 65536, 1048576, 512 * MB
 KEY, VALUE = 1024, MB
 SYNTAXES = [
-    (4, "GET k"), (4, "SET k v"), (4, "SET k v [NX | XX | IFEQ v] [GET] [EX s | PX ms | EXAT at | PXAT msat | KEEPTTL]"),
+    (4, "GET k"), (4, "SET k v"),
+    (4, "SET k v [NX | XX | IFEQ v] [GET] [EX s | PX ms | EXAT at | PXAT msat | KEEPTTL]"),
     (1, "PUT k v"), (1, "SETNX k v"), (1, "SETEX k s v"), (1, "PSETEX k ms v"), (1, "GETSET k v"), (1, "GETDEL k"),
     (2, "GETEX k [EX s | PX ms | EXAT at | PXAT msat | PERSIST]"), (2, "APPEND k v"), (1, "STRLEN k"),
     (2, "GETRANGE k i i"), (1, "SUBSTR k i i"), (2, "SETRANGE k off v"), (2, "INCR k"), (1, "DECR k"),
@@ -90,7 +91,7 @@ def words_of(line):
 
 
 def read_number(data, at, too_long):
-    """The number of the line at `at`, behind its type byte: (number, end), an error as text, or None: not all is there."""
+    """The number of the line at `at`, behind its type byte: (number, end), an error, or None: its end is missing."""
     end = data.find(b"\r", at + 1, at + 1 + LINE)
     if end < 0:
         return too_long if len(data) - at - 1 >= LINE else None
@@ -419,7 +420,7 @@ class Writer:
             elif kind == 1:
                 del data[at:at + rng.choice((1, 1, 2, 10))]
             elif kind == 2:
-                data[at:at] = rng.choice((rng.randbytes(rng.randrange(1, 5)), b"\r\n", b"\n", b"\r", b"$", b"*", b"\0", b'"'))
+                data[at:at] = rng.choice((rng.randbytes(rng.randrange(1, 5)), *b"\r\n \r \n $ * \0 \"".split(b" ")))
             elif kind == 3:
                 data[at:at] = data[rng.randrange(len(data) + 1):][:rng.randrange(1, 200)]
             elif kind in (4, 5, 6) and headers:
@@ -429,15 +430,16 @@ class Writer:
                 else:
                     data[header.start(1):header.end(1)] = self.number(int(header.group(1)))
             else:
-                data[at:] = rng.choice((b"", b"x" * 66000, b"*" + b"1" * 66000, b"*1\r\n$" + b"1" * 66000, b'GET "a\r\n',
-                                        b"\0" * 66000, b"GET 'a'b\r\n"))
+                data[at:] = rng.choice((b"", b"x" * 66000, b"*" + b"1" * 66000, b"*1\r\n$" + b"1" * 66000,
+                                        b"\0" * 66000, b"GET 'a'b\r\n", b'GET "a\r\n'))
         return bytes(data)
 
     def script(self):
         """Bytes to send, the requests in them, and how they end: "" all of it is requests, None with a piece of one, or
         the error."""
         while True:
-            data = b"".join(self.rng.choice((b"", b"", b"", b"\r\n", b"*0\r\n", b"*-1\r\n")) + self.written(self.words())
+            before = (b"", b"", b"", b"\r\n", b"*0\r\n", b"*-1\r\n")
+            data = b"".join(self.rng.choice(before) + self.written(self.words())
                             for _ in range(self.rng.choice((1, 2, 5, 20, 60))))
             kind = self.rng.random()
             if kind < 0.6:

@@ -8,8 +8,8 @@ what must be drawn with care is in SYNTAX. There are three kinds of keys:
     fill:0 to fill:1999                                 large values, so that others are evicted
 
 A file of requests has for each a line "bytes, number of the command, mark, keys" and then the bytes. Marks: "-" none,
-"s" every value in the reply is that of the key at its place among `keys`, "q" the connection ends, "r" replies no longer
-come, "a" the password must be sent again.
+"s" every value in the reply is that of the key at its place among `keys`, "q" the connection ends, "r" replies come no
+longer, "a" the password must be sent again.
 """
 import os
 import random
@@ -26,7 +26,8 @@ from harness import request  # noqa: E402
 PASSWORD = "secret"
 FEW = 60  # requests of each command
 
-# In place of what COMMAND DOCS says: choices that would stop the test, and what random words seldom hit.
+# In place of what COMMAND DOCS says: choices that would stop the test, and what random words seldom hit. 'x stands for
+# x itself, in small letters.
 SYNTAX = {
     "auth": "AUTH [user] secret",
     "client|kill": "CLIENT KILL (ID n | ADDR address | LADDR address | TYPE 'replica | USER 'nobody) "
@@ -84,8 +85,8 @@ class Stress(Generator):
     def milliseconds(self):
         return self.rng.choice((b"1", b"5", b"20", b"100", b"300", b"100000", b"-5"))
 
-    def value(self):
-        return self.v()
+    def password(self):
+        return PASSWORD.encode()
 
     def short(self):
         return str(self.rng.randrange(1, 20)).encode()
@@ -111,12 +112,11 @@ class Stress(Generator):
     def __getattr__(self, name):
         if name[0] == "'":
             return lambda: name[1:].encode()
-        like = {"password": lambda: PASSWORD.encode(), "increment": self.n, "decrement": self.n, "offset": self.off, "start": self.i, "end": self.i,
-                "index": self.db, "index1": self.db, "index2": self.db, "db": self.db, "pattern": self.pat,
-                "count": self.cnt, "cursor": self.cur, "message": self.v, "comparison-value": self.v,
-                "ifeq-value": self.v, "connection-name": self.name, "destination-db": self.db,
-                "unix-time-seconds": self.at, "unix-time-milliseconds": self.msat}
-        return like.get(name, self.word)
+        like = {"increment": "n", "decrement": "n", "offset": "off", "start": "i", "end": "i", "index": "db",
+                "index1": "db", "index2": "db", "pattern": "pat", "count": "cnt", "cursor": "cur", "message": "v",
+                "value": "v", "comparison-value": "v", "ifeq-value": "v", "connection-name": "name",
+                "destination-db": "db", "unix-time-seconds": "at", "unix-time-milliseconds": "msat"}
+        return getattr(self, like.get(name, "word"))
 
     def whole(self):
         """A request on the keys of which every value is known: (words, mark, keys)."""

@@ -3,13 +3,13 @@
  *   linear self-test                                      the checker's own tests, as TAP
  *   linear PORT SECONDS CONNECTIONS SEED                  records histories, checks each; exit code 1: one is wrong
  *
- * A history is what a set of connections asked and was answered, with the times (CLOCK_MONOTONIC) before the request was
+ * A history is what a set of connections asked and was answered, with the times (CLOCK_MONOTONIC) before a request was
  * sent and after its reply was read. It is right if each operation can be given a moment between its two times so that
  * all replies are those of a table of integers on which the operations are done at these moments, an EXEC with all its
  * commands at once; operations of one connection in the order of its pipeline. One whose reply never came may have been
  * done at any moment after it was sent, or never.
  *
- * Checker  (Wing and Gong's search, done as Lowe's "just in time" one.) It goes through the beginnings and ends in their
+ * Checker  (Wing and Gong's search, done as Lowe's "just in time" one.) It goes through all beginnings and ends in
  *          order, with the set of all configurations that are possible so far: the table, and which of the operations
  *          under way are done. When one ends, each configuration in which it is not done yet is tried with every order
  *          of those under way before it; operations that have no key in common with it, nor with any that has, may

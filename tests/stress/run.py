@@ -48,7 +48,8 @@ def run(*argv, seconds=0.0):
     done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, errors="replace",
                           timeout=seconds + PATIENCE_S)
     lines = done.stdout.splitlines()
-    check(done.returncode == 0, f"exit code {done.returncode}\n" + "\n".join([l for l in lines if l[0] == "#"][-80:]) + "\n" + done.stderr[-3000:])
+    told = "\n".join([line for line in lines if line.startswith(("#", "not ok"))][-80:])
+    check(done.returncode == 0, f"exit code {done.returncode}\n{told}\n{done.stderr[-3000:]}")
     return lines
 
 

@@ -2,11 +2,11 @@
  *
  *   stress PORT FILE PASSWORD SECONDS CONNECTIONS SEED
  *
- * A thread is one connection after another. Each sends batches: one request or a pipeline, alone or between WATCH, MULTI
- * and EXEC, whole or in pieces; some connections are closed in the middle, reset, or half closed; now and then one kills
- * another. What must hold: each request has one reply (of RESP2 or RESP3) and none is a protocol error; a value that says
- * whose it is was stored under that key and has its checksum; some reply comes within a minute. That a connection ends
- * is no failure, for it may have been killed.
+ * A thread is one connection after another. Each sends batches: one request or a pipeline, alone or between WATCH,
+ * MULTI and EXEC, whole or in pieces; some connections are closed in the middle, reset, or half closed; now and then
+ * one kills another. What must hold: each request has one reply (of RESP2 or RESP3) and none is a protocol error; a
+ * value that says whose it is was stored under that key and has its checksum; some reply comes within a minute. That a
+ * connection ends is no failure, for it may have been killed.
  *
  * Prints "command NUMBER DONE REFUSED" for each command, a line of totals, and what is wrong; exit code 1 with that. */
 #include <arpa/inet.h>
