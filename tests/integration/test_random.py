@@ -12,11 +12,10 @@ import inspect
 import os
 import random
 import re
-import socket
 import sys
 import time
 
-from harness import MB, PATIENCE, Connection, Failure, Server, check, equal, shown, test, until
+from harness import MB, Failure, Server, check, equal, shown, test, until
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "differential"))
 
