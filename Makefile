@@ -4,6 +4,7 @@
 #   make run        serves on 127.0.0.1:7171        make test        every test; says what it installs
 #   make asan tsan  the tests under the sanitizers  make container   builds and runs the image for real
 #   make fuzz       libFuzzer on the parser, whole connections and the configuration (FUZZ_SECONDS=60)
+#   make coverage   which share of the lines the tests run
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
 #   make bench      beside redis and memcached      make bench-memory  what is resident, evicted, expired
@@ -104,6 +105,15 @@ fuzz:
 	  CFLAGS="-O1 -g $(FUZZ_FLAGS) $(FUZZ_COUNTED)" $(FUZZERS:%=build/fuzz/fuzzer_%)
 	@FUZZERS=$(abspath build/fuzz) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.sh fuzz --
 
+# Which lines the tests run; SHOW=1 says which they do not. A file's bound is in tests/coverage.sh.
+coverage:
+	@tests/install.sh
+	@rm -f build/coverage/*.gcda
+	@$(MAKE) --no-print-directory BUILD=build/coverage BINARY=build/coverage/sponson CC=gcc LDFLAGS=--coverage \
+	  CFLAGS="-O0 -g --coverage" test-binaries
+	@SERVER=$(abspath build/coverage/sponson) COVERAGE=build/coverage \
+	  tests/run.sh unit integration coverage -- $(TESTS:$(BUILD)/%=build/coverage/%)
+
 check-layers:
 	@awk -v order="$(LAYERS)" 'BEGIN { n = split(order, names); for (i = 1; i <= n; i++) rank[names[i]] = i } \
 	  FNR == 1 { own = FILENAME; sub(/\.[ch]$$/, "", own) } \
@@ -142,4 +152,4 @@ format:
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-differential asan tsan fuzz check-layers container loadtest loadtest-full bench bench-memory install format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-differential asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install format clean
