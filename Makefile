@@ -110,7 +110,7 @@ coverage:
 	@tests/install.sh
 	@rm -f build/coverage/*.gcda
 	@$(MAKE) --no-print-directory BUILD=build/coverage BINARY=build/coverage/sponson CC=gcc LDFLAGS=--coverage \
-	  CFLAGS="-O0 -g --coverage" test-binaries
+	  CFLAGS="-O1 -g --coverage" test-binaries
 	@SERVER=$(abspath build/coverage/sponson) COVERAGE=build/coverage \
 	  tests/run.sh unit integration coverage -- $(TESTS:$(BUILD)/%=build/coverage/%)
 
