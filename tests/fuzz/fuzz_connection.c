@@ -5,9 +5,9 @@
  *            the client closes behind these bytes 1 | the next event comes in the same turn 1 | this one does not wait
  *            until the worker is done with what came before 1
  *
- * worker.c is included, its system calls replaced by those below: so the loop that a server runs is what runs here, on
- * SOCKETS made-up connections, with a clock that only the input moves and keys' hashes from a fixed seed. Caches are
- * small: entries are evicted, expire, and meet in one bucket.
+ * worker.c and client.c are included, their system calls replaced by those below: so the loop that a server runs is
+ * what runs here, on SOCKETS made-up connections, with a clock that only the input moves and keys' hashes from a fixed
+ * seed. Caches are small: entries are evicted, expire, and meet in one bucket.
  *
  * Checked  after each command: every invariant of the shards that it can have changed, the budget of clients' buffers,
  *          that the reply fits its room and is one whole RESP value, or none where the client wants none.
@@ -16,6 +16,7 @@
  *          at the end: all memory was given back, nothing is watched, and entries keep the limits. */
 #include "fuzz.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -26,24 +27,19 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "../../command.h"
-#include "../../host.h"
-#include "../reply.h"
-
-/* ---- what worker.c calls instead ---- */
+/* ---- what worker.c and client.c call instead ---- */
 
 static ssize_t fake_recv(int fd, char *to, size_t n);
 static ssize_t fake_send(int fd, const char *p, size_t n);
-static int fake_shutdown(int fd);
+static int fake_shutdown(int fd, int how);
 static int fake_close(int fd);
 static int fake_epoll_ctl(int fd, const struct epoll_event *event);
 static int fake_epoll_wait(struct epoll_event *events, int timeout_ms);
 static int fake_clock(struct timespec *t);
-static enum command_result checked_execute(struct command_context *context, struct client *client,
-                                           const struct request *r, struct buf *out);
 
 static struct {
     void *(*run)(void *worker);
@@ -54,7 +50,8 @@ enum { FD_EPOLL = 1 << 20, FD_WAKE, FD_FIRST, SOCKETS = 3 }; /* none of these is
 
 #define recv(fd, to, n, flags) fake_recv(fd, to, n)
 #define send(fd, p, n, flags) fake_send(fd, p, n)
-#define shutdown(fd, how) fake_shutdown(fd)
+#define shutdown(fd, how) fake_shutdown(fd, how)
+#define getsockname(fd, address, size) ((void)(fd), (void)(size), -1)
 #define close(fd) fake_close(fd)
 #define read(fd, to, n) ((void)(fd), (void)(to), 0)
 #define write(fd, p, n) ((void)(fd), (void)(p), 0)
@@ -64,6 +61,15 @@ enum { FD_EPOLL = 1 << 20, FD_WAKE, FD_FIRST, SOCKETS = 3 }; /* none of these is
 #define epoll_wait(epoll, events, most, timeout_ms) fake_epoll_wait(events, timeout_ms)
 #define clock_gettime(clock, t) fake_clock(t)
 #define pthread_create(handle, options, function, argument) (thread.run = (function), thread.worker = (argument), 0)
+#include "../../client.c"
+
+#include "../../command.h"
+#include "../../host.h"
+#include "../reply.h"
+
+static enum command_result checked_execute(struct command_context *context, struct client *client,
+                                           const struct request *r, struct buf *out);
+
 #define command_execute checked_execute
 #include "../../worker.c"
 #undef command_execute
@@ -79,6 +85,7 @@ struct peer {
     uint32_t events;   /* that the worker waits for */
     struct bytes in;   /* sent to the worker, not received */
     bool over;         /* nothing more comes */
+    bool cut;          /* the worker has shut it in both directions */
     bool full;         /* its socket takes next to nothing in this turn */
     char *owed;        /* replies that must be sent, of which `sent` were */
     size_t owed_n, owed_cap, sent;
@@ -287,7 +294,7 @@ static ssize_t fake_send(int fd, const char *bytes, size_t n) {
         p->refused = true;
     }
     MUST(memcmp(bytes, p->owed + p->sent, n) == 0);
-    if (p->over && p->full) return errno = EPIPE, -1;
+    if (p->cut || (p->over && p->full)) return errno = EPIPE, -1;
     p->sent += n < most ? n : most;
     if (p->sent == p->begun && p->sent == p->owed_n) p->sent = p->begun = p->owed_n = 0;
     if (n <= most) return (ssize_t)n;
@@ -299,15 +306,17 @@ static ssize_t fake_send(int fd, const char *bytes, size_t n) {
 
 static ssize_t fake_recv(int fd, char *to, size_t n) {
     struct peer *p = peer_of(fd);
-    if (p->in.n == 0 && p->over) return 0;
+    if (p->cut || (p->in.n == 0 && p->over)) return 0;
     if (p->in.n == 0) return errno = EAGAIN, -1;
     struct bytes got = bytes_take(&p->in, n < f.receive_most ? n : f.receive_most);
     memcpy(to, got.p, got.n);
     return (ssize_t)got.n;
 }
 
-static int fake_shutdown(int fd) {
-    peer_of(fd)->over = true; /* who is told goodbye says it too */
+static int fake_shutdown(int fd, int how) {
+    struct peer *p = peer_of(fd);
+    p->over = true; /* who is told goodbye says it too */
+    p->cut |= how == SHUT_RDWR;
     return 0;
 }
 
@@ -356,7 +365,7 @@ static bool next_event(void) {
 static bool all_quiet(int timeout_ms) {
     bool quiet = timeout_ms != 0;
     for (int i = 0; i < SOCKETS; i++)
-        quiet &= !(f.peer[i].events & EPOLLOUT) && !(f.peer[i].in.n && (f.peer[i].events & EPOLLIN));
+        quiet &= !f.peer[i].cut && !(f.peer[i].events & EPOLLOUT) && !(f.peer[i].in.n && (f.peer[i].events & EPOLLIN));
     return quiet;
 }
 
@@ -376,7 +385,8 @@ static int fake_epoll_wait(struct epoll_event *events, int timeout_ms) {
     for (int i = 0; i < SOCKETS; i++) {
         struct peer *p = &f.peer[i];
         uint32_t ready = (p->in.n || p->over ? EPOLLIN : 0u) | (p->over ? EPOLLRDHUP : 0u) | (p->full ? 0u : EPOLLOUT);
-        if (p->conn && (ready & p->events)) events[n++] = (struct epoll_event){ready & p->events, {.ptr = p->conn}};
+        ready = (ready & p->events) | (p->cut ? EPOLLHUP : 0u);
+        if (p->conn && ready) events[n++] = (struct epoll_event){ready, {.ptr = p->conn}};
     }
     if (n == 0) f.now_ms += timeout_ms;
     return n;

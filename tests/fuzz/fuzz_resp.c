@@ -1,6 +1,6 @@
 /* fuzz_resp.c -- the parser alone: a stream of requests, cut in every way, must be understood in the same way.
  *
- *   input   | how long an argument may be | where to cut | the stream ...
+ *   input   | how long an argument may be | where to cut 7, before authentication 1 | the stream ...
  *
  * The stream is parsed request by request while all of it is there; then again as a connection gets it, in two pieces,
  * in pieces of random sizes and byte by byte, kept and scanned until a request is whole. What came out, requests and
@@ -12,6 +12,8 @@
 
 #include "../../config.h"
 #include "../../resp.h"
+
+static bool early; /* before authentication, with the limits that hold then */
 
 enum { ARGV_FIRST = 3, EVERY_CUT = 48, SOME_CUTS = 6 };
 
@@ -55,6 +57,7 @@ static void put_request(struct transcript *t, const char *in, size_t n, size_t m
         put(t, kept ? argv[i].p : "", kept ? argv[i].n : 0);
     }
     MUST(r->longest == longest);
+    MUST(!early || in[0] != '*' || (r->argc <= UNAUTHENTICATED_ARGS && longest <= UNAUTHENTICATED_BULK));
 }
 
 static void put_error(struct transcript *t, const struct resp_request *r) {
@@ -68,7 +71,7 @@ static void put_error(struct transcript *t, const struct resp_request *r) {
  * `many` was not given. */
 static enum resp_status parse(struct transcript *t, char *in, size_t n, size_t max_bulk, bool stripped, bool many,
                               size_t *used) {
-    struct resp_request r = {0};
+    struct resp_request r = {.unauthenticated = early};
     struct slice *argv = malloc(ARGV_FIRST * sizeof *argv);
     enum resp_status status = resp_parse(in, n, max_bulk, stripped, argv, ARGV_FIRST, &r);
     if (status == RESP_ARGS && many) {
@@ -76,7 +79,7 @@ static enum resp_status parse(struct transcript *t, char *in, size_t n, size_t m
         MUST(argc > ARGV_FIRST && argc <= ARGS_MAX);
         free(argv);
         argv = malloc((size_t)argc * sizeof *argv);
-        r = (struct resp_request){0};
+        r = (struct resp_request){.unauthenticated = early};
         status = resp_parse(in, n, max_bulk, stripped, argv, argc, &r);
         MUST(status != RESP_ARGS);
     }
@@ -123,7 +126,7 @@ static void arrive(struct transcript *t, struct kept *k, struct bytes piece, siz
     k->in = in;
     k->n += piece.n;
     while (k->n && !k->bad) {
-        struct resp_request r = {0};
+        struct resp_request r = {.unauthenticated = early};
         size_t used;
         if (k->scanning) {
             enum resp_status status = resp_scan(&k->scan, k->in, &k->n, max_bulk, &r);
@@ -163,6 +166,7 @@ static void in_pieces(const struct transcript *want, struct bytes stream, size_t
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct bytes stream = {(const char *)data, size};
     uint8_t limit = bytes_one(&stream), cut = bytes_one(&stream);
+    early = cut & 0x80;
     size_t max_bulk = limit < 128 ? BULK_MAX : limit - 128u;
     struct transcript want = {0};
     all_at_once(&want, stream, max_bulk);
