@@ -1,9 +1,9 @@
 /* fuzz_connection.c -- whole connections: a worker's loop, the parser, the commands and the storage, without sockets.
  *
  *   input    | the server | event | bytes that a client sends ... 0xFF | event | bytes ... 0xFF | event | ...
- *   event    the connection 2 | how much time goes by before 2 | its socket takes next to nothing in this turn 1 |
- *            the client closes behind these bytes 1 | the next event comes in the same turn 1 | this one does not wait
- *            until the worker is done with what came before 1
+ *   event    the connection 2 (3: the first one, and the bytes come many times over) | how much time goes by before 2 |
+ *            its socket takes next to nothing in this turn 1 | the client closes behind these bytes 1 | the next event
+ *            comes in the same turn 1 | this one does not wait until the worker is done with what came before 1
  *
  * worker.c and client.c are included, their system calls replaced by those below: so the loop that a server runs is
  * what runs here, on SOCKETS made-up connections, with a clock that only the input moves and keys' hashes from a fixed
@@ -77,16 +77,19 @@ static enum command_result checked_execute(struct command_context *context, stru
 /* ---- a server and its clients ---- */
 
 #define NOW_MS 1700000000000
+#define REPEATED 200
 #define TURNS_MOST 200000 /* an input that needs more does not end */
 
 struct peer {
     struct conn *conn; /* NULL: not connected */
     uint32_t events;   /* that the worker waits for */
     struct bytes in;   /* sent to the worker, not received */
-    bool over;         /* nothing more comes */
-    bool cut;          /* the worker has shut it in both directions */
-    bool full;         /* its socket takes next to nothing in this turn */
-    char *owed;        /* replies that must be sent, of which `sent` were */
+    struct bytes piece;
+    int times;  /* that the piece is sent once more, when it is received */
+    bool over;  /* nothing more comes */
+    bool cut;   /* the worker has shut it in both directions */
+    bool full;  /* its socket takes next to nothing in this turn */
+    char *owed; /* replies that must be sent, of which `sent` were */
     size_t owed_n, owed_cap, sent;
     size_t begun; /* where in `owed` the reply of the command under way begins */
     bool refused; /* was told that its protocol is broken */
@@ -152,7 +155,7 @@ static void start(uint8_t kind) {
     f.config.shard_capacity = few ? 3 : 4000;
     f.config.max_key_size_bytes = 100;
     f.config.max_value_size_bytes = 30000;
-    f.config.client_memory_bytes = poor ? 1 << 20 : 16 << 20;
+    f.config.client_memory_bytes = poor ? 96 << 10 : 16 << 20;
     f.config.client_output_bytes = poor ? 64 << 10 : 8 << 20;
     f.config.maxclients = SOCKETS;
     f.config.threads = 1;
@@ -308,6 +311,10 @@ static ssize_t fake_recv(int fd, char *to, size_t n) {
     if (p->cut || (p->in.n == 0 && p->over)) return 0;
     if (p->in.n == 0) return errno = EAGAIN, -1;
     struct bytes got = bytes_take(&p->in, n < f.receive_most ? n : f.receive_most);
+    if (p->in.n == 0 && p->times) {
+        p->times--;
+        p->in = p->piece;
+    }
     memcpy(to, got.p, got.n);
     return (ssize_t)got.n;
 }
@@ -355,7 +362,8 @@ static bool next_event(void) {
         struct sockaddr_storage from = {.ss_family = AF_INET};
         if (!worker_add(f.worker, FD_FIRST + (event & 3) % SOCKETS, &from, f.now_ms)) return false;
     }
-    p->in = piece;
+    p->in = p->piece = piece;
+    p->times = (event & 3) == SOCKETS && piece.n ? REPEATED : 0;
     p->full = event & 16;
     p->over = event & 32;
     return event & 64;

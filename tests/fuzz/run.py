@@ -2,7 +2,9 @@
 
 Each starts from the inputs that are kept (corpus/NAME) and from what it found before (build/fuzz/found/NAME), and must
 neither crash, hang, leak, nor take more memory than MEMORY_MB. An input that breaks something lies in
-build/fuzz/broken/, to be run again with build/replay_NAME FILE; once repaired, it goes to the corpus.
+build/fuzz/broken/, to be run again with build/replay_NAME FILE; once repaired, it goes to the corpus under the name of
+what it was. What was found and reaches other lines is added with
+    build/fuzz/fuzzer_NAME -merge=1 -use_counters=0 -max_len=600 tests/fuzz/corpus/NAME build/fuzz/found/NAME
 
 Environment:
     FUZZERS        folder of the programs fuzzer_NAME
@@ -20,7 +22,7 @@ FUZZERS = os.environ.get("FUZZERS", os.path.join(ROOT, "build/fuzz"))
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "60"))
 INPUT_SECONDS = 30  # the slowest input takes some 0.2 s, on a machine that does nothing else
 MEMORY_MB = 2048
-LONGEST = {"resp": 1000, "connection": 4096, "config": 1000}  # bytes of an input
+LONGEST = {"resp": 1000, "connection": 2048, "config": 1000}  # bytes of an input
 
 
 def words(file, pattern):
