@@ -3,6 +3,8 @@
 #   make            the server, ./sponson           make STATIC=1    one without any shared library
 #   make run        serves on 127.0.0.1:7171        make test        every test; says what it installs
 #   make asan tsan  the tests under the sanitizers  make container   builds and runs the image for real
+#   make fuzz       libFuzzer on the parser, whole connections and the configuration (FUZZ_SECONDS=60)
+#   make coverage   which share of the lines the tests run
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
 #   make test-stress  all commands on few keys under TSan, and whether recorded histories are linearizable
@@ -24,7 +26,8 @@ BINARY ?= sponson
 LAYERS = server worker command commands keyspace call client shard lru heap config resp host metrics buf log glob hash slice config.h
 MODULES = worker command keyspace client shard lru heap config resp host metrics buf log
 ARCHIVE = $(BUILD)/modules.a
-TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+FUZZERS = resp connection config
+TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/test_*.c)) $(FUZZERS:%=$(BUILD)/replay_%)
 
 all: $(BINARY)
 
@@ -44,6 +47,20 @@ $(BUILD)/%.o: %.c Makefile $(BUILD)/flags
 
 $(BUILD)/test_%: tests/test_%.c $(ARCHIVE) tests/tap.h tests/random.h
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -o $@ $< $(ARCHIVE)
+
+# The fuzzers twice: with libFuzzer, and as tests that run the inputs which are kept.
+$(BUILD)/fuzz_%.o: tests/fuzz/fuzz_%.c Makefile $(BUILD)/flags
+	$(CC) $(ALL_CFLAGS) -MMD -c -o $@ $<
+
+$(BUILD)/replay.o: tests/fuzz/replay.c Makefile $(BUILD)/flags
+	$(CC) $(ALL_CFLAGS) -MMD -c -o $@ $<
+
+.SECONDARY: $(FUZZERS:%=$(BUILD)/fuzz_%.o)
+$(BUILD)/replay_%: $(BUILD)/fuzz_%.o $(BUILD)/replay.o $(ARCHIVE)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+$(BUILD)/fuzzer_%: $(BUILD)/fuzz_%.o $(ARCHIVE)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
 -include $(wildcard $(BUILD)/*.d)
 
@@ -88,6 +105,25 @@ test-stress:
 	@$(call SANITIZED,$(SANITIZER)) build/$(SANITIZER)/sponson
 	@SERVER=$(abspath build/$(SANITIZER)/sponson) PLAIN_SERVER=$(abspath $(BINARY)) tests/run.sh stress --
 
+# libFuzzer under both sanitizers: each fuzzer for FUZZ_SECONDS, side by side. See tests/fuzz/run.py.
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_COUNTED = -fsanitize=fuzzer-no-link -fsanitize-coverage-ignorelist=tests/fuzz/uncounted.txt
+fuzz:
+	@tests/fuzz/install.sh
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang LDFLAGS="$(FUZZ_FLAGS)" \
+	  CFLAGS="-O1 -g $(FUZZ_FLAGS) $(FUZZ_COUNTED)" $(FUZZERS:%=build/fuzz/fuzzer_%)
+	@FUZZERS=$(abspath build/fuzz) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.sh fuzz --
+
+# Which lines the tests run; SHOW=1 says which they do not. A file's bound is in tests/coverage.sh.
+coverage:
+	@tests/install.sh
+	@rm -f build/coverage/*.gcda
+	@$(MAKE) --no-print-directory BUILD=build/coverage BINARY=build/coverage/sponson CC=gcc LDFLAGS=--coverage \
+	  CFLAGS="-O1 -g --coverage" test-binaries
+	@SERVER=$(abspath build/coverage/sponson) COVERAGE=build/coverage \
+	  tests/run.sh unit integration coverage -- $(TESTS:$(BUILD)/%=build/coverage/%)
+
 check-layers:
 	@awk -v order="$(LAYERS)" 'BEGIN { n = split(order, names); for (i = 1; i <= n; i++) rank[names[i]] = i } \
 	  FNR == 1 { own = FILENAME; sub(/\.[ch]$$/, "", own) } \
@@ -121,9 +157,9 @@ install: $(BINARY)
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/sponson
 
 format:
-	clang-format -i *.c *.h tests/*.c tests/*.h tests/stress/*.c bench/*.c bench/*.h
+	clang-format -i *.c *.h tests/*.c tests/*.h tests/stress/*.c tests/fuzz/*.c tests/fuzz/*.h bench/*.c bench/*.h
 
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-stress asan tsan check-layers container loadtest loadtest-full bench bench-memory install format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-stress asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install format clean

@@ -15,6 +15,7 @@
 #include "../host.h"
 #include "../resp.h"
 #include "random.h"
+#include "reply.h"
 #include "tap.h"
 
 /* ---- one server with one client ---- */
@@ -125,26 +126,6 @@ static void fixture_free(struct fixture *f) {
 static struct fixture *small(void) { return fixture_new(64 << 20, 128 << 10, 2); }
 
 /* ---- replies ---- */
-
-/* Where the RESP value at p ends, NULL when it is none. */
-static const char *value_end(const char *p, const char *end) {
-    if (p == NULL || p == end) return NULL;
-    char type = *p++;
-    const char *cr = memchr(p, '\r', (size_t)(end - p));
-    if (cr == NULL || cr + 1 == end || cr[1] != '\n' || memchr(p, '\n', (size_t)(cr - p))) return NULL;
-    if (type == '+' || type == '-') return cr + 2;
-    int64_t n;
-    if (type == '_') return cr == p ? cr + 2 : NULL;
-    if (!resp_integer_of((struct slice){p, (size_t)(cr - p)}, &n)) return NULL;
-    p = cr + 2;
-    if (type == ':' || ((type == '$' || type == '*') && n == -1)) return p;
-    if (n < 0) return NULL;
-    if (type == '$' || type == '=') return end - p >= n + 2 && p[n] == '\r' && p[n + 1] == '\n' ? p + n + 2 : NULL;
-    if (type != '*' && type != '%' && type != '~') return NULL;
-    for (int64_t i = 0; i < (type == '%' ? 2 * n : n); i++)
-        p = value_end(p, end);
-    return p;
-}
 
 /* The count in the header at p, and the place behind it. */
 static const char *header_at(const char *p, int64_t *n) {

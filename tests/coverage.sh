@@ -1,0 +1,27 @@
+#!/bin/sh
+# coverage.sh -- which share of each file's lines the tests ran: TAP, a test for each file that has a bound.
+#
+# COVERAGE is the folder of what was built with --coverage: every program that ended in order has added its counts
+# there. SHOW=1 prints the lines that none of them ran.
+set -eu
+bound=90 # percent
+bounded="resp lru shard command keyspace"
+folder=${COVERAGE:-build/coverage}
+n=0
+echo 1..5
+for file in *.c; do
+    name=${file%.c}
+    [ "$name" != worker ] || echo "# (worker.c in the server alone; fuzz_connection.c runs its lines, too)"
+    line=$(gcov -n -o "$folder" "$file" 2>/dev/null | grep -A 1 "^File '$file'" | sed -n 's/^Lines executed://p')
+    share=${line%%%*}
+    case " $bounded " in
+    *" $name "*)
+        n=$((n + 1))
+        awk "BEGIN { exit !(${share:-0} >= $bound) }" && ok=ok || ok="not ok"
+        echo "$ok $n - $file: ${line:-no counts}"
+        ;;
+    *) echo "# $file: ${line:-no counts}" ;;
+    esac
+    [ -z "${SHOW:-}" ] || gcov -t -o "$folder" "$file" 2>/dev/null | awk -v file="$file" -F: '
+        $2 ~ /^ *0$/ && $3 == "Source" { own = $4 == file } own && $1 ~ /#####/ { print "#   " file ":" $0 }'
+done
