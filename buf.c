@@ -35,6 +35,8 @@ static int class_of(size_t bytes) {
     return size_class;
 }
 
+size_t pool_block(size_t bytes) { return (size_t)1 << class_of(bytes); }
+
 static void *system_get(int size_class) {
     if (size_class < CLASS_PAGE) return malloc((size_t)1 << size_class);
     void *p = mmap(NULL, (size_t)1 << size_class, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

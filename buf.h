@@ -59,6 +59,9 @@ struct pool {
 void pool_init(struct pool *pool, struct pool_budget *budget);
 void pool_release(struct pool *pool);
 
+/* The size of the block that pool_get() gives for so many bytes. */
+size_t pool_block(size_t bytes);
+
 /* A block of at least `bytes`; its real size goes to *cap. NULL when the budget or the system has no more. */
 char *pool_get(struct pool *pool, size_t bytes, size_t *cap);
 

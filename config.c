@@ -458,8 +458,8 @@ static bool load_password(const struct load *l) {
     size_t size = 0;
     ssize_t n = file ? getline(&line, &size, file) : -1;
     const char *why = !file                      ? strerror(errno)
-                      : n < 0                    ? "it is empty"
-                      : strlen(line) < (size_t)n ? "it holds a NUL"
+                      : n < 0                    ? feof(file) ? "it is empty" : strerror(errno)
+                                         : strlen(line) < (size_t)n ? "it holds a NUL"
                                                  : NULL;
     if (!why) line[strcspn(line, "\r\n")] = '\0';
     if (!why && !*line) why = "its first line is empty";

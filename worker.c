@@ -325,7 +325,8 @@ static char *get_block(struct worker *w, const struct conn *c, char *p, size_t *
     char *to = p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
     if (to) return to;
     size_t limit = atomic_load_explicit(&w->server->client_memory->limit_bytes, memory_order_relaxed);
-    relieve(w, bytes < limit ? limit - bytes : 0, client_bytes(&c->client) + bytes);
+    size_t block = pool_block(bytes); /* which may be nearly twice as much */
+    relieve(w, block < limit ? limit - block : 0, client_bytes(&c->client) + bytes);
     return p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
 }
 

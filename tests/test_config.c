@@ -295,6 +295,8 @@ static void test_password_file(void) {
     CHECK_TEXT(error, "requirepass-file: \"/a\" is not allowed beside requirepass; give one of them");
     CHECK(load((char *[]){"--requirepass-file", "/nowhere/p", NULL}, (char *[]){NULL}) == CONFIG_BAD);
     CHECK_TEXT(error, "requirepass-file: cannot take a password from \"/nowhere/p\": No such file or directory");
+    CHECK(load((char *[]){"--requirepass-file", "/tmp", NULL}, (char *[]){NULL}) == CONFIG_BAD);
+    CHECK_TEXT(error, "requirepass-file: cannot take a password from \"/tmp\": Is a directory");
     CHECK(load((char *[]){"--requirepass-file", "/nowhere/p", "--ping", NULL}, (char *[]){NULL}) == CONFIG_PING); /* needs none */
 }
 

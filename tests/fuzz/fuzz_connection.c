@@ -155,7 +155,7 @@ static void start(uint8_t kind) {
     f.config.shard_capacity = few ? 3 : 4000;
     f.config.max_key_size_bytes = 100;
     f.config.max_value_size_bytes = 30000;
-    f.config.client_memory_bytes = poor ? 90 << 10 : 16 << 20;
+    f.config.client_memory_bytes = poor ? 96 << 10 : 16 << 20;
     f.config.client_output_bytes = poor ? 64 << 10 : 8 << 20;
     f.config.maxclients = SOCKETS;
     f.config.threads = 1;
