@@ -5,6 +5,7 @@
 #   make asan tsan  the tests under the sanitizers  make container   builds and runs the image for real
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
+#   make test-faults  what fails, fails: system calls, network, clock, memory    make soak   all of it at once
 #   make bench      beside redis and memcached      make bench-memory  what is resident, evicted, expired
 
 CC ?= cc
@@ -68,6 +69,19 @@ test-differential:
 	@$(MAKE) --no-print-directory $(BINARY)
 	@SERVER=$(abspath $(BINARY)) tests/run.sh differential --
 
+# System calls, the network, the clock, descriptors and memory that fail; storms of connections. It takes root.
+# Then everything at once, for SOAK_SECONDS.
+test-faults:
+	@tests/faults/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
+	@SERVER=$(abspath $(BINARY)) tests/run.sh faults --
+
+SOAK_SECONDS ?= 600
+soak:
+	@tests/faults/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
+	@SERVER=$(abspath $(BINARY)) SOAK_SECONDS=$(SOAK_SECONDS) tests/run.sh soak --
+
 # The tests under a sanitizer, in a folder of its own. TSan wants gcc: lru.c reads ahead without a lock on purpose,
 # and says so to both compilers, but clang still checks what is atomic.
 SANITIZED = $(MAKE) --no-print-directory BUILD=build/$@ BINARY=build/$@/sponson CC=gcc LDFLAGS="$(1)" CFLAGS="-O1 -g $(1)"
@@ -116,4 +130,4 @@ format:
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-differential asan tsan check-layers container loadtest loadtest-full bench bench-memory install format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-faults soak asan tsan check-layers container loadtest loadtest-full bench bench-memory install format clean

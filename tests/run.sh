@@ -2,6 +2,7 @@
 # run.sh -- runs groups of tests, shows their TAP lines, and closes with "N passed, N failed".
 #
 #   run.sh GROUP... -- TEST_PROGRAM...     groups: unit integration layers loadtest bench clients frameworks differential
+#                                          faults soak
 #
 # SERVER is the binary under test. A program that ends badly without having said "not ok" counts as a failure.
 set -u
@@ -57,7 +58,8 @@ for group in "${groups[@]}"; do
             run "$(basename "$program")" "$program"
         done
         ;;
-    integration | clients | frameworks | differential) run "$group" /usr/bin/python3 "tests/$group/run.py" ;;
+    integration | clients | frameworks | differential | faults) run "$group" /usr/bin/python3 "tests/$group/run.py" ;;
+    soak) run soak /usr/bin/python3 tests/faults/soak.py ;;
     layers) check "every include points downward" make -s check-layers ;;
     loadtest)
         check "the load test's own checker catches wrong replies" \
