@@ -178,6 +178,12 @@ STARTING = [
 ]
 
 
+def traced(path):
+    """The process that strace started: its number opens each line."""
+    with open(path) as f:
+        return int(f.read().split(None, 1)[0])
+
+
 def start_with(calls, error, when):
     """Starts a server of which one call fails; returns (calls that failed, exit code or "serves")."""
     port = free_port()
@@ -201,12 +207,11 @@ def start_with(calls, error, when):
                 raise Failure(f"{calls} {error} {when}: neither serves nor ends: {text_of(err)}") from None
             serves = child.poll() is None
             if serves:
-                traced = open(out.name).read().split(None, 1)[0]  # the first process is the server
-                os.kill(int(traced), signal.SIGTERM)
+                os.kill(traced(out.name), signal.SIGTERM)
             code = child.wait(15 * PATIENCE)
         finally:
-            if child.poll() is None:
-                child.kill()
+            if child.poll() is None:  # strace's end would leave the server running
+                os.kill(traced(out.name), signal.SIGKILL)
                 child.wait()
         failed = open(out.name).read().count("(INJECTED)")
         said = text_of(err)
