@@ -8,6 +8,7 @@
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
 #   make test-stress  all commands on few keys under TSan, and whether recorded histories are linearizable
+#   make test-faults  what fails, fails: system calls, network, clock, memory    make soak   all of it at once
 #   make bench      beside redis and memcached      make bench-memory  what is resident, evicted, expired
 
 CC ?= cc
@@ -86,6 +87,19 @@ test-differential:
 	@$(MAKE) --no-print-directory $(BINARY)
 	@SERVER=$(abspath $(BINARY)) tests/run.sh differential --
 
+# System calls, the network, the clock, descriptors and memory that fail; storms of connections. It takes root.
+# Then everything at once, for SOAK_SECONDS.
+test-faults:
+	@tests/faults/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
+	@SERVER=$(abspath $(BINARY)) tests/run.sh faults --
+
+SOAK_SECONDS ?= 600
+soak:
+	@tests/faults/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
+	@SERVER=$(abspath $(BINARY)) SOAK_SECONDS=$(SOAK_SECONDS) tests/run.sh soak --
+
 # The tests under a sanitizer, in a folder of its own. TSan wants gcc: lru.c reads ahead without a lock on purpose,
 # and says so to both compilers, but clang still checks what is atomic.
 SANITIZED = $(MAKE) --no-print-directory BUILD=build/$(1) BINARY=build/$(1)/sponson CC=gcc \
@@ -162,4 +176,4 @@ format:
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-stress asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-stress test-faults soak asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install format clean

@@ -2,7 +2,7 @@
 # run.sh -- runs groups of tests, shows their TAP lines, and closes with "N passed, N failed".
 #
 #   run.sh GROUP... -- TEST_PROGRAM...     groups: unit integration layers loadtest bench clients frameworks differential
-#                                          stress fuzz coverage
+#                                          stress fuzz coverage faults soak
 #
 # SERVER is the binary under test. A program that ends badly without having said "not ok" counts as a failure.
 set -u
@@ -58,9 +58,10 @@ for group in "${groups[@]}"; do
             run "$(basename "$program")" "$program"
         done
         ;;
-    integration | clients | frameworks | differential | stress | fuzz)
+    integration | clients | frameworks | differential | stress | fuzz | faults)
         run "$group" /usr/bin/python3 "tests/$group/run.py"
         ;;
+    soak) run soak /usr/bin/python3 tests/faults/soak.py ;;
     coverage) run coverage tests/coverage.sh ;;
     layers) check "every include points downward" make -s check-layers ;;
     loadtest)

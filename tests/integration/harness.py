@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import traceback
@@ -138,11 +139,13 @@ class Closed(Exception):
 class Connection:
     """A client that knows bytes, and replies where asked."""
 
-    def __init__(self, address, seconds=20):
+    def __init__(self, address, seconds=20, source=None):
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(seconds * PATIENCE)
         try:
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(address)
             if family != socket.AF_UNIX:
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -359,12 +362,12 @@ class Process:
 class Server(Process):
     """The server under test. `with Server(...) as server:` starts it, waits until it answers, and ends it."""
 
-    def __init__(self, *flags, env=None, config=None, port=None, host="127.0.0.1", bind=True):
+    def __init__(self, *flags, env=None, config=None, port=None, host="127.0.0.1", bind=True, prefix=()):
         self.folder = tempfile.mkdtemp(prefix="sponson-test-")
         for chances in (2, 1, 0) if port is None else (0,):  # a free port may be somebody's before the server has it
             try:
                 self.start(flags, env, config, port or free_port(socket.AF_INET6 if ":" in host else socket.AF_INET), host,
-                           bind)
+                           bind, prefix)
                 return
             except BaseException as e:
                 taken = "Address already in use" in self.stderr()
@@ -373,10 +376,10 @@ class Server(Process):
                     shutil.rmtree(self.folder)
                     raise
 
-    def start(self, flags, env, config, port, host, bind):
+    def start(self, flags, env, config, port, host, bind, prefix):
         self.port = port
         self.address = (host, self.port)
-        argv = [SERVER]
+        argv = [*prefix, SERVER]  # a prefix ends in an exec: the process is the server
         if config is not None:
             argv.append(self.write("sponson.conf", config))
         argv += ["--port", str(self.port)]
@@ -402,8 +405,8 @@ class Server(Process):
             return " ready on " in self.stderr()
         until(ready, 10, lambda: f"the server says that it is ready\n{self.stderr()}")
 
-    def connect(self, seconds=20):
-        return Connection(self.address, seconds)
+    def connect(self, seconds=20, source=None):
+        return Connection(self.address, seconds, source)
 
     def ended(self, code=0, seconds=10):
         super().ended(code, seconds)
@@ -436,6 +439,55 @@ def run_server(*argv, env=None, seconds=10):
                           env=clean_environment(env), timeout=seconds * PATIENCE)
     check(not REPORTS.search(done.stderr), done.stderr[:4000])
     return done.returncode, done.stdout, done.stderr
+
+
+PINGER = """
+import select, socket, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+longest = count = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    began = time.monotonic()
+    s.sendall(b"PING\\r\\n")
+    got = b""
+    while len(got) < 7:
+        more = s.recv(7)
+        if not more:
+            sys.exit("closed by the server")
+        got += more
+    if got != b"+PONG\\r\\n":
+        sys.exit(f"got {got!r}")
+    longest = max(longest, time.monotonic() - began)
+    count += 1
+    if count == 1:
+        print("begun", flush=True)
+print(longest, count)
+"""
+
+
+class Pinger:
+    """Another client, a process of its own: asks PING again and again; none may wait for longer than `most` seconds."""
+
+    def __init__(self, server, most=1):
+        self.most = most
+        self.longest = 0.0  # seconds that one waited, known at the end
+        self.child = subprocess.Popen([sys.executable, "-c", PINGER, server.address[0], str(server.port)],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        self.child.stdout.readline()
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            out, err = self.child.communicate("", 20 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            out, err = self.child.communicate()
+            err += "it did not end"
+        if kind is None:
+            check(self.child.returncode == 0, f"the other client: {err[-1000:]}")
+            self.longest = float(out.split()[0])
+            check(self.longest < self.most * PATIENCE, f"another client's PING waited for {self.longest:.2f} s")
 
 
 class Redis(Process):

@@ -7,9 +7,8 @@ import socket
 import tempfile
 import threading
 
-from harness import (FATNESS, MB, OK, SANITIZED, Connection, Server, Simple, Verbatim, check, equal,
+from harness import (FATNESS, MB, OK, SANITIZED, Connection, Pinger, Server, Simple, Verbatim, check, equal,
                      request, shown, test, until)
-from test_protocol import Pinger
 
 PONG = Simple("PONG")
 

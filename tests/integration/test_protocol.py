@@ -4,12 +4,10 @@ who may connect and for how long.
 import random
 import select
 import socket
-import subprocess
-import sys
 import threading
 import time
 
-from harness import (FATNESS, MB, OK, PATIENCE, Error, Failure, Redis, Server, Simple, check, equal, reply,
+from harness import (FATNESS, MB, OK, PATIENCE, Error, Failure, Pinger, Redis, Server, Simple, check, equal, reply,
                      request, shown, test, until)
 
 PONG = Simple("PONG")
@@ -392,53 +390,6 @@ def oversized_keys_memory():
 
 
 # ---- very many arguments ----
-
-
-PINGER = """
-import select, socket, sys, time
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-longest = count = 0
-while not select.select([sys.stdin], [], [], 0)[0]:
-    began = time.monotonic()
-    s.sendall(b"PING\\r\\n")
-    got = b""
-    while len(got) < 7:
-        more = s.recv(7)
-        if not more:
-            sys.exit("closed by the server")
-        got += more
-    if got != b"+PONG\\r\\n":
-        sys.exit(f"got {got!r}")
-    longest = max(longest, time.monotonic() - began)
-    count += 1
-    if count == 1:
-        print("begun", flush=True)
-print(longest, count)
-"""
-
-
-class Pinger:
-    """Another client, a process of its own: asks PING again and again; none may wait for longer than a second."""
-
-    def __init__(self, server):
-        self.child = subprocess.Popen([sys.executable, "-c", PINGER, server.address[0], str(server.port)],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def __enter__(self):
-        self.child.stdout.readline()
-        return self
-
-    def __exit__(self, kind, *_):
-        try:
-            out, err = self.child.communicate("", 20 * PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            out, err = self.child.communicate()
-            err += "it did not end"
-        if kind is None:
-            check(self.child.returncode == 0, f"the other client: {err[-1000:]}")
-            longest = float(out.split()[0])
-            check(longest < 1 * PATIENCE, f"another client's PING waited for {longest:.2f} s")
 
 
 @test(seconds=60)
