@@ -357,19 +357,21 @@ def limits_within_a_pipeline():
 @test(seconds=60)
 def config_set_beside_exec():
     """EXEC of all shards beside CONFIG SET of maxmemory and the password: nobody waits for ever."""
-    with Server("--threads", "4", "--maxmemory", "64mb") as server:
-        def transactions():
-            with server.connect() as c:
-                for i in range(500):
-                    c.send(request("MULTI") + request("SET", i, i) + request("DBSIZE") + request("CLIENT ID") + request("EXEC") +
-                           request("AUTH default x") + request("HELLO 2 AUTH default y"))
-                    check(isinstance([c.read() for _ in range(7)][4], list), "EXEC is answered")
+    with Server("--threads", "4", "--maxmemory", "64mb") as server, server.connect() as one, server.connect() as two:
+        equal([one.ask("PING"), two.ask("PING")], [PONG, PONG])  # they are served before there is a password
+
+        def transactions(c):
+            for i in range(500):
+                c.send(request("MULTI") + request("SET", i, i) + request("DBSIZE") + request("CLIENT ID") + request("EXEC") +
+                       request("AUTH default x") + request("HELLO 2 AUTH default y"))
+                got = [c.read() for _ in range(7)]
+                check(isinstance(got[4], list), f"EXEC is answered: {got}")
 
         def configuration():
             with server.connect() as c:
                 for i in range(500):
                     equal(c.ask("CONFIG", "SET", "maxmemory", f"{48 + i % 16}mb", "requirepass", "x" if i % 2 else ""), OK)
-        together(transactions, transactions, configuration)
+        together(lambda: transactions(one), lambda: transactions(two), configuration)
 
 
 @test
