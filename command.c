@@ -907,6 +907,7 @@ static enum command_result cmd_client_pause(struct call *c) {
         return ERROR(c, "ERR timeout is not an integer or out of range");
     if (timeout_ms < 0) return ERROR(c, "ERR timeout is negative");
     atomic_store(&s->paused_all, all);
+    atomic_store(&s->paused_ms, timeout_ms);
     atomic_store(&s->paused_until_ms, c->now_ms + timeout_ms);
     c->context->paused = true;
     return ok(c);
@@ -920,7 +921,8 @@ static enum command_result cmd_client_unpause(struct call *c) {
 }
 
 bool command_is_paused(const struct command_server *server, int64_t now_ms) {
-    return now_ms < atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed);
+    int64_t left_ms = atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) - now_ms;
+    return left_ms > 0 && left_ms <= atomic_load_explicit(&server->paused_ms, memory_order_relaxed);
 }
 
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms) {
@@ -1114,7 +1116,7 @@ static enum command_result cmd_config_resetstat(struct call *c) {
 
 static void info_server(struct call *c, struct buf *b) {
     const struct command_server *s = c->context->server;
-    int64_t up_s = (c->now_ms - s->started_ms) / 1000;
+    int64_t up_s = c->now_ms > s->started_ms ? (c->now_ms - s->started_ms) / 1000 : 0; /* the clock may be set back */
     buf_printf(b,
                "# Server\r\nredis_version:%s\r\nsponson_version:%s\r\nredis_mode:standalone\r\narch_bits:%zu\r\n"
                "multiplexing_api:epoll\r\natomicvar_api:c11-builtin\r\ngcc_version:%d.%d.%d\r\nprocess_id:%ld\r\n"

@@ -47,8 +47,8 @@ struct command_server {
     int64_t sampled_ms;
     uint64_t sampled[3];
 
-    _Atomic int64_t paused_until_ms; /* by CLIENT PAUSE */
-    atomic_bool paused_all;          /* not only what writes */
+    _Atomic int64_t paused_until_ms, paused_ms; /* by CLIENT PAUSE: no longer than that, should the clock be set back */
+    atomic_bool paused_all;                     /* not only what writes */
 
     pthread_mutex_t config_lock;
     struct config *config;       /* changed under the lock; its atomic fields are read without */

@@ -181,7 +181,7 @@ struct worker {
     /* shared */
     atomic_uint connections;
     atomic_bool stopping;
-    _Atomic int64_t stop_at_ms;
+    _Atomic uint64_t stop_at_ns; /* by the clock that nobody sets */
     pthread_mutex_t list_lock;
     /* under list_lock */
     struct conn **list; /* its connections, in no order */
@@ -1109,7 +1109,7 @@ static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_
     const struct config *config = w->server->config;
     if (c->state == LINGERING) return llabs(c->linger_until_ms - LINGER_MS - now_ms) > LINGER_MS; /* a clock can jump */
     if (is_locked_out(c) && config->authentication_timeout_s)
-        return now_ms - c->client.locked_ms > (int64_t)config->authentication_timeout_s * 1000;
+        return llabs(now_ms - c->client.locked_ms) > (int64_t)config->authentication_timeout_s * 1000;
     int64_t idle_ms = now_ms - atomic_load_explicit(&c->client.active_ms, memory_order_relaxed);
     int64_t timeout_ms = (int64_t)config->timeout_s * 1000;
     return timeout_ms && c->state != QUEUED && c->state != PAUSED && idle_ms > timeout_ms;
@@ -1177,7 +1177,7 @@ static int wait_ms(const struct worker *w) {
 }
 
 static bool should_end(const struct worker *w) {
-    return atomic_load(&w->stopping) && (worker_connections(w) == 0 || worker_now_ms() >= atomic_load(&w->stop_at_ms));
+    return atomic_load(&w->stopping) && (worker_connections(w) == 0 || clock_ns() >= atomic_load(&w->stop_at_ns));
 }
 
 /* What CONFIG SET may have changed. */
@@ -1274,7 +1274,7 @@ bool worker_start(struct worker *w) {
 }
 
 void worker_stop(struct worker *w, int64_t timeout_ms) {
-    atomic_store(&w->stop_at_ms, worker_now_ms() + timeout_ms);
+    atomic_store(&w->stop_at_ns, clock_ns() + (uint64_t)timeout_ms * 1000000);
     atomic_store(&w->stopping, true);
     uint64_t one = 1;
     ssize_t written = write(w->wake, &one, sizeof one);

@@ -11,7 +11,7 @@ import time
 
 import redis
 from faults import GROWTH, Processor, Traces
-from harness import MB, OK, Failure, Server, check, equal, free_port, request, test, until
+from harness import MB, OK, Error, Failure, Server, check, equal, free_port, request, test, until
 from load import Load, check_value, value_of
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", 60))
@@ -361,6 +361,37 @@ def clock_jumps_back_while_lingering():
         traces.back()
         for other in others:
             other.close()
+
+
+@test(seconds=60)
+def clock_jumps_back_while_waiting():
+    """CLIENT PAUSE, the time before AUTH and the end last no longer for a clock that jumps back; uptime is never negative."""
+    flags = ("--requirepass", "secret", "--authentication-timeout", "2", "--shutdown-timeout", "1")
+    with Clock() as clock, Server(*flags, env=clock.env) as server, server.connect() as c, server.connect() as unknown:
+        equal(c.ask("AUTH secret"), OK)
+        equal(c.ask("CLIENT PAUSE 1000 WRITE"), OK)
+        equal(unknown.ask("PING"), Error("NOAUTH Authentication required."))
+        c.send(request("SET k v"))
+        clock.set(-3600)
+        equal(c.read(), OK)
+        equal(unknown.rest(), b"")
+        equal(c.info()["uptime_in_seconds"], "0")
+        # a client that leaves its replies unread makes the end wait: for a second, whatever the clock says
+        clock.set(0)
+        equal(c.ask("SET", "large", b"v" * 500000), OK)
+        c.send(request("GET large") * 200)
+        until(lambda: b"omem=0" not in show(server), 10, "its socket is full")
+        server.signal(signal.SIGTERM)
+        until(lambda: "SIGTERM" in server.stderr(), 10, "the end has begun")
+        clock.set(-3600)
+        server.ended(0, 20)
+
+
+def show(server):
+    """The line of CLIENT LIST that a slow reader has."""
+    with server.connect() as c:
+        equal(c.ask("AUTH secret"), OK)
+        return b"\n".join(line for line in c.ask("CLIENT LIST").splitlines() if b"cmd=get" in line) or b"omem=0"
 
 
 @test(seconds=60)
