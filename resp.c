@@ -12,15 +12,19 @@
 
 #include "config.h"
 
-static const char ERROR_COUNT[] = "invalid multibulk length";
-static const char ERROR_COUNT_EARLY[] = "unauthenticated multibulk length";
-static const char ERROR_COUNT_LINE[] = "too big mbulk count string";
-static const char ERROR_BULK[] = "invalid bulk length";
-static const char ERROR_BULK_EARLY[] = "unauthenticated bulk length";
-static const char ERROR_BULK_LINE[] = "too big bulk count string";
-static const char ERROR_INLINE_LINE[] = "too big inline request";
-static const char ERROR_QUOTES[] = "unbalanced quotes in request";
-static const char ERROR_TYPE[] = "expected '$', got";
+/* What a header line announces, and what is said of a wrong one. */
+enum header { COUNT, BULK };
+
+static const struct {
+    char type;
+    int64_t least, most, most_early; /* early: before the client has authenticated */
+    const char *wrong, *early, *long_line;
+} headers[] = {
+    [COUNT] = {'*', INT64_MIN, ARGS_MAX, UNAUTHENTICATED_ARGS, "invalid multibulk length",
+               "unauthenticated multibulk length", "too big mbulk count string"},
+    [BULK] = {'$', 0, BULK_MAX, UNAUTHENTICATED_BULK, "invalid bulk length", "unauthenticated bulk length",
+              "too big bulk count string"},
+};
 
 /* ---- integers ---- */
 
@@ -39,49 +43,29 @@ bool resp_integer_of(struct slice text, int64_t *value) {
     return true;
 }
 
-/* Reads "<type>number\r\n" at in[at], of which the type byte is known: the number goes to *value, the place behind
- * the line to *after. RESP_BAD: not a number; RESP_ARGS: the line is too long. */
-static enum resp_status header(const char *in, size_t n, size_t at, int64_t *value, size_t *after) {
-    const char *p = in + at + 1, *end = in + n;
-    size_t room = n - at - 1;
-    const char *cr = memchr(p, '\r', room < LINE_MAX_BYTES ? room : LINE_MAX_BYTES);
-    if (cr == NULL) return room >= LINE_MAX_BYTES ? RESP_ARGS : RESP_MORE;
-    if (cr + 1 == end) return RESP_MORE;
-    *after = (size_t)(cr + 2 - in);
-    return resp_integer_of((struct slice){p, (size_t)(cr - p)}, value) ? RESP_OK : RESP_BAD;
-}
-
 static enum resp_status bad(struct resp_request *r, const char *error) {
     r->error = error;
     return RESP_BAD;
 }
 
-/* The count of arguments at in[0], which is '*'. */
-static enum resp_status count_header(const char *in, size_t n, int64_t *count, size_t *after, struct resp_request *r) {
-    enum resp_status status = header(in, n, 0, count, after);
-    if (status == RESP_ARGS) return bad(r, ERROR_COUNT_LINE);
-    if (status == RESP_BAD || (status == RESP_OK && *count > ARGS_MAX)) return bad(r, ERROR_COUNT);
-    if (status == RESP_OK && r->unauthenticated && *count > UNAUTHENTICATED_ARGS) return bad(r, ERROR_COUNT_EARLY);
-    return status;
-}
-
-/* The length of a bulk string at in[at]. */
-static enum resp_status bulk_header(const char *in, size_t n, size_t at, int64_t *length, size_t *after,
+/* Reads "<type>number\r\n" at in[at]: the number goes to *value, the place behind the line to *after. As Redis, looks
+ * for the end of the line first, so an unfinished line is not wrong yet. */
+static enum resp_status read_header(enum header h, const char *in, size_t n, size_t at, int64_t *value, size_t *after,
                                     struct resp_request *r) {
     if (at == n) return RESP_MORE;
-    if (in[at] != '$') {
-        /* Redis looks for the end of the line first, so an unfinished line is not wrong yet */
-        size_t room = n - at;
-        const char *cr = memchr(in + at, '\r', room < LINE_MAX_BYTES ? room : LINE_MAX_BYTES);
-        if (cr == NULL) return room >= LINE_MAX_BYTES ? bad(r, ERROR_BULK_LINE) : RESP_MORE;
+    size_t room = n - at;
+    const char *p = in + at + 1, *cr = memchr(in + at, '\r', room <= LINE_MAX_BYTES ? room : LINE_MAX_BYTES + 1);
+    if (cr == NULL) return room > LINE_MAX_BYTES ? bad(r, headers[h].long_line) : RESP_MORE;
+    if (in[at] != headers[h].type) {
         r->got = in[at];
-        return bad(r, ERROR_TYPE);
+        return bad(r, "expected '$', got");
     }
-    enum resp_status status = header(in, n, at, length, after);
-    if (status == RESP_ARGS) return bad(r, ERROR_BULK_LINE);
-    if (status == RESP_BAD || (status == RESP_OK && (*length < 0 || *length > BULK_MAX))) return bad(r, ERROR_BULK);
-    if (status == RESP_OK && r->unauthenticated && *length > UNAUTHENTICATED_BULK) return bad(r, ERROR_BULK_EARLY);
-    return status;
+    if (cr + 1 == in + n) return RESP_MORE;
+    *after = (size_t)(cr + 2 - in);
+    if (!resp_integer_of((struct slice){p, (size_t)(cr - p)}, value) || *value < headers[h].least ||
+        *value > headers[h].most)
+        return bad(r, headers[h].wrong);
+    return r->unauthenticated && *value > headers[h].most_early ? bad(r, headers[h].early) : RESP_OK;
 }
 
 /* ---- inline requests ---- */
@@ -138,7 +122,7 @@ bool resp_word(char **p, char *end, struct slice *word) {
 /* Where the line at in[0] ends: its length without the line end goes to *length, with it to *used. */
 static enum resp_status inline_line(const char *in, size_t n, size_t *length, size_t *used, struct resp_request *r) {
     const char *lf = memchr(in, '\n', n < LINE_MAX_BYTES ? n : LINE_MAX_BYTES);
-    if (lf == NULL) return n >= LINE_MAX_BYTES ? bad(r, ERROR_INLINE_LINE) : RESP_MORE;
+    if (lf == NULL) return n >= LINE_MAX_BYTES ? bad(r, "too big inline request") : RESP_MORE;
     *used = (size_t)(lf - in) + 1;
     *length = lf > in && lf[-1] == '\r' ? *used - 2 : *used - 1;
     return RESP_OK;
@@ -162,7 +146,7 @@ static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int
             p++;
         if (p == end) return RESP_OK;
         struct slice *argument = &argv[r->argc];
-        if (!resp_word(&p, end, argument)) return bad(r, ERROR_QUOTES);
+        if (!resp_word(&p, end, argument)) return bad(r, "unbalanced quotes in request");
         r->longest = argument->n > r->longest ? argument->n : r->longest;
         r->argc++;
     }
@@ -224,7 +208,7 @@ static enum resp_status parse_arguments(const char *in, size_t n, size_t at, int
     size_t longest = 0;
     for (int i = 0; i < count; i++) {
         int64_t length;
-        enum resp_status status = bulk_header(in, n, at, &length, &at, r);
+        enum resp_status status = read_header(BULK, in, n, at, &length, &at, r);
         if (status != RESP_OK) return status;
         size_t size = (size_t)length;
         longest = size > longest ? size : longest;
@@ -250,7 +234,7 @@ enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, 
     if (in[0] != '*') return parse_inline(in, n, argv, argv_max, r);
     int64_t count;
     size_t at;
-    enum resp_status status = count_header(in, n, &count, &at, r);
+    enum resp_status status = read_header(COUNT, in, n, 0, &count, &at, r);
     if (status != RESP_OK) return status;
     if (count > argv_max) {
         r->argc = (int)count;
@@ -276,7 +260,7 @@ enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_
     if (s->args_left < 0) {
         int64_t count;
         size_t after;
-        enum resp_status status = count_header(in, *n, &count, &after, r);
+        enum resp_status status = read_header(COUNT, in, *n, 0, &count, &after, r);
         if (status != RESP_OK) return status;
         s->pos = after;
         s->args_left = count > 0 ? count : 0;
@@ -287,7 +271,7 @@ enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_
         if (s->args_left == 0) return RESP_OK;
         int64_t length;
         size_t after;
-        enum resp_status status = bulk_header(in, *n, s->pos, &length, &after, r);
+        enum resp_status status = read_header(BULK, in, *n, s->pos, &length, &after, r);
         if (status != RESP_OK) return status; /* the place stays: asked again, the answer is the same */
         s->pos = after;
         s->args_left--;
