@@ -134,6 +134,18 @@ static inline enum command_result bulk(struct call *c, struct slice bytes) {
 
 static inline bool is_word(struct slice s, struct slice word) { return slice_equal_nocase(s, word); }
 
+/* Which of the words, apart by one space each, it is; -1: none. */
+static inline int one_of(struct slice s, const char *words) {
+    for (int i = 0; *words; i++) {
+        size_t n = 0;
+        while (words[n] > ' ')
+            n++;
+        if (is_word(s, (struct slice){words, n})) return i;
+        words += n + (words[n] == ' ');
+    }
+    return -1;
+}
+
 /* The bytes of an argument that an error shows, for "%.*s": of a name, and of an option. */
 static inline int shown_bytes(struct slice s) { return s.p == NULL ? 0 : s.n < SHOWN_BYTES ? (int)s.n : SHOWN_BYTES; }
 

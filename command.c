@@ -1770,7 +1770,7 @@ static enum command_result cmd_command_getkeys(struct call *c) {
     if (bytes > LIST_REPLY_BYTES) return error_format(c, "ERR at most %u bytes of keys at once", LIST_REPLY_BYTES);
     const char *keys = command->keys;
     struct slice each = {"", 0};
-    bool returns = command->handler != cmd_set;
+    bool returns = !strstr(keys, "VARIABLE_FLAGS");
     for (int i = 3; i < argc; i++)
         returns |= is_word(argv[i], SLICE("get"));
     keys = returns ? keys : "OW UPDATE";

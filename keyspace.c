@@ -70,8 +70,7 @@ static struct entry *peek(struct call *c, struct lru *l) { return lru_peek(l, c-
 static bool value_fits(struct call *c, size_t bytes) {
     uint64_t max = c->context->config->max_value_size_bytes;
     if (bytes <= max) return true;
-    error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max);
-    return false;
+    return error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max), false;
 }
 
 /* Stores a value. What fits the limit always has room; what was stored before maxmemory sank may have none any more: then
@@ -201,22 +200,6 @@ enum command_result collected(struct call *c, const char *header, size_t n) {
 
 /* ---- options of SET and its kin ---- */
 
-enum set_flags {
-    SET_NX = 1,
-    SET_XX = 2,
-    SET_IFEQ = 4,
-    SET_GET = 8,
-    SET_KEEPTTL = 16,
-    SET_PERSIST = 32,
-    SET_EX = 64,
-    SET_PX = 128,
-    SET_EXAT = 256,
-    SET_PXAT = 512,
-    SET_CONDITION = SET_NX | SET_XX | SET_IFEQ,
-    SET_TIME = SET_EX | SET_PX | SET_EXAT | SET_PXAT,
-    SET_ANY_TTL = SET_TIME | SET_KEEPTTL | SET_PERSIST
-};
-
 struct set_options {
     unsigned flags;
     int ifeq;            /* the argument to compare with, ... */
@@ -228,47 +211,23 @@ struct set_options {
  * answered. As Redis, only what is positive is a time to live. */
 static bool deadline_of(struct call *c, struct slice text, int64_t unit_ms, bool relative, int64_t *deadline_ms) {
     int64_t v;
-    if (!resp_integer_of(text, &v)) {
-        not_an_integer(c);
-        return false;
-    }
-    if (v <= 0 || v > INT64_MAX / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms)) {
-        error_format(c, "ERR invalid expire time in '%s' command", c->command->name);
-        return false;
-    }
+    if (!resp_integer_of(text, &v)) return not_an_integer(c), false;
+    if (v <= 0 || v > INT64_MAX / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms))
+        return error_format(c, "ERR invalid expire time in '%s' command", c->command->name), false;
     *deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
     return true;
 }
 
 /* Reads the options from argv[from] on; those that the command has are in `allowed`. False: the error is answered. */
 static bool set_options(struct call *c, int from, unsigned allowed, struct set_options *o) {
-    static const struct {
-        struct slice word;
-        unsigned flag;
-        unsigned not_with;
-    } options[] = {
-        {{"nx", 2}, SET_NX, SET_XX | SET_IFEQ},
-        {{"xx", 2}, SET_XX, SET_NX | SET_IFEQ},
-        {{"ifeq", 4}, SET_IFEQ, SET_CONDITION},
-        {{"get", 3}, SET_GET, 0},
-        {{"keepttl", 7}, SET_KEEPTTL, SET_ANY_TTL & ~SET_KEEPTTL},
-        {{"persist", 7}, SET_PERSIST, SET_ANY_TTL & ~SET_PERSIST},
-        {{"ex", 2}, SET_EX, SET_ANY_TTL & ~SET_EX},
-        {{"px", 2}, SET_PX, SET_ANY_TTL & ~SET_PX},
-        {{"exat", 4}, SET_EXAT, SET_ANY_TTL & ~SET_EXAT},
-        {{"pxat", 4}, SET_PXAT, SET_ANY_TTL & ~SET_PXAT},
-    };
     for (int i = from; i < c->argc; i++) {
-        size_t n = sizeof options / sizeof *options, k = 0;
-        while (k < n && !((options[k].flag & allowed) && is_word(c->argv[i], options[k].word)))
-            k++;
-        bool more = k < n && (options[k].flag & (SET_TIME | SET_IFEQ));
-        if (k == n || (o->flags & options[k].not_with) || (more && i + 1 == c->argc)) {
-            syntax_error(c);
-            return false;
-        }
-        o->flags |= options[k].flag;
-        if (more) *(options[k].flag == SET_IFEQ ? &o->ifeq : &o->time) = ++i;
+        int word = one_of(c->argv[i], "ex px exat pxat keepttl persist nx xx ifeq get"); /* bit by bit of the flags */
+        unsigned flag = word < 0 ? 0 : 1u << word & allowed;
+        unsigned kin = flag & SET_ANY_TTL ? SET_ANY_TTL & ~flag : flag & SET_CONDITION ? SET_CONDITION & ~flag : 0;
+        bool more = flag & (SET_TIME | SET_IFEQ), again = flag & o->flags & SET_IFEQ;
+        if (flag == 0 || (o->flags & kin) || again || (more && i + 1 == c->argc)) return syntax_error(c), false;
+        o->flags |= flag;
+        if (more) *(flag == SET_IFEQ ? &o->ifeq : &o->time) = ++i;
     }
     return true;
 }
@@ -283,88 +242,63 @@ static bool value_is(const struct entry *e, struct slice value) { return e && sl
 
 /* ---- one value ---- */
 
+static void put_value(struct call *c, const struct entry *e) {
+    if (e)
+        resp_bulk(c->out, entry_value(e));
+    else
+        resp_null(c->out, c->resp);
+}
+
 /* GET key */
 enum command_result cmd_get(struct call *c) {
     struct lru *l = lock(c);
-    struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
-    if (e) resp_bulk(c->out, entry_value(e));
+    put_value(c, read_entry(c, l, c->hash, c->argv[1], true));
     unlock(c);
-    return e ? COMMAND_DONE : null(c);
+    return COMMAND_DONE;
 }
 
-static enum command_result set_entry(struct call *c, const struct set_options *o) {
+static enum command_result set_entry(struct call *c, const struct set_options *o, struct slice value) {
+    if (!value_fits(c, value.n)) return COMMAND_DONE;
     struct lru *l = lock(c);
     struct entry *e = o->flags ? peek(c, l) : NULL;
-    int64_t deadline_ms = o->deadline_ms;
     if (o->flags & SET_GET) {
         *(e ? &l->hits : &l->misses) += 1;
-        if (e)
-            resp_bulk(c->out, entry_value(e));
-        else
-            resp_null(c->out, c->resp);
+        put_value(c, e);
     }
     bool stored = !((o->flags & SET_NX) && e) && !((o->flags & SET_XX) && !e) &&
                   !((o->flags & SET_IFEQ) && !value_is(e, c->argv[o->ifeq]));
-    if (stored) {
-        if ((o->flags & SET_KEEPTTL) && e) deadline_ms = entry_deadline_ms(e);
-        store(c, l, c->argv[2], deadline_ms);
-    }
+    if (stored) store(c, l, value, (o->flags & SET_KEEPTTL) && e ? entry_deadline_ms(e) : o->deadline_ms);
     unlock(c);
     if (o->flags & SET_GET) return COMMAND_DONE;
+    if (c->command->variant == SET_NX) return integer(c, stored);
     return stored ? ok(c) : null(c);
 }
 
 /* SET key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | EXAT time | PXAT time |
- * KEEPTTL]; IFEQ as Valkey 8.1 has it */
+ * KEEPTTL]; IFEQ as Valkey 8.1 has it
+ * PUT key value, GETSET key value, SETNX key value: PUT is what key-value servers of textbooks call it. */
 enum command_result cmd_set(struct call *c) {
-    struct set_options o = {0};
+    struct set_options o = {.flags = (unsigned)c->command->variant};
     if (c->argc > 3 && (!set_options(c, 3, SET_CONDITION | SET_GET | SET_KEEPTTL | SET_TIME, &o) || !set_time(c, &o)))
         return COMMAND_DONE;
-    return value_fits(c, c->argv[2].n) ? set_entry(c, &o) : COMMAND_DONE;
-}
-
-/* PUT key value: what SET without options does; the name that key-value servers of textbooks give it. */
-enum command_result cmd_put(struct call *c) {
-    return value_fits(c, c->argv[2].n) ? set_entry(c, &(struct set_options){0}) : COMMAND_DONE;
-}
-
-/* GETSET key value */
-enum command_result cmd_getset(struct call *c) {
-    return value_fits(c, c->argv[2].n) ? set_entry(c, &(struct set_options){.flags = SET_GET}) : COMMAND_DONE;
-}
-
-/* SETNX key value */
-enum command_result cmd_setnx(struct call *c) {
-    if (!value_fits(c, c->argv[2].n)) return COMMAND_DONE;
-    struct lru *l = lock(c);
-    bool stored = peek(c, l) == NULL;
-    if (stored) store(c, l, c->argv[2], 0);
-    unlock(c);
-    return integer(c, stored);
+    return set_entry(c, &o, c->argv[2]);
 }
 
 /* SETEX key seconds value, PSETEX key milliseconds value */
 enum command_result cmd_setex(struct call *c) {
-    int64_t deadline_ms;
-    if (!deadline_of(c, c->argv[2], c->command->variant & VARIANT_SECONDS ? 1000 : 1, true, &deadline_ms) ||
-        !value_fits(c, c->argv[3].n))
-        return COMMAND_DONE;
-    struct lru *l = lock(c);
-    store(c, l, c->argv[3], deadline_ms);
-    unlock(c);
-    return ok(c);
+    struct set_options o = {0};
+    int64_t unit_ms = c->command->variant & VARIANT_SECONDS ? 1000 : 1;
+    return deadline_of(c, c->argv[2], unit_ms, true, &o.deadline_ms) ? set_entry(c, &o, c->argv[3]) : COMMAND_DONE;
 }
 
 /* GETDEL key */
 enum command_result cmd_getdel(struct call *c) {
     struct lru *l = lock(c);
     struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
-    if (e) {
-        resp_bulk(c->out, entry_value(e));
-        lru_remove(l, c->hash, e);
-    }
+    put_value(c, e);
+    if (e) lru_remove(l, c->hash, e);
     unlock(c);
-    return e ? COMMAND_DONE : null(c);
+    return COMMAND_DONE;
 }
 
 /* GETEX key [EX seconds | PX milliseconds | EXAT time | PXAT time | PERSIST] */
@@ -523,11 +457,7 @@ enum command_result cmd_incrbyfloat(struct call *c) {
 /* ---- many values ---- */
 
 static void mget_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
-    struct entry *e = read_entry(c, l, hash, key, true);
-    if (e)
-        resp_bulk(c->out, entry_value(e));
-    else
-        resp_null(c->out, c->resp);
+    put_value(c, read_entry(c, l, hash, key, true));
 }
 
 /* MGET key [key ...] */
@@ -580,8 +510,8 @@ static enum command_result store_pairs(struct call *c, int from, int to, const s
 /* MSET key value [key value ...], MSETNX key value [key value ...] */
 enum command_result cmd_mset(struct call *c) {
     if (c->argc % 2 == 0) return wrong_arity(c);
-    struct set_options o = {.flags = c->command->variant == VARIANT_NX ? SET_NX : 0};
-    return store_pairs(c, 1, c->argc, &o, c->command->variant == VARIANT_NX);
+    struct set_options o = {.flags = (unsigned)c->command->variant};
+    return store_pairs(c, 1, c->argc, &o, o.flags != 0);
 }
 
 /* MSETEX numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT time | PXAT time | KEEPTTL],
@@ -653,28 +583,16 @@ enum expire_flags { EXPIRE_NX = 1, EXPIRE_XX = 2, EXPIRE_GT = 4, EXPIRE_LT = 8 }
 
 /* Reads the condition of EXPIRE. False: the error is answered. */
 static bool expire_options(struct call *c, unsigned *flags) {
-    static const struct {
-        struct slice word;
-        unsigned flag;
-    } options[] = {{{"nx", 2}, EXPIRE_NX}, {{"xx", 2}, EXPIRE_XX}, {{"gt", 2}, EXPIRE_GT}, {{"lt", 2}, EXPIRE_LT}};
     for (int i = 3; i < c->argc; i++) {
-        size_t o = 0;
-        while (o < 4 && !is_word(c->argv[i], options[o].word))
-            o++;
-        if (o == 4) {
-            error_format(c, "ERR Unsupported option %.*s", shown_option(c->argv[i]), c->argv[i].p);
-            return false;
-        }
-        *flags |= options[o].flag;
+        int word = one_of(c->argv[i], "nx xx gt lt");
+        if (word < 0)
+            return error_format(c, "ERR Unsupported option %.*s", shown_option(c->argv[i]), c->argv[i].p), false;
+        *flags |= 1u << word;
     }
-    if ((*flags & EXPIRE_NX) && (*flags & ~(unsigned)EXPIRE_NX)) {
-        ERROR(c, "ERR NX and XX, GT or LT options at the same time are not compatible");
-        return false;
-    }
-    if ((*flags & EXPIRE_GT) && (*flags & EXPIRE_LT)) {
-        ERROR(c, "ERR GT and LT options at the same time are not compatible");
-        return false;
-    }
+    if ((*flags & EXPIRE_NX) && (*flags & ~(unsigned)EXPIRE_NX))
+        return ERROR(c, "ERR NX and XX, GT or LT options at the same time are not compatible"), false;
+    if ((*flags & EXPIRE_GT) && (*flags & EXPIRE_LT))
+        return ERROR(c, "ERR GT and LT options at the same time are not compatible"), false;
     return true;
 }
 
@@ -785,7 +703,7 @@ enum command_result cmd_object(struct call *c) {
     struct lru *l = lock_key(c, c->database, c->argv[2], &hash);
     const struct entry *e = lru_peek(l, hash, c->argv[2], c->now_ms);
     struct slice encoding = e ? encoding_of(entry_value(e)) : SLICE("");
-    int64_t idle_ms = e ? lru_idle_ms(l, e) : 0;
+    int64_t idle_ms = e ? lru_idle_ms(l, e) : 0, bytes = e ? (int64_t)(lru_entry_bytes(e) + INDEX_BYTES) : 0;
     shard_unlock(c->shards, hash);
     if (e == NULL) return null(c);
     switch (c->command->variant) {
@@ -795,6 +713,8 @@ enum command_result cmd_object(struct call *c) {
         return integer(c, idle_ms / 1000);
     case VARIANT_REFCOUNT:
         return integer(c, 1);
+    case VARIANT_BYTES:
+        return integer(c, bytes);
     default:
         return ERROR(c, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that "
                         "when switching between policies at runtime LRU and LFU data will take some time to adjust.");
@@ -809,12 +729,7 @@ enum command_result cmd_memory_usage(struct call *c) {
         if (!resp_integer_of(c->argv[i + 1], &samples)) return not_an_integer(c);
         if (samples < 0) return syntax_error(c);
     }
-    uint64_t hash = shards_hash(c->shards, c->database, c->argv[2]);
-    struct lru *l = lock_key(c, c->database, c->argv[2], &hash);
-    const struct entry *e = lru_peek(l, hash, c->argv[2], c->now_ms);
-    int64_t bytes = e ? (int64_t)(lru_entry_bytes(e) + INDEX_BYTES) : 0;
-    shard_unlock(c->shards, hash);
-    return e ? integer(c, bytes) : null(c);
+    return cmd_object(c);
 }
 
 /* ---- all keys of a database ---- */
@@ -854,8 +769,7 @@ static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
     max = max < PATTERN_BYTES_MAX ? max : PATTERN_BYTES_MAX;
     *pattern = slice_equal(c->argv[i], SLICE("*")) ? NULL : &c->argv[i];
     if (c->argv[i].n <= max) return true;
-    error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max);
-    return false;
+    return error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max), false;
 }
 
 /* Room for the header of an array before its items are written: they are moved up to it. */
@@ -879,17 +793,12 @@ enum command_result cmd_scan(struct call *c) {
     if (!resp_integer_of(c->argv[1], &cursor) || cursor < 0 || !shards_cursor_valid((uint64_t)cursor))
         return ERROR(c, "ERR invalid cursor");
     for (int i = 2; i < c->argc; i += 2) {
-        if (i + 1 == c->argc) return syntax_error(c);
-        if (is_word(c->argv[i], SLICE("count"))) {
-            if (!resp_integer_of(c->argv[i + 1], &count)) return not_an_integer(c);
-            if (count < 1) return syntax_error(c);
-        } else if (is_word(c->argv[i], SLICE("match"))) {
-            if (!pattern_of(c, i + 1, &pattern)) return COMMAND_DONE;
-        } else if (is_word(c->argv[i], SLICE("type"))) {
-            strings = is_word(c->argv[i + 1], SLICE("string"));
-        } else {
-            return syntax_error(c);
-        }
+        int option = one_of(c->argv[i], "match count type");
+        if (option < 0 || i + 1 == c->argc) return syntax_error(c);
+        if (option == 0 && !pattern_of(c, i + 1, &pattern)) return COMMAND_DONE;
+        if (option == 1 && !resp_integer_of(c->argv[i + 1], &count)) return not_an_integer(c);
+        if (count < 1) return syntax_error(c);
+        if (option == 2) strings = is_word(c->argv[i + 1], SLICE("string"));
     }
     struct buf items = items_of(c);
     struct walk w = {.out = &items, .id = shards_id(c->shards, c->database), .pattern = pattern};
@@ -961,22 +870,19 @@ enum command_result cmd_dbsize(struct call *c) {
 
 /* Whether there is nothing but the word that says how fast: all is removed at once anyway. */
 static bool flush_options(struct call *c) {
-    if (c->argc == 1 || (c->argc == 2 && (is_word(c->argv[1], SLICE("async")) || is_word(c->argv[1], SLICE("sync")))))
-        return true;
-    syntax_error(c);
-    return false;
+    return c->argc == 1 || (c->argc == 2 && one_of(c->argv[1], "async sync") >= 0);
 }
 
 /* FLUSHALL [ASYNC | SYNC] */
 enum command_result cmd_flushall(struct call *c) {
-    if (!flush_options(c)) return COMMAND_DONE;
+    if (!flush_options(c)) return syntax_error(c);
     shards_clear(c->shards);
     return ok(c);
 }
 
 /* FLUSHDB [ASYNC | SYNC] */
 enum command_result cmd_flushdb(struct call *c) {
-    if (!flush_options(c)) return COMMAND_DONE;
+    if (!flush_options(c)) return syntax_error(c);
     if (shards_clear_database(c->shards, c->database)) return ok(c);
     return c->in_exec
                ? ERROR(c, "ERR so many databases were just flushed that their memory is to be cleared first; try again")

@@ -4,22 +4,12 @@
 
 #include "call.h"
 
-#define KEYSPACE_HANDLERS(X)                                                                                           \
-    X(append)                                                                                                          \
-    X(copy)                                                                                                            \
-    X(dbsize)                                                                                                          \
-    X(del)                                                                                                             \
-    X(delex)                                                                                                           \
-    X(exists)                                                                                                          \
-    X(expire)                                                                                                          \
-    X(flushall)                                                                                                        \
-    X(flushdb)                                                                                                         \
-    X(get)                                                                                                             \
-    X(getdel)                                                                                                          \
-    X(getex)                                                                                                           \
-    X(getrange) X(getset) X(increment) X(incrbyfloat) X(keys) X(memory_usage) X(mget) X(move) X(mset) X(msetex)        \
-        X(object) X(persist) X(put) X(randomkey) X(rename) X(scan) X(set) X(setex) X(setnx) X(setrange) X(strlen)      \
-            X(swapdb) X(ttl) X(type)
+/* clang-format off */
+#define KEYSPACE_HANDLERS(X) \
+    X(append) X(copy) X(dbsize) X(del) X(delex) X(exists) X(expire) X(flushall) X(flushdb) X(get) X(getdel) X(getex) \
+    X(getrange) X(increment) X(incrbyfloat) X(keys) X(memory_usage) X(mget) X(move) X(mset) X(msetex) X(object) \
+    X(persist) X(randomkey) X(rename) X(scan) X(set) X(setex) X(setrange) X(strlen) X(swapdb) X(ttl) X(type)
+/* clang-format on */
 
 #define KEYSPACE_DECLARE(name) enum command_result cmd_##name(struct call *c);
 KEYSPACE_HANDLERS(KEYSPACE_DECLARE)
@@ -29,10 +19,15 @@ KEYSPACE_HANDLERS(KEYSPACE_DECLARE)
 enum variant_time { VARIANT_SECONDS = 1, VARIANT_UNIX = 2 };
 /* INCR, DECR, INCRBY, DECRBY */
 enum variant_increment { VARIANT_DOWN = 1, VARIANT_BY = 2 };
-/* RENAME and MSET; DELEX */
+/* RENAME; DELEX */
 enum variant_other { VARIANT_NX = 1, VARIANT_IFEQ = 1 };
-/* OBJECT */
-enum variant_object { VARIANT_ENCODING, VARIANT_FREQ, VARIANT_IDLETIME, VARIANT_REFCOUNT };
+/* OBJECT, MEMORY USAGE */
+enum variant_object { VARIANT_ENCODING, VARIANT_FREQ, VARIANT_IDLETIME, VARIANT_REFCOUNT, VARIANT_BYTES };
+/* SET and its kin: the options that they have without being asked. */
+enum set_time { SET_EX = 1, SET_PX = 2, SET_EXAT = 4, SET_PXAT = 8, SET_TIME = 15 };
+enum set_ttl { SET_KEEPTTL = 16, SET_PERSIST = 32, SET_ANY_TTL = SET_TIME | SET_KEEPTTL | SET_PERSIST };
+enum set_condition { SET_NX = 64, SET_XX = 128, SET_IFEQ = 256, SET_CONDITION = SET_NX | SET_XX | SET_IFEQ };
+enum set_get { SET_GET = 512 };
 
 #define COLLECT_FIRST (64u << 10) /* first size of a collected reply */
 #define COLLECT_HEADER 32         /* room before it for its header */
