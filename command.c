@@ -669,17 +669,13 @@ static bool is_plain(struct slice text) {
 
 /* Sets one of the client's texts; `what` names it in the error. False: that was answered. */
 static bool set_client_text(struct call *c, char **field, struct slice text, struct slice what, size_t most) {
-    if (!is_plain(text)) {
-        error_format(c, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)what.n, what.p);
-        return false;
-    }
-    if (text.n > most) {
-        error_format(c, "ERR %.*s cannot be longer than %zu bytes.", (int)what.n, what.p, most);
-        return false;
-    }
+    if (!is_plain(text))
+        return error_format(c, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)what.n, what.p),
+               false;
+    if (text.n > most)
+        return error_format(c, "ERR %.*s cannot be longer than %zu bytes.", (int)what.n, what.p, most), false;
     if (client_set_text(c->context->server->registry, field, text)) return true;
-    ERROR(c, "ERR out of memory");
-    return false;
+    return ERROR(c, "ERR out of memory"), false;
 }
 
 static void hello_reply(struct call *c) {
@@ -743,46 +739,33 @@ static enum command_result cmd_client_getname(struct call *c) {
 
 /* CLIENT SETINFO LIB-NAME libname | LIB-VER libver */
 static enum command_result cmd_client_setinfo(struct call *c) {
-    bool set;
-    if (is_word(c->argv[2], SLICE("lib-name"))) {
-        set = set_client_text(c, &c->client->lib_name, c->argv[3], c->argv[2], CLIENT_LIBRARY_MAX);
-    } else if (is_word(c->argv[2], SLICE("lib-ver"))) {
-        set = set_client_text(c, &c->client->lib_version, c->argv[3], c->argv[2], CLIENT_LIBRARY_MAX);
-    } else {
-        return error_format(c, "ERR Unrecognized option '%.*s'", shown_bytes(c->argv[2]), c->argv[2].p);
-    }
-    return set ? ok(c) : COMMAND_DONE;
+    char **fields[] = {&c->client->lib_name, &c->client->lib_version};
+    int which = one_of(c->argv[2], "lib-name lib-ver");
+    if (which < 0) return error_format(c, "ERR Unrecognized option '%.*s'", shown_bytes(c->argv[2]), c->argv[2].p);
+    return set_client_text(c, fields[which], c->argv[3], c->argv[2], CLIENT_LIBRARY_MAX) ? ok(c) : COMMAND_DONE;
 }
 
 /* CLIENT GETREDIR */
 static enum command_result cmd_client_getredir(struct call *c) { return integer(c, -1); }
 
-/* What "ON" or "OFF" in argv[2] says: 1, 0; -1: neither, and that was answered. */
-static int on_or_off(struct call *c) {
-    if (is_word(c->argv[2], SLICE("on"))) return 1;
-    if (is_word(c->argv[2], SLICE("off"))) return 0;
-    syntax_error(c);
-    return -1;
-}
-
 /* CLIENT NO-EVICT ON | OFF, CLIENT NO-TOUCH ON | OFF */
 static enum command_result cmd_client_mode(struct call *c) {
-    int on = on_or_off(c);
-    if (on < 0) return COMMAND_DONE;
+    int on = one_of(c->argv[2], "off on");
+    if (on < 0) return syntax_error(c);
     set_mode(c->client, (uint8_t)c->command->variant, on);
     return ok(c);
 }
 
 /* CLIENT REPLY ON | OFF | SKIP */
 static enum command_result cmd_client_reply(struct call *c) {
-    bool skip = is_word(c->argv[2], SLICE("skip"));
-    if (skip) {
+    enum { OFF, ON, SKIP };
+    int reply = one_of(c->argv[2], "off on skip");
+    if (reply < 0) return syntax_error(c);
+    if (reply == SKIP)
         set_mode(c->client, CLIENT_SKIP, !has_mode(c->client, CLIENT_MUTE));
-        return COMMAND_DONE;
-    }
-    int on = on_or_off(c);
-    if (on >= 0) set_mode(c->client, CLIENT_MUTE, !on);
-    return on > 0 ? ok(c) : COMMAND_DONE;
+    else
+        set_mode(c->client, CLIENT_MUTE, reply == OFF);
+    return reply == ON ? ok(c) : COMMAND_DONE;
 }
 
 static const char *display_name(uint32_t row);
@@ -799,13 +782,10 @@ static enum command_result cmd_client_info(struct call *c) {
 
 /* Reads a client's type: every one of ours is "normal". False: that was answered. */
 static bool type_filter(struct call *c, struct slice type, struct client_filter *f) {
-    static const char *const others[] = {"master", "replica", "slave", "pubsub"};
-    bool known = is_word(type, SLICE("normal"));
-    f->nobody |= !known;
-    for (int i = 0; i < 4; i++)
-        known |= is_word(type, slice_of(others[i]));
-    if (!known) error_format(c, "ERR Unknown client type '%.*s'", shown_bytes(type), type.p);
-    return known;
+    int which = one_of(type, "normal master replica slave pubsub");
+    f->nobody |= which != 0;
+    if (which < 0) error_format(c, "ERR Unknown client type '%.*s'", shown_bytes(type), type.p);
+    return which >= 0;
 }
 
 /* CLIENT LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]] */
@@ -963,20 +943,16 @@ static enum command_result cmd_time(struct call *c) {
 
 /* SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT] */
 static enum command_result cmd_shutdown(struct call *c) {
-    bool save = false, nosave = false, abort = false;
+    enum { SAVE = 1, NOSAVE = 2, ABORT = 4 };
+    unsigned given = 0;
     for (int i = 1; i < c->argc; i++) {
-        if (is_word(c->argv[i], SLICE("save")))
-            save = true;
-        else if (is_word(c->argv[i], SLICE("nosave")))
-            nosave = true;
-        else if (is_word(c->argv[i], SLICE("abort")))
-            abort = true;
-        else if (!is_word(c->argv[i], SLICE("now")) && !is_word(c->argv[i], SLICE("force")))
-            return syntax_error(c);
+        int word = one_of(c->argv[i], "save nosave abort now force");
+        if (word < 0) return syntax_error(c);
+        given |= 1u << word;
     }
-    if ((save && nosave) || (abort && c->argc > 2)) return syntax_error(c);
-    if (abort) return ERROR(c, "ERR No shutdown in progress.");
-    if (save) return ERROR(c, "ERR SHUTDOWN SAVE: this cache keeps nothing on disk. Use SHUTDOWN NOSAVE");
+    if ((given & (SAVE | NOSAVE)) == (SAVE | NOSAVE) || ((given & ABORT) && c->argc > 2)) return syntax_error(c);
+    if (given & ABORT) return ERROR(c, "ERR No shutdown in progress.");
+    if (given & SAVE) return ERROR(c, "ERR SHUTDOWN SAVE: this cache keeps nothing on disk. Use SHUTDOWN NOSAVE");
     c->context->server->shutdown(c->context->server->callback_context);
     return COMMAND_CLOSE;
 }
@@ -1078,37 +1054,38 @@ static enum command_result cmd_config_set(struct call *c) {
     return COMMAND_DONE;
 }
 
-/* What all threads have counted since CONFIG RESETSTAT. */
-static void count_all(struct command_server *s, struct metrics_totals *totals) {
+/* Adds up what all threads have counted. */
+static void sum_metrics(const struct command_server *s, struct metrics_totals *totals) {
     memset(totals, 0, sizeof *totals);
-    pthread_mutex_lock(&s->config_lock);
     for (int i = 0; i < s->metrics_count; i++)
         metrics_sum(totals, s->metrics[i]);
+}
+
+/* The same since CONFIG RESETSTAT. */
+static void count_all(struct command_server *s, struct metrics_totals *totals) {
+    pthread_mutex_lock(&s->config_lock);
+    sum_metrics(s, totals);
     metrics_subtract(totals, &s->since);
     pthread_mutex_unlock(&s->config_lock);
 }
 
 void command_sample(struct command_server *s, int64_t now_ms) {
-    struct metrics_totals now = {0};
-    for (int i = 0; i < s->metrics_count; i++)
-        metrics_sum(&now, s->metrics[i]);
+    struct metrics_totals now;
+    sum_metrics(s, &now);
+    const uint64_t counted[] = {now.total_commands_processed, now.total_net_input_bytes, now.total_net_output_bytes};
     uint64_t ms = now_ms > s->sampled_ms ? (uint64_t)(now_ms - s->sampled_ms) : 1;
-    atomic_store(&s->commands_per_s, (now.total_commands_processed - s->sampled[0]) * 1000 / ms);
-    atomic_store(&s->input_per_s, (now.total_net_input_bytes - s->sampled[1]) * 1000 / ms);
-    atomic_store(&s->output_per_s, (now.total_net_output_bytes - s->sampled[2]) * 1000 / ms);
+    for (int i = 0; i < SAMPLES; i++) {
+        atomic_store(&s->per_s[i], (counted[i] - s->sampled[i]) * 1000 / ms);
+        s->sampled[i] = counted[i];
+    }
     s->sampled_ms = now_ms;
-    s->sampled[0] = now.total_commands_processed;
-    s->sampled[1] = now.total_net_input_bytes;
-    s->sampled[2] = now.total_net_output_bytes;
 }
 
 /* CONFIG RESETSTAT */
 static enum command_result cmd_config_resetstat(struct call *c) {
     struct command_server *s = c->context->server;
     pthread_mutex_lock(&s->config_lock);
-    memset(&s->since, 0, sizeof s->since);
-    for (int i = 0; i < s->metrics_count; i++)
-        metrics_sum(&s->since, s->metrics[i]);
+    sum_metrics(s, &s->since);
     pthread_mutex_unlock(&s->config_lock);
     shards_reset_counters(c->shards);
     return ok(c);
@@ -1201,9 +1178,9 @@ static void info_stats(struct call *c, struct buf *b) {
                "expired_keys:%" PRIu64 "\r\nexpired_lag_p99_ms:%" PRIu64 "\r\nexpired_lag_max_ms:%" PRIu64
                "\r\nevicted_keys:%" PRIu64 "\r\nevicted_out_of_order:%" PRIu64 "\r\nkeyspace_hits:%" PRIu64
                "\r\nkeyspace_misses:%" PRIu64 "\r\n",
-               atomic_load(&s->commands_per_s), (double)atomic_load(&s->input_per_s) / 1024,
-               (double)atomic_load(&s->output_per_s) / 1024, totals.expired, lag_p99_ms(&totals), totals.lag_max_ms,
-               totals.evicted, totals.evicted_out_of_order, totals.hits, totals.misses);
+               atomic_load(&s->per_s[SAMPLE_COMMANDS]), (double)atomic_load(&s->per_s[SAMPLE_INPUT]) / 1024,
+               (double)atomic_load(&s->per_s[SAMPLE_OUTPUT]) / 1024, totals.expired, lag_p99_ms(&totals),
+               totals.lag_max_ms, totals.evicted, totals.evicted_out_of_order, totals.hits, totals.misses);
 }
 
 static void info_cpu(struct call *c, struct buf *b) {
@@ -1325,8 +1302,6 @@ static const char *display_name(uint32_t last_command) {
     return last_command ? commands[last_command - 1].name : "NULL";
 }
 
-static bool is_subcommand(const struct command *command) { return strchr(command->name, '|') != NULL; }
-
 static void info_commandstats(struct call *c, struct buf *b) {
     struct metrics_totals t;
     count_all(c->context->server, &t);
@@ -1344,23 +1319,24 @@ static void info_commandstats(struct call *c, struct buf *b) {
 
 /* ---- COMMAND, which prints the table ---- */
 
-/* Whether `command` is a subcommand of the parent whose name is `parent`. */
+/* Whether `command` is a subcommand of the parent whose name is `parent`; of "", whether it is none. */
 static bool is_child(const struct command *command, struct slice parent) {
+    if (parent.n == 0) return strchr(command->name, '|') == NULL;
     return !strncasecmp(command->name, parent.p, parent.n) && command->name[parent.n] == '|';
 }
 
-static size_t count_children(struct slice parent) {
-    size_t n = 0;
+static int count_children(struct slice parent) {
+    int n = 0;
     for (size_t i = 0; i < COMMANDS; i++)
         n += is_child(&commands[i], parent);
     return n;
 }
 
-static size_t count_commands(void) {
-    size_t n = 0;
+/* Calls put_one() for the subcommands of a parent; of "", for all that are none. */
+static void put_children(struct call *c, struct slice parent,
+                         void (*put_one)(struct call *c, const struct command *command)) {
     for (size_t i = 0; i < COMMANDS; i++)
-        n += !is_subcommand(&commands[i]);
-    return n;
+        if (is_child(&commands[i], parent)) put_one(c, &commands[i]);
 }
 
 static const struct command *find_command(struct slice name) {
@@ -1368,116 +1344,6 @@ static const struct command *find_command(struct slice name) {
         if (is_word(name, slice_of(commands[i].name))) return &commands[i];
     return NULL;
 }
-
-/* The next of the words in *text that are apart by `stop`; false: there is none. */
-static bool next_word(const char **text, char stop, struct slice *word) {
-    if (**text == '\0') return false;
-    const char *end = strchr(*text, stop);
-    *word = (struct slice){*text, end ? (size_t)(end - *text) : strlen(*text)};
-    *text += word->n + (end != NULL);
-    return true;
-}
-
-static size_t count_words(const char *text, char stop) {
-    size_t n = 0;
-    for (struct slice word; next_word(&text, stop, &word);)
-        n++;
-    return n;
-}
-
-/* Writes the ACL categories of a command, those that Redis gives it, and returns how many; `out` NULL: only counts. */
-static size_t put_categories(const struct command *command, struct buf *out, struct slice *wanted) {
-    unsigned f = command->flags;
-    const char *name = command->name, *group = command->handler ? command->group : "";
-    bool keys = !strcmp(group, "generic") && strcmp(name, "wait");
-    const struct {
-        struct slice name;
-        bool has;
-    } categories[] = {
-        {SLICE("@keyspace"), keys || (f & KEYSPACE)},
-        {SLICE("@read"), f & READONLY},
-        {SLICE("@write"), f & WRITE},
-        {SLICE("@string"), !strcmp(group, "string")},
-        {SLICE("@admin"), (f & ADMIN) || !strcmp(name, "role")},
-        {SLICE("@fast"), f & FAST},
-        {SLICE("@slow"), !(f & FAST)},
-        {SLICE("@dangerous"), f & (ADMIN | DANGEROUS)},
-        {SLICE("@connection"), !strcmp(group, "connection") || !strncmp(name, "command", 7) || !strcmp(name, "wait")},
-        {SLICE("@transaction"), !strcmp(group, "transactions")},
-    };
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof categories / sizeof *categories; i++) {
-        bool has = categories[i].has &&
-                   (!wanted || is_word(*wanted, (struct slice){categories[i].name.p + 1, categories[i].name.n - 1}));
-        n += has;
-        if (has && out) resp_simple(out, categories[i].name);
-    }
-    return n;
-}
-
-/* The flags of one key, such as "RW ACCESS UPDATE", as COMMAND shows them. */
-static void put_key_flags(struct call *c, struct slice flags) {
-    char lower[64];
-    snprintf(lower, sizeof lower, "%.*s", (int)flags.n, flags.p);
-    for (char *p = strchr(lower, ' '); p && *p; p++) /* the first word stays as it is */
-        *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
-    const char *text = lower;
-    put(c, "~", (int)count_words(text, ' '));
-    for (struct slice word; next_word(&text, ' ', &word);)
-        resp_simple(c->out, word);
-}
-
-/* The key specifications: where the keys are, and what is done to them. */
-static void put_key_specs(struct call *c, const struct command *command) {
-    const char *keys = command->keys;
-    bool movable = command->flags & MOVABLE, several = strchr(keys, '/') != NULL;
-    int64_t at = movable ? 1 : command->first_key, last = several ? 0 : command->last_key - (int)at;
-    put(c, "~", (int)count_words(keys, '/'));
-    for (struct slice each; next_word(&keys, '/', &each); at++) {
-        put(c, "%$", 3, "flags");
-        put_key_flags(c, each);
-        put(c, "$%$$$%$:", "begin_search", 2, "type", "index", "spec", 1, "index", at);
-        if (movable)
-            put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "keynum", "spec", 3, "keynumidx", (int64_t)0, "firstkey",
-                (int64_t)1, "keystep", (int64_t)2);
-        else
-            put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "range", "spec", 3, "lastkey",
-                command->last_key < 0 ? (int64_t)-1 : last, "keystep", (int64_t)(several ? 1 : command->key_step),
-                "limit", (int64_t)0);
-    }
-}
-
-/* Ten items, as COMMAND INFO of Redis 7. */
-static void put_command_info(struct call *c, const struct command *command) {
-    struct slice word, name = slice_of(command->name);
-    const char *tips = command->tips;
-    unsigned shown = command->flags & ((1u << FLAGS_SHOWN) - 1);
-    int children = (int)count_children(name);
-    put(c, "*s:~", 10, name, (int64_t)command->arity, __builtin_popcount(shown));
-    for (size_t i = 0; i < FLAGS_SHOWN; i++)
-        if (shown >> i & 1) resp_simple(c->out, slice_of(flag_names[i]));
-    put(c, ":::~", (int64_t)command->first_key, (int64_t)command->last_key, (int64_t)command->key_step,
-        (int)put_categories(command, NULL, NULL));
-    put_categories(command, c->out, NULL);
-    put(c, "~", (int)count_words(tips, ' '));
-    while (next_word(&tips, ' ', &word))
-        resp_bulk(c->out, word);
-    put_key_specs(c, command);
-    put(c, children ? "*" : "~", children);
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (is_child(&commands[i], name)) put_command_info(c, &commands[i]);
-}
-
-/* ---- the arguments of a command, read from its syntax line ---- */
-
-struct argument {
-    struct slice text;        /* all of it */
-    struct slice name, token; /* "EX seconds": p is NULL where there is none */
-    struct slice inner;       /* of a block, or of several to choose from */
-    bool optional, multiple, block, oneof;
-};
-
-static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 
 static struct slice trimmed(const char *p, const char *end) {
     while (p < end && *p == ' ')
@@ -1499,42 +1365,129 @@ static bool next_part(struct slice *text, char stop, struct slice *part) {
     return true;
 }
 
-/* Reads a sequence of arguments, ARGUMENTS_MAX at most. Returns how many. */
+static int count_parts(struct slice text, char stop) {
+    int n = 0;
+    for (struct slice part; next_part(&text, stop, &part);)
+        n++;
+    return n;
+}
+
+static const char *const categories[] = {"@keyspace", "@read", "@write",     "@string",     "@admin",
+                                         "@fast",     "@slow", "@dangerous", "@connection", "@transaction"};
+
+/* The ACL categories of a command, those that Redis gives it: bit i for categories[i]. */
+static unsigned categories_of(const struct command *command) {
+    unsigned f = command->flags, set = 0;
+    const char *name = command->name, *group = command->handler ? command->group : "";
+    bool wait = !strcmp(name, "wait");
+    const bool has[] = {
+        (!strcmp(group, "generic") && !wait) || (f & KEYSPACE),
+        f & READONLY,
+        f & WRITE,
+        !strcmp(group, "string"),
+        (f & ADMIN) || !strcmp(name, "role"),
+        f & FAST,
+        !(f & FAST),
+        f & (ADMIN | DANGEROUS),
+        !strcmp(group, "connection") || !strncmp(name, "command", 7) || wait,
+        !strcmp(group, "transactions"),
+    };
+    for (size_t i = 0; i < sizeof has / sizeof *has; i++)
+        set |= (unsigned)has[i] << i;
+    return set;
+}
+
+/* The names of the bits that are set. */
+static void put_names(struct call *c, unsigned set, const char *const *names) {
+    put(c, "~", __builtin_popcount(set));
+    for (; set; set &= set - 1)
+        put(c, "+", names[__builtin_ctz(set)]);
+}
+
+/* A set of words. */
+static void put_words(struct call *c, struct slice words, void (*put_one)(struct buf *out, struct slice word)) {
+    put(c, "~", count_parts(words, ' '));
+    for (struct slice word; next_part(&words, ' ', &word);)
+        put_one(c->out, word);
+}
+
+/* The key specifications: where the keys are, and what is done to them. */
+static void put_key_specs(struct call *c, const struct command *command) {
+    struct slice keys = slice_of(command->keys);
+    int count = count_parts(keys, '/');
+    bool movable = command->flags & MOVABLE, several = count > 1;
+    int64_t at = movable ? 1 : command->first_key, last = several ? 0 : command->last_key - (int)at;
+    put(c, "~", count);
+    for (struct slice each; next_part(&keys, '/', &each); at++) {
+        put(c, "%$", 3, "flags");
+        put_words(c, each, resp_simple);
+        put(c, "$%$$$%$:", "begin_search", 2, "type", "index", "spec", 1, "index", at);
+        if (movable)
+            put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "keynum", "spec", 3, "keynumidx", (int64_t)0, "firstkey",
+                (int64_t)1, "keystep", (int64_t)2);
+        else
+            put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "range", "spec", 3, "lastkey",
+                command->last_key < 0 ? (int64_t)-1 : last, "keystep", (int64_t)(several ? 1 : command->key_step),
+                "limit", (int64_t)0);
+    }
+}
+
+/* Ten items, as COMMAND INFO of Redis 7. */
+static void put_command_info(struct call *c, const struct command *command) {
+    struct slice name = slice_of(command->name);
+    put(c, "*s:", 10, name, (int64_t)command->arity);
+    put_names(c, command->flags & ((1u << FLAGS_SHOWN) - 1), flag_names);
+    put(c, ":::", (int64_t)command->first_key, (int64_t)command->last_key, (int64_t)command->key_step);
+    put_names(c, categories_of(command), categories);
+    put_words(c, slice_of(command->tips), resp_bulk);
+    put_key_specs(c, command);
+    int children = count_children(name);
+    put(c, children ? "*" : "~", children);
+    put_children(c, name, put_command_info);
+}
+
+/* ---- the arguments of a command, read from its syntax line ---- */
+
+struct argument {
+    struct slice name, token; /* "EX seconds": p is NULL where there is none */
+    struct slice inner;       /* of a block, or of several to choose from */
+    bool optional, multiple, oneof;
+};
+
+static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+
+static int read_arguments(struct slice text, struct argument *a);
+
+/* All of `text` as one argument: a block of them, when there are several. */
+static struct argument read_argument(struct slice text) {
+    struct argument list[ARGUMENTS_MAX];
+    return read_arguments(text, list) == 1 ? list[0] : (struct argument){.inner = text};
+}
+
+/* Reads a sequence of arguments, ARGUMENTS_MAX at most, or several to choose from, which are one. Returns how many. */
 static int read_arguments(struct slice text, struct argument *a) {
     int n = 0;
+    if (count_parts(text, '|') > 1) {
+        *a = (struct argument){.oneof = true, .inner = text};
+        return 1;
+    }
     for (struct slice part; n < ARGUMENTS_MAX && next_part(&text, ' ', &part);) {
         struct argument *last = n ? &a[n - 1] : NULL;
+        struct slice inner = {part.p + 1, part.n - 2}; /* of brackets */
         if (part.p[0] != '[') {
-            if (last && last->token.p && !last->name.p && !last->optional && !is_upper(part.p[0])) { /* "EX seconds" */
+            if (last && last->token.p && !last->name.p && !last->optional && !is_upper(part.p[0])) /* "EX seconds" */
                 last->name = part;
-                last->text.n = (size_t)(part.p + part.n - last->text.p);
-                continue;
-            }
-            a[n++] = is_upper(part.p[0]) ? (struct argument){.text = part, .token = part}
-                                         : (struct argument){.text = part, .name = part};
-            continue;
-        }
-        struct slice inner = {part.p + 1, part.n - 2}, rest = inner, first, item;
-        if (inner.n > 4 && memcmp(inner.p + inner.n - 4, " ...", 4) == 0) { /* what stood before may come again */
-            int words = -1;
-            while (next_part(&rest, ' ', &item))
-                words++;
+            else
+                a[n++] = is_upper(part.p[0]) ? (struct argument){.token = part} : (struct argument){.name = part};
+        } else if (inner.n > 4 && memcmp(inner.p + inner.n - 4, " ...", 4) == 0) { /* what stood before, again */
+            int words = count_parts(inner, ' ') - 1;
             n -= words < n ? words : n;
-            if (words > 1)
-                a[n] = (struct argument){.name = SLICE("data"), .block = true, .inner = {inner.p, inner.n - 4}};
+            if (words > 1) a[n] = (struct argument){.inner = {inner.p, inner.n - 4}};
             a[n++].multiple = true;
-            continue;
+        } else {
+            a[n] = read_argument(inner);
+            a[n++].optional = true;
         }
-        struct argument one[ARGUMENTS_MAX];
-        next_part(&rest, '|', &first);
-        if (rest.n)
-            a[n] = (struct argument){.name = SLICE("option"), .oneof = true, .inner = inner};
-        else if (read_arguments(inner, one) == 1)
-            a[n] = one[0];
-        else
-            a[n] = (struct argument){.name = SLICE("block"), .block = true, .inner = inner};
-        a[n].text = part;
-        a[n++].optional = true;
     }
     return n;
 }
@@ -1546,12 +1499,16 @@ static void put_argument(struct call *c, const struct argument *a) {
         " seconds milliseconds cursor count increment decrement offset start end index db timeout "
         "numkeys numreplicas client-id destination-db index1 index2 maxage protover ";
     char name[64], padded[66];
-    snprintf(name, sizeof name, "%.*s", (int)(a->name.p ? a->name.n : a->token.n), a->name.p ? a->name.p : a->token.p);
+    struct slice text = a->oneof     ? slice_of(a->optional ? "option" : "subject")
+                        : a->inner.p ? slice_of(a->multiple ? "data" : "block")
+                        : a->name.p  ? a->name
+                                     : a->token;
+    snprintf(name, sizeof name, "%.*s", (int)text.n, text.p);
     for (char *p = name; *p; p++)
         *p = (char)(is_upper(*p) ? *p + 32 : *p);
     snprintf(padded, sizeof padded, " %s ", name);
     const char *type = a->oneof                                            ? "oneof"
-                       : a->block                                          ? "block"
+                       : a->inner.p                                        ? "block"
                        : !a->name.p                                        ? "pure-token"
                        : strstr(" key newkey source destination ", padded) ? "key"
                        : strstr(numbers, padded)                           ? "integer"
@@ -1569,27 +1526,16 @@ static void put_argument(struct call *c, const struct argument *a) {
         put_arguments(c, a->inner);
         return;
     }
-    int n = 0;
     struct slice rest = a->inner, part;
-    while (next_part(&rest, '|', &part))
-        n++;
-    put(c, "*", n);
-    for (rest = a->inner; next_part(&rest, '|', &part);) {
-        struct argument list[ARGUMENTS_MAX];
-        bool single = read_arguments(part, list) == 1;
-        put_argument(c, single ? list : &(struct argument){.name = SLICE("block"), .block = true, .inner = part});
+    put(c, "*", count_parts(rest, '|'));
+    while (next_part(&rest, '|', &part)) {
+        struct argument one = read_argument(part);
+        put_argument(c, &one);
     }
 }
 
 static void put_arguments(struct call *c, struct slice text) {
     struct argument list[ARGUMENTS_MAX];
-    struct slice rest = text, first;
-    next_part(&rest, '|', &first);
-    if (rest.n) {
-        put(c, "*", 1);
-        put_argument(c, &(struct argument){.name = SLICE("subject"), .oneof = true, .inner = text});
-        return;
-    }
     int n = read_arguments(text, list);
     put(c, "*", n);
     for (int i = 0; i < n; i++)
@@ -1600,7 +1546,7 @@ static void put_command_docs(struct call *c, const struct command *command) {
     struct slice name = slice_of(command->name);
     const char *syntax = command->syntax + name.n; /* as long as the name, a space for its '|' */
     struct slice arguments = trimmed(syntax, syntax + strlen(syntax));
-    int children = (int)count_children(name);
+    int children = count_children(name);
     put(c, "s%$$$$$$$$", name, 4 + (children > 0) + (arguments.n > 0), "summary", command->summary, "since",
         command->since, "group", command->group, "syntax", command->syntax);
     if (arguments.n) {
@@ -1608,35 +1554,33 @@ static void put_command_docs(struct call *c, const struct command *command) {
         put_arguments(c, arguments);
     }
     if (children) put(c, "$%", "subcommands", children);
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (is_child(&commands[i], name)) put_command_docs(c, &commands[i]);
+    put_children(c, name, put_command_docs);
 }
 
 /* COMMAND */
 static enum command_result cmd_command(struct call *c) {
-    resp_array(c->out, count_commands());
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (!is_subcommand(&commands[i])) put_command_info(c, &commands[i]);
+    put(c, "*", count_children(SLICE("")));
+    put_children(c, SLICE(""), put_command_info);
     return COMMAND_DONE;
 }
 
 /* COMMAND COUNT */
-static enum command_result cmd_command_count(struct call *c) { return integer(c, (int64_t)count_commands()); }
+static enum command_result cmd_command_count(struct call *c) { return integer(c, count_children(SLICE(""))); }
 
 /* COMMAND LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern] */
 static enum command_result cmd_command_list(struct call *c) {
-    bool module = false, category = false, pattern = false;
-    if (c->argc == 5 && is_word(c->argv[2], SLICE("filterby"))) {
-        module = is_word(c->argv[3], SLICE("module"));
-        category = is_word(c->argv[3], SLICE("aclcat"));
-        pattern = is_word(c->argv[3], SLICE("pattern")) && c->argv[4].n <= CONFIG_PATTERN_BYTES;
-    }
-    if (c->argc != 2 && !module && !category && !pattern) return syntax_error(c);
+    enum { MODULE, CATEGORY, PATTERN, ALL };
+    int filter = c->argc == 2 ? ALL : -1;
+    if (c->argc == 5 && is_word(c->argv[2], SLICE("filterby"))) filter = one_of(c->argv[3], "module aclcat pattern");
+    if (filter < 0 || (filter == PATTERN && c->argv[4].n > CONFIG_PATTERN_BYTES)) return syntax_error(c);
+    unsigned category = 0;
+    for (size_t i = 0; filter == CATEGORY && i < sizeof categories / sizeof *categories; i++)
+        category |= (unsigned)is_word(c->argv[4], slice_of(categories[i] + 1)) << i;
     bool listed[COMMANDS];
     size_t n = 0;
     for (size_t i = 0; i < COMMANDS; i++)
-        n += listed[i] = c->argc == 2 || (category && put_categories(&commands[i], NULL, &c->argv[4])) ||
-                         (pattern && glob_match(c->argv[4], slice_of(commands[i].name), true));
+        n += listed[i] = filter == ALL || (categories_of(&commands[i]) & category) ||
+                         (filter == PATTERN && glob_match(c->argv[4], slice_of(commands[i].name), true));
     resp_array(c->out, n);
     for (size_t i = 0; i < COMMANDS; i++)
         if (listed[i]) resp_bulk(c->out, slice_of(commands[i].name));
@@ -1661,12 +1605,11 @@ static enum command_result cmd_command_info(struct call *c) {
 /* COMMAND DOCS [command-name [command-name ...]] */
 static enum command_result cmd_command_docs(struct call *c) {
     if (!names_fit(c, COMMANDS_MAX)) return COMMAND_DONE;
-    size_t known = 0;
+    int known = c->argc == 2 ? count_children(SLICE("")) : 0;
     for (int i = 2; i < c->argc; i++)
         known += find_command(c->argv[i]) != NULL;
-    resp_map(c->out, c->argc == 2 ? count_commands() : known, c->resp);
-    for (size_t i = 0; c->argc == 2 && i < COMMANDS; i++)
-        if (!is_subcommand(&commands[i])) put_command_docs(c, &commands[i]);
+    put(c, "%", known);
+    if (c->argc == 2) put_children(c, SLICE(""), put_command_docs);
     for (int i = 2; i < c->argc; i++) {
         const struct command *command = find_command(c->argv[i]);
         if (command) put_command_docs(c, command);
@@ -1674,23 +1617,22 @@ static enum command_result cmd_command_docs(struct call *c) {
     return COMMAND_DONE;
 }
 
+static void put_help(struct call *c, const struct command *command) {
+    char line[256];
+    snprintf(line, sizeof line, "    %s", command->summary);
+    put(c, "++", command->syntax, line);
+}
+
 /* CLIENT HELP and those of the other containers */
 static enum command_result cmd_help(struct call *c) {
-    resp_array(c->out, 1 + 2 * count_children(c->argv[0]));
     char title[96];
     size_t n = strcspn(c->command->name, "|");
     snprintf(title, sizeof title, "%.*s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", (int)n,
              c->command->name);
     for (size_t i = 0; i < n; i++)
         title[i] = (char)(title[i] - 32);
-    resp_simple(c->out, slice_of(title));
-    for (size_t i = 0; i < COMMANDS; i++) {
-        if (!is_child(&commands[i], c->argv[0])) continue;
-        resp_simple(c->out, slice_of(commands[i].syntax));
-        char line[256];
-        snprintf(line, sizeof line, "    %s", commands[i].summary);
-        resp_simple(c->out, slice_of(line));
-    }
+    put(c, "*+", 1 + 2 * count_children(c->argv[0]), title);
+    put_children(c, c->argv[0], put_help);
     return COMMAND_DONE;
 }
 
@@ -1730,7 +1672,7 @@ void command_init(struct command_server *server) {
     pthread_mutex_init(&server->config_lock, NULL);
     memset(server->index, 0, sizeof server->index);
     for (size_t r = 0; r < COMMANDS; r++) {
-        if (is_subcommand(&commands[r])) continue;
+        if (!is_child(&commands[r], SLICE(""))) continue;
         struct slice name = slice_of(commands[r].name);
         uint32_t i = slot_of(fold(name), name.n);
         while (server->index[i].command)
@@ -1768,19 +1710,18 @@ static enum command_result cmd_command_getkeys(struct call *c) {
     for (int i = first; i <= last; i += step)
         bytes += resp_bulk_bytes(argv[i].n) + 64;
     if (bytes > LIST_REPLY_BYTES) return error_format(c, "ERR at most %u bytes of keys at once", LIST_REPLY_BYTES);
-    const char *keys = command->keys;
-    struct slice each = {"", 0};
-    bool returns = !strstr(keys, "VARIABLE_FLAGS");
+    struct slice keys, each = {"", 0};
+    bool returns = !strstr(command->keys, "variable_flags");
     for (int i = 3; i < argc; i++)
         returns |= is_word(argv[i], SLICE("get"));
-    keys = returns ? keys : "OW UPDATE";
+    keys = slice_of(returns ? command->keys : "OW update");
     resp_array(c->out, (size_t)((last - first) / step + 1));
     for (int i = first; i <= last; i += step) {
         if (c->command->variant) put(c, "*", 2);
         resp_bulk(c->out, argv[i]);
         if (!c->command->variant) continue;
-        next_word(&keys, '/', &each);
-        put_key_flags(c, each);
+        next_part(&keys, '/', &each);
+        put_words(c, each, resp_simple);
     }
     return COMMAND_DONE;
 }
@@ -1856,15 +1797,11 @@ static bool sizes_right(struct call *c) {
     int first, last, step;
     if (key_range(c->command, c->argv, c->argc, &first, &last, &step))
         for (int i = first; i <= last && i < c->argc; i += step)
-            if (c->argv[i].n > max_key) {
-                error_format(c, "ERR key exceeds max-key-size (%" PRIu64 " bytes)", max_key);
-                return false;
-            }
+            if (c->argv[i].n > max_key)
+                return error_format(c, "ERR key exceeds max-key-size (%" PRIu64 " bytes)", max_key), false;
     for (int i = 1; i < c->argc; i++)
-        if (c->argv[i].p == NULL) {
-            error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max_value);
-            return false;
-        }
+        if (c->argv[i].p == NULL)
+            return error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max_value), false;
     return true;
 }
 

@@ -18,6 +18,7 @@
 #include "call.h"
 
 enum command_index { COMMAND_SLOTS = 256 };
+enum command_samples { SAMPLE_COMMANDS, SAMPLE_INPUT, SAMPLE_OUTPUT, SAMPLES };
 
 struct host;
 
@@ -43,9 +44,9 @@ struct command_server {
     } index[COMMAND_SLOTS];            /* by name; command_init() fills it */
 
     /* of the last second, and what command_sample() counts from */
-    _Atomic uint64_t commands_per_s, input_per_s, output_per_s;
+    _Atomic uint64_t per_s[SAMPLES];
     int64_t sampled_ms;
-    uint64_t sampled[3];
+    uint64_t sampled[SAMPLES];
 
     _Atomic int64_t paused_until_ms, paused_ms; /* by CLIENT PAUSE: no longer than that, should the clock be set back */
     atomic_bool paused_all;                     /* not only what writes */
