@@ -21,7 +21,6 @@
  * True    a shard's `watched` is the number of watches on its keys, of all clients. */
 #include "command.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -30,6 +29,7 @@
 #include <unistd.h>
 
 #include "glob.h"
+#include "host.h"
 #include "keyspace.h"
 
 #define COMMANDS_MAX 128         /* of one COMMAND INFO or DOCS: some 6 KB each at most */
@@ -588,18 +588,13 @@ void command_forget(struct command_context *context, struct client *client) {
 /* PING [message] */
 static enum command_result cmd_ping(struct call *c) {
     if (c->argc > 2) return wrong_arity(c);
-    if (c->argc == 2)
-        resp_bulk(c->out, c->argv[1]);
-    else
-        resp_simple(c->out, SLICE("PONG"));
+    if (c->argc == 2) return bulk(c, c->argv[1]);
+    resp_simple(c->out, SLICE("PONG"));
     return COMMAND_DONE;
 }
 
 /* ECHO message */
-static enum command_result cmd_echo(struct call *c) {
-    resp_bulk(c->out, c->argv[1]);
-    return COMMAND_DONE;
-}
+static enum command_result cmd_echo(struct call *c) { return bulk(c, c->argv[1]); }
 
 /* SELECT index */
 static enum command_result cmd_select(struct call *c) {
@@ -678,13 +673,6 @@ static bool set_client_text(struct call *c, char **field, struct slice text, str
     return ERROR(c, "ERR out of memory"), false;
 }
 
-static void hello_reply(struct call *c) {
-    c->resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
-    put(c, "%$$$$$$$:$:$$$$$*", 8, "server", "redis", "version", SPONSON_REDIS_VERSION, "sponson_version",
-        SPONSON_VERSION, "proto", (int64_t)c->resp, "id", (int64_t)c->client->id, "mode", "standalone", "role",
-        "master", "modules", 0);
-}
-
 /* HELLO [protover [AUTH username password] [SETNAME clientname]] */
 static enum command_result cmd_hello(struct call *c) {
     int64_t version = 0;
@@ -715,7 +703,10 @@ static enum command_result cmd_hello(struct call *c) {
     if (name && !set_client_text(c, &c->client->name, *name, SLICE("Client names"), CLIENT_NAME_MAX - 1))
         return COMMAND_DONE;
     if (version) atomic_store_explicit(&c->client->resp, (uint8_t)version, memory_order_relaxed);
-    hello_reply(c);
+    c->resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
+    put(c, "%$$$$$$$:$:$$$$$*", 8, "server", "redis", "version", SPONSON_REDIS_VERSION, "sponson_version",
+        SPONSON_VERSION, "proto", (int64_t)c->resp, "id", (int64_t)c->client->id, "mode", "standalone", "role",
+        "master", "modules", 0);
     return COMMAND_DONE;
 }
 
@@ -732,9 +723,7 @@ static enum command_result cmd_client_setname(struct call *c) {
 static enum command_result cmd_client_getname(struct call *c) {
     char name[CLIENT_NAME_MAX];
     size_t n = client_name(c->context->server->registry, c->client, name);
-    if (n == 0) return null(c);
-    resp_bulk(c->out, (struct slice){name, n});
-    return COMMAND_DONE;
+    return n ? bulk(c, (struct slice){name, n}) : null(c);
 }
 
 /* CLIENT SETINFO LIB-NAME libname | LIB-VER libver */
@@ -1112,27 +1101,13 @@ static void info_clients(struct call *c, struct buf *b) {
                atomic_load_explicit(&s->registry->count, memory_order_relaxed), s->config->maxclients);
 }
 
-/* Resident memory of the process in bytes, 0 when it cannot be read: the second number of statm, in pages. */
-static uint64_t resident_bytes(void) {
-    char text[128];
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) close(fd);
-    if (n <= 0) return 0;
-    text[n] = '\0';
-    char *second = strchr(text, ' ');
-    return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
-static void human(char text[32], uint64_t bytes) {
-    static const char unit[] = "BKMGT";
+/* A number of bytes, for machines and for people. */
+static void print_bytes(struct buf *b, const char *name, uint64_t bytes) {
     double v = (double)bytes;
-    int u = 0;
-    while (v >= 1024 && u < 4) {
+    int unit = 0;
+    for (; v >= 1024 && unit < 4; unit++)
         v /= 1024;
-        u++;
-    }
-    snprintf(text, 32, u ? "%.2f%c" : "%.0f%c", v, unit[u]);
+    buf_printf(b, "%s:%" PRIu64 "\r\n%s_human:%.*f%c\r\n", name, bytes, name, unit ? 2 : 0, v, "BKMGT"[unit]);
 }
 
 static void info_memory(struct call *c, struct buf *b) {
@@ -1140,17 +1115,13 @@ static void info_memory(struct call *c, struct buf *b) {
     struct shards_totals totals;
     shards_total(c->shards, &totals);
     uint64_t clients = atomic_load_explicit(&s->client_memory->used_bytes, memory_order_relaxed);
-    uint64_t used = totals.used_bytes + clients, rss = resident_bytes();
-    char used_human[32], rss_human[32], max_human[32];
-    human(used_human, used);
-    human(rss_human, rss);
-    human(max_human, s->config->maxmemory_bytes);
-    buf_printf(b,
-               "# Memory\r\nused_memory:%" PRIu64 "\r\nused_memory_human:%s\r\nused_memory_rss:%" PRIu64
-               "\r\nused_memory_rss_human:%s\r\nused_memory_dataset:%" PRIu64 "\r\nmem_clients_normal:%" PRIu64
-               "\r\nmaxmemory:%" PRIu64 "\r\nmaxmemory_human:%s\r\nmaxmemory_policy:allkeys-lru\r\n"
-               "mem_fragmentation_ratio:%.2f\r\nmem_allocator:arena\r\n",
-               used, used_human, rss, rss_human, totals.used_bytes, clients, s->config->maxmemory_bytes, max_human,
+    uint64_t used = totals.used_bytes + clients, rss = host_resident_bytes();
+    buf_printf(b, "# Memory\r\n");
+    print_bytes(b, "used_memory", used);
+    print_bytes(b, "used_memory_rss", rss);
+    buf_printf(b, "used_memory_dataset:%" PRIu64 "\r\nmem_clients_normal:%" PRIu64 "\r\n", totals.used_bytes, clients);
+    print_bytes(b, "maxmemory", s->config->maxmemory_bytes);
+    buf_printf(b, "maxmemory_policy:allkeys-lru\r\nmem_fragmentation_ratio:%.2f\r\nmem_allocator:arena\r\n",
                used ? (double)rss / (double)used : 0.0);
 }
 
@@ -1265,7 +1236,7 @@ static enum command_result cmd_memory_stats(struct call *c) {
         {"keys.bytes-per-key", totals.entries ? totals.used_bytes / totals.entries : 0},
         {"dataset.bytes", totals.used_bytes},
         {"maxmemory", s->config->maxmemory_bytes},
-        {"resident", resident_bytes()},
+        {"resident", host_resident_bytes()},
     };
     put(c, "%", (int)(sizeof items / sizeof *items));
     for (size_t i = 0; i < sizeof items / sizeof *items; i++)
@@ -1626,11 +1597,9 @@ static void put_help(struct call *c, const struct command *command) {
 /* CLIENT HELP and those of the other containers */
 static enum command_result cmd_help(struct call *c) {
     char title[96];
-    size_t n = strcspn(c->command->name, "|");
-    snprintf(title, sizeof title, "%.*s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", (int)n,
-             c->command->name);
-    for (size_t i = 0; i < n; i++)
-        title[i] = (char)(title[i] - 32);
+    snprintf(title, sizeof title,
+             "%.*s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", (int)strcspn(c->command->syntax, " "),
+             c->command->syntax);
     put(c, "*+", 1 + 2 * count_children(c->argv[0]), title);
     put_children(c, c->argv[0], put_help);
     return COMMAND_DONE;
@@ -1782,13 +1751,9 @@ static enum command_result unknown_command(struct call *c) {
 }
 
 static enum command_result unknown_subcommand(struct call *c, const struct command *parent) {
-    char upper[32];
-    size_t n = strlen(parent->name);
-    for (size_t i = 0; i <= n; i++)
-        upper[i] = (char)(parent->name[i] >= 'a' ? parent->name[i] - 32 : parent->name[i]);
     struct slice name = c->argv[1];
     return error_format(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown_bytes(name), name.p ? name.p : "",
-                        upper);
+                        parent->syntax);
 }
 
 /* Checks the sizes of all arguments. False: the error is answered. */
@@ -1847,13 +1812,10 @@ static enum command_result rejected(struct call *c) {
 static bool instead(struct call *c, enum command_result *result) {
     const struct command *command = c->command;
     bool multi = has_mode(c->client, CLIENT_MULTI), queued = multi && !(command->flags & IN_MULTI);
-    if (has_mode(c->client, CLIENT_LOCKED_OUT) && !(command->flags & NO_AUTH)) {
-        ERROR(c, "NOAUTH Authentication required.");
-        *result = rejected(c);
-        return true;
-    }
-    if (queued && (command->flags & (NO_MULTI | NOT_QUEUED))) {
-        ERROR(c, "ERR Command not allowed inside a transaction");
+    bool locked_out = has_mode(c->client, CLIENT_LOCKED_OUT) && !(command->flags & NO_AUTH);
+    if (locked_out || (queued && (command->flags & (NO_MULTI | NOT_QUEUED)))) {
+        call_error(c, locked_out ? SLICE("NOAUTH Authentication required.")
+                                 : SLICE("ERR Command not allowed inside a transaction"));
         *result = rejected(c);
         return true;
     }

@@ -1,9 +1,9 @@
 /* host.c -- what this process may use of the machine: memory and CPUs, control groups counted.
  *
- *   /proc/self/cgroup            directories below /sys/fs/cgroup, each with its ancestors up to the mount's
- * top 4:memory:/pod/app            memory/pod/app 5:cpu,cpuacct:/pod/app       cpu/pod/app, cpuacct/pod/app,
- * cpu,cpuacct/pod/app: a joint mount has links or not 0::/pod/app                  pod/app, unified/pod/app
- * (v2 alone; v1 and v2 at once)
+ *   /proc/self/cgroup        directories below /sys/fs/cgroup, each with its ancestors up to the mount's top
+ *   4:memory:/pod/app        memory/pod/app
+ *   5:cpu,cpuacct:/pod/app   cpu/pod/app, cpuacct/pod/app, cpu,cpuacct/pod/app: a joint mount has links or not
+ *   0::/pod/app              pod/app, unified/pod/app (v2 alone; v1 and v2 at once)
  *
  * A group is held to the limits of all its ancestors, so the least of them counts. In a container the path
  * may be the host's and not exist below the mount; the mount's top then is the container's own group.
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NO_LIMIT_FROM (1ull << 60) /* bytes: "no limit" of v1 is 2^63 less a page, and no machine is so large */
 #define AFFINITY_SETS 8            /* of 1024 CPUs: the kernel has no more than 8192 */
@@ -93,6 +94,8 @@ void host_read(struct host *h, const char *root) {
     free(line);
     if (file) fclose(file);
 }
+
+uint64_t host_resident_bytes(void) { return read_number("/proc/self", "statm", ' ') * (uint64_t)sysconf(_SC_PAGESIZE); }
 
 int host_usable_cpus(const struct host *h) {
     int cpus = h->cgroup_cpus > 0 && h->cgroup_cpus < h->cpus ? h->cgroup_cpus : h->cpus;

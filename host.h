@@ -19,4 +19,7 @@ void host_read(struct host *h, const char *root);
 /* The CPUs that this process may use at once: the lesser of affinity and quota, at least 1. */
 int host_usable_cpus(const struct host *h);
 
+/* The memory of this process that is resident; 0 when it cannot be read. */
+uint64_t host_resident_bytes(void);
+
 #endif
