@@ -808,12 +808,9 @@ static enum command_result cmd_client_list(struct call *c) {
         return COMMAND_AGAIN;
     }
     size_t text = s->reply.len - COLLECT_HEADER;
-    char header[COLLECT_HEADER];
-    int n = c->resp == 2 ? snprintf(header, sizeof header, "$%zu\r\n", text)
-                         : snprintf(header, sizeof header, "=%zu\r\ntxt:", text + 4);
     if (!collect_room(c, 2)) return collect_failed(c, "close some connections");
     buf_put(&s->reply, "\r\n", 2);
-    return collected(c, header, (size_t)n);
+    return c->resp == 2 ? collected(c, "$%zu\r\n", text) : collected(c, "=%zu\r\ntxt:", text + 4);
 }
 
 /* CLIENT KILL addr:port, or CLIENT KILL with filters: ID, TYPE, USER, ADDR, LADDR, SKIPME, MAXAGE */

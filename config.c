@@ -136,20 +136,21 @@ static const struct {
     const char *what, *unit; /* before and behind the bounds, for errors */
 } kinds[] = {
     [NUMBER] = {"N", "a whole number from ", ""}, [SECONDS] = {"SECONDS", "", " seconds"}, [MODE] = {"MODE", "octal mode bits from ", ""},
-    [BYTES] = {"BYTES", "bytes from ", ""}, [LEVEL] = {"LEVEL", "", ""}, [SWITCH] = {"yes|no", "", ""}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", ""},
+    [BYTES] = {"BYTES", "bytes from ", ""},
+    [LEVEL] = {"LEVEL", "debug, verbose, notice or warning", ""},
+    [SWITCH] = {"yes|no", "yes or no", ""}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", ""},
     [TEXT] = {"TEXT", "one line of ", " bytes"}, [ADDRESSES] = {"ADDRESS ...", "addresses apart by spaces, ", " bytes"},
     [SECRET] = {"TEXT", "one line of ", " bytes"}, [FIXED] = {"FIXED", "", ""},
 };
 /* clang-format on */
 
-enum { OPTIONS = sizeof options / sizeof *options };
+/* The value is one of these, its number the place; the rest are NULL. */
+static const char *const words[REFUSED + 1][5] = {
+    [LEVEL] = {"debug", "verbose", "notice", "warning"}, /* enum log_level */
+    [SWITCH] = {"no", "yes"},
+};
 
-/* The words of a LEVEL, in the order of enum log_level, or of a SWITCH; each ends with a NULL. */
-static const char *const *words_of(enum kind kind) {
-    static const char *const levels[] = {"debug", "verbose", "notice", "warning", NULL};
-    static const char *const switches[] = {"no", "yes", NULL};
-    return kind == LEVEL ? levels : switches;
-}
+enum { OPTIONS = sizeof options / sizeof *options };
 
 static const struct option *find_option(const char *name) {
     for (int i = 0; i < OPTIONS; i++)
@@ -251,8 +252,7 @@ static bool refuse_value(const struct load *l, const struct option *o, const cha
                *zero = o->zero ? o->zero : "";
     if (o->kind == FIXED)
         return refuse(l, "%s: %s; give %s: %s", o->name, problem, *o->initial ? o->initial : "\"\"", o->help);
-    if (o->kind == LEVEL || o->kind == SWITCH)
-        return refuse(l, "%s: %s; give %s", o->name, problem, o->kind == LEVEL ? o->help : "yes or no");
+    if (words[o->kind][0]) return refuse(l, "%s: %s; give %s", o->name, problem, kinds[o->kind].what);
     return refuse(l, "%s: %s; give %s%s to %s%s%s%s", o->name, problem, kinds[o->kind].what,
                   show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit, or_zero,
                   zero);
@@ -260,7 +260,7 @@ static bool refuse_value(const struct load *l, const struct option *o, const cha
 
 /* ---- one setting ---- */
 
-/* The word of a LEVEL or SWITCH, or digits, octal for a MODE; for BYTES with a unit of redis.conf, where 1k is 1000 and
+/* One of the kind's words, or digits, octal for a MODE; for BYTES with a unit of redis.conf, where 1k is 1000 and
  * 1kb is 1024. */
 static bool parse_number(enum kind kind, const char *text, uint64_t *number) {
     static const struct {
@@ -270,10 +270,9 @@ static bool parse_number(enum kind kind, const char *text, uint64_t *number) {
                  {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"t", 1000000000000}, {"tb", 1ull << 40}};
     size_t unit = 0, count = kind == BYTES ? sizeof units / sizeof *units : 1;
     char *end;
-    *number = 0;
-    for (const char *const *word = words_of(kind); (kind == LEVEL || kind == SWITCH) && *word; word++, ++*number)
-        if (strcasecmp(text, *word) == 0) return true;
-    if (!isdigit((unsigned char)*text) || kind == LEVEL || kind == SWITCH) return false;
+    for (*number = 0; words[kind][*number]; ++*number)
+        if (strcasecmp(text, words[kind][*number]) == 0) return true;
+    if (!isdigit((unsigned char)*text) || words[kind][0]) return false;
     /* too many digits give 2^64 - 1, which is beyond all bounds */
     unsigned long long n = strtoull(text, &end, kind == MODE ? 8 : 10);
     while (unit < count && strcasecmp(end, units[unit].name) != 0)
@@ -330,17 +329,17 @@ static bool set_value(struct config *c, const struct option *o, const char *valu
     return true;
 }
 
-/* `words` is how many words the value is made of, joined by one space; 0: there is none. */
-static bool set_option(const struct load *l, const char *name, const char *value, int words) {
+/* `count` is how many words the value is made of, joined by one space; 0: there is none. */
+static bool set_option(const struct load *l, const char *name, const char *value, int count) {
     const struct option *o = find_option(name);
     char problem[SHOWN_SIZE + 32];
     if (!o) return refuse(l, "unknown option \"%s\"; %s", show(name).text, hint(name).text);
     if (o->kind == IGNORED) return true;
     if (o->kind == REFUSED) /* without the value: it may be a password */
         return refuse(l, "%s: this cache does not do that; %s", show(name).text, o->help);
-    if (words > 1 && (o->kind == TEXT || o->kind == SECRET))
-        return refuse(l, "%s: %d words are not allowed; put the value in quotes", o->name, words);
-    if (words == 0) return refuse_value(l, o, "a value is missing");
+    if (count > 1 && (o->kind == TEXT || o->kind == SECRET))
+        return refuse(l, "%s: %d words are not allowed; put the value in quotes", o->name, count);
+    if (count == 0) return refuse_value(l, o, "a value is missing");
     if (set_value(l->config, o, value)) return true;
     snprintf(problem, sizeof problem, "\"%s\" is not allowed", show(value).text);
     return refuse_value(l, o, o->kind == SECRET ? "the value (not shown) is not allowed" : problem);
@@ -364,18 +363,18 @@ bool config_set(struct config *c, const char *name, const char *value, char *err
 /* Splits the line in place: without quotes and with single spaces it only gets shorter. */
 static bool load_line(const struct load *l, char *line) {
     char *in = line + strspn(line, SPACE), *end = in + strlen(in), *out = line, *value = NULL;
-    int words = 0;
+    int count = 0;
     if (*in == '\0' || *in == '#') return true;
-    for (struct slice word; in < end; in += strspn(in, SPACE), words++) {
+    for (struct slice word; in < end; in += strspn(in, SPACE), count++) {
         if (!resp_word(&in, end, &word) || memchr(word.p, '\0', word.n))
             return refuse(l, "quotes are not balanced; close each, with white space behind it");
-        if (words) *out++ = words > 1 ? ' ' : '\0';
-        if (words == 1) value = out;
+        if (count) *out++ = count > 1 ? ' ' : '\0';
+        if (count == 1) value = out;
         memmove(out, word.p, word.n);
         out += word.n;
     }
     *out = '\0';
-    return set_option(l, line, value, words - 1);
+    return set_option(l, line, value, count - 1);
 }
 
 static bool load_file(struct load *l, const char *path) {
@@ -423,10 +422,10 @@ static bool load_variable(struct load *l, const char *variable) {
 /* ---- the flags ---- */
 
 /* The value of a flag is what stands behind its '=' and all words up to the next flag. */
-static bool load_flags(const struct load *l, char **words, int count, bool *ping) {
+static bool load_flags(const struct load *l, char **argv, int argc, bool *ping) {
     char text[FLAG_SIZE];
-    for (int i = 0; i < count;) {
-        const char *flag = words[i++];
+    for (int i = 0; i < argc;) {
+        const char *flag = argv[i++];
         size_t n = (size_t)snprintf(text, sizeof text, "%s", flag), name = strcspn(flag, "=");
         int values = flag[name] == '=';
         if (strncmp(flag, "--", 2) != 0)
@@ -436,8 +435,8 @@ static bool load_flags(const struct load *l, char **words, int count, bool *ping
             *ping = true;
             continue;
         }
-        for (; i < count && strncmp(words[i], "--", 2) != 0 && n < sizeof text; i++, values++)
-            n += (size_t)snprintf(text + n, sizeof text - n, " %s", words[i]);
+        for (; i < argc && strncmp(argv[i], "--", 2) != 0 && n < sizeof text; i++, values++)
+            n += (size_t)snprintf(text + n, sizeof text - n, " %s", argv[i]);
         text[MIN(name, sizeof text - 1)] = '\0';
         if (n >= sizeof text) return refuse(l, "%s: over %d bytes are not allowed", show(text + 2).text, FLAG_SIZE);
         if (!set_option(l, text + 2, text + name + 1, values)) return false;
@@ -618,8 +617,7 @@ size_t config_value(const struct config *c, int i, char *text, size_t size) {
     const struct option *o = &options[i];
     const char *field = (const char *)c + o->offset;
     struct shown number = show_number(o->kind == MODE ? MODE : NUMBER, o->kind <= OUTPUT ? get_number(c, o) : 0);
-    bool word = o->kind == LEVEL || o->kind == SWITCH;
-    const char *value = word                          ? words_of(o->kind)[get_number(c, o)]
+    const char *value = words[o->kind][0]             ? words[o->kind][get_number(c, o)]
                         : o->kind <= OUTPUT           ? number.text
                         : o->kind == FIXED            ? o->initial
                         : o->kind == SECRET && *field ? "********"

@@ -92,15 +92,25 @@ static void list_add(struct heap *h, uint32_t ref, uint32_t units) {
     h->nonempty[size_class / 64] |= 1ull << (size_class % 64);
 }
 
-static void list_remove(struct heap *h, uint32_t ref, uint32_t units) {
-    if (units < HEAP_BLOCK_MIN) return;
+/* Takes a free block off its list and returns its size. */
+static uint32_t list_remove(struct heap *h, uint32_t ref) {
     struct free_block *f = free_at(h, ref);
-    uint32_t size_class = class_of(units);
+    uint32_t units = f->head & ~HEAP_BIT, size_class = class_of(units);
+    if (units < HEAP_BLOCK_MIN) return units;
     if (f->next) free_at(h, f->next)->prev = f->prev;
     if (f->prev)
         free_at(h, f->prev)->next = f->next;
     else if ((h->bin[size_class] = f->next) == 0)
         h->nonempty[size_class / 64] &= ~(1ull << (size_class % 64));
+    return units;
+}
+
+/* Where the free units end that begin at `end`: a free block there is taken off its list and the map. */
+static uint32_t absorb(struct heap *h, uint32_t end) {
+    if (end >= h->top || !heap_is_free(h, end)) return end;
+    uint32_t behind = end + list_remove(h, end);
+    starts_not(h, end, behind);
+    return behind;
 }
 
 /* Writes a free block's tags and lists it. The block to its right is used. */
@@ -158,8 +168,7 @@ uint32_t heap_alloc(struct heap *h, uint32_t units) {
         ref = take_from_top(h, units);
         if (ref == 0) return 0;
     } else {
-        uint32_t size = free_at(h, ref)->head & ~HEAP_BIT;
-        list_remove(h, ref, size);
+        uint32_t size = list_remove(h, ref);
         if (size > units) {
             starts(h, ref + units);
             mark_free(h, ref + units, size - units);
@@ -175,18 +184,11 @@ uint32_t heap_alloc(struct heap *h, uint32_t units) {
 
 void heap_free(struct heap *h, uint32_t ref, uint32_t units) {
     h->used -= units;
-    uint32_t end = ref + units;
-    if (end < h->top && (word(h, end)[0] & HEAP_BIT)) {
-        uint32_t size = word(h, end)[0] & ~HEAP_BIT;
-        list_remove(h, end, size);
-        starts_not(h, end, end + size);
-        end += size;
-    }
+    uint32_t end = absorb(h, ref + units);
     if (word(h, ref)[1] & HEAP_BIT) {
-        uint32_t size = *footer_before(h, ref);
         starts_not(h, ref, end);
-        ref -= size;
-        list_remove(h, ref, size);
+        ref -= *footer_before(h, ref);
+        list_remove(h, ref);
     }
     if (end < h->top) {
         mark_free(h, ref, end - ref);
@@ -197,14 +199,8 @@ void heap_free(struct heap *h, uint32_t ref, uint32_t units) {
 }
 
 uint32_t heap_slide(struct heap *h, uint32_t hole) {
-    uint32_t units = heap_size(h, hole), from = hole + units, size = heap_size(h, from);
-    uint32_t after = from + size, to = hole + size, end = after;
-    list_remove(h, hole, units);
-    if (after < h->top && heap_is_free(h, after)) {
-        end += heap_size(h, after);
-        list_remove(h, after, end - after);
-        starts_not(h, after, end);
-    }
+    uint32_t from = hole + list_remove(h, hole), size = heap_size(h, from), to = hole + size;
+    uint32_t end = absorb(h, from + size);
     starts_not(h, from, end);
     memmove(word(h, hole), word(h, from), (size_t)size * HEAP_UNIT);
     word(h, hole)[1] &= ~HEAP_BIT; /* the left neighbour of a free block is used */

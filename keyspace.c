@@ -188,8 +188,10 @@ enum command_result collect_failed(struct call *c, const char *instead) {
         c->command->name, (uint64_t)c->context->config->client_output_bytes, instead);
 }
 
-enum command_result collected(struct call *c, const char *header, size_t n) {
+enum command_result collected(struct call *c, const char *format, size_t size) {
     struct suspended *s = &c->client->suspended;
+    char header[COLLECT_HEADER];
+    size_t n = (size_t)snprintf(header, sizeof header, format, size);
     s->start = COLLECT_HEADER - n;
     memcpy(s->reply.p + s->start, header, n);
     s->next = 0;
@@ -832,11 +834,7 @@ enum command_result cmd_keys(struct call *c) {
         }
         s->count += w.found;
         s->cursor = next;
-        if (next == 0) {
-            char header[COLLECT_HEADER];
-            int n = snprintf(header, sizeof header, "*%" PRId64 "\r\n", s->count);
-            return collected(c, header, (size_t)n);
-        }
+        if (next == 0) return collected(c, "*%zu\r\n", (size_t)s->count);
     }
     return COMMAND_AGAIN;
 }

@@ -41,8 +41,8 @@ bool collect_room(struct call *c, size_t bytes);
 /* Answers that, and forgets what was collected. */
 enum command_result collect_failed(struct call *c, const char *instead);
 
-/* Puts the header before what was collected. */
-enum command_result collected(struct call *c, const char *header, size_t n);
+/* Puts the header before what was collected: the format of it takes a size. */
+enum command_result collected(struct call *c, const char *format, size_t size);
 
 /* Returns to the pool what the client's suspended command has collected. */
 void collect_forget(struct pool *pool, struct client *client);

@@ -50,6 +50,7 @@
 #endif
 
 #define SLOTS 12
+#define ALL_SLOTS ((1u << SLOTS) - 1)
 #define BUCKETS_FIRST 4u /* the index never is smaller: SCAN of an empty cache is short */
 #define PAGE_BUCKETS (PAGE / (uint32_t)sizeof(struct bucket))
 #define LOAD_SPLIT 96u    /* entries per ten buckets above which a bucket is split: 0.8 of the slots */
@@ -312,7 +313,7 @@ static inline uint32_t match(uint64_t low, uint64_t high, uint8_t tag) {
 #else
     uint32_t slots = zero_bytes(low ^ pattern) | zero_bytes(high ^ pattern) << 8;
 #endif
-    return slots & ((1u << SLOTS) - 1);
+    return slots & ALL_SLOTS;
 }
 
 static inline uint32_t slots_with(const struct bucket *b, uint8_t tag) {
@@ -375,7 +376,7 @@ static bool chain_add(struct lru *l, struct bucket *b, uint8_t tag, uint32_t ref
         if (i == 0) return false;
         b->next = i;
         b = &l->overflow[i];
-        slots = (1u << SLOTS) - 1;
+        slots = ALL_SLOTS;
     }
     int slot = __builtin_ctz(slots);
     b->ref[slot] = ref;
@@ -383,45 +384,29 @@ static bool chain_add(struct lru *l, struct bucket *b, uint8_t tag, uint32_t ref
     return true;
 }
 
-/* The place in the index that refers to an entry. */
-static uint32_t *slot_ref(struct lru *l, uint64_t hash, uint32_t ref) {
+/* The place in the index that refers to an entry: its bucket, and the slot there. */
+static struct bucket *place_of(const struct lru *l, uint64_t hash, uint32_t ref, int *slot) {
     for (struct bucket *b = bucket_of(l, hash);; b = &l->overflow[b->next]) {
         for (uint32_t slots = slots_with(b, hash_tag(hash)); slots; slots &= slots - 1)
-            if (b->ref[__builtin_ctz(slots)] == ref) return &b->ref[__builtin_ctz(slots)];
+            if (b->ref[ *slot = __builtin_ctz(slots)] == ref) return b;
         assert(b->next);
     }
 }
 
 /* Removes the slot of an entry; the last slot of its chain fills the gap. */
 static void chain_remove(struct lru *l, uint64_t hash, uint32_t ref) {
-    struct bucket *b = bucket_of(l, hash), *before = NULL;
-    uint8_t tag = hash_tag(hash);
-    for (;;) {
-        uint32_t slots = slots_with(b, tag);
-        while (slots && b->ref[__builtin_ctz(slots)] != ref)
-            slots &= slots - 1;
-        if (slots == 0) {
-            assert(b->next);
-            before = b;
-            b = &l->overflow[b->next];
-            continue;
-        }
-        int slot = __builtin_ctz(slots);
-        struct bucket *last = b;
-        while (last->next) {
-            before = last;
-            last = &l->overflow[last->next];
-        }
-        uint32_t filled = ~slots_with(last, 0) & ((1u << SLOTS) - 1);
-        int from = 31 - __builtin_clz(filled);
-        b->tag[slot] = last->tag[from];
-        b->ref[slot] = last->ref[from];
-        last->tag[from] = 0;
-        if ((filled & (filled - 1)) == 0 && before && before->next) {
-            overflow_give(l, before->next);
-            before->next = 0;
-        }
-        return;
+    int slot;
+    struct bucket *b = place_of(l, hash, ref, &slot), *last = bucket_of(l, hash), *before = NULL;
+    for (; last->next; last = &l->overflow[last->next])
+        before = last;
+    uint32_t filled = ~slots_with(last, 0) & ALL_SLOTS;
+    int from = 31 - __builtin_clz(filled);
+    b->tag[slot] = last->tag[from];
+    b->ref[slot] = last->ref[from];
+    last->tag[from] = 0;
+    if ((filled & (filled - 1)) == 0 && before) {
+        overflow_give(l, before->next);
+        before->next = 0;
     }
 }
 
@@ -429,7 +414,7 @@ static void chain_remove(struct lru *l, uint64_t hash, uint32_t ref) {
  * overflow buckets are given back one by one before they are needed again, so there always is one. */
 static void chain_spread(struct lru *l, struct bucket b) {
     for (;;) {
-        uint32_t filled = ~slots_with(&b, 0) & ((1u << SLOTS) - 1), next = b.next;
+        uint32_t filled = ~slots_with(&b, 0) & ALL_SLOTS, next = b.next;
         for (uint32_t slots = filled; slots; slots &= slots - 1)
             __builtin_prefetch(at(l, b.ref[__builtin_ctz(slots)]));
         for (uint32_t slots = filled; slots; slots &= slots - 1) {
@@ -503,6 +488,7 @@ static void evict(struct lru *l, uint32_t ref) {
 /* Mends what refers to an entry whose bytes have been moved. */
 static void moved(struct lru *l, uint32_t from, uint32_t to) {
     struct entry *e = at(l, to);
+    int slot;
     if (e->prev)
         set_next(at(l, e->prev), to);
     else
@@ -514,7 +500,8 @@ static void moved(struct lru *l, uint32_t from, uint32_t to) {
     if (l->boundary == from) l->boundary = to;
     if (l->old_first == from) l->old_first = to;
     if (entry_deadline_ms(e)) wheel_moved(l, e, to);
-    *slot_ref(l, entry_hash(l, e), from) = to;
+    struct bucket *b = place_of(l, entry_hash(l, e), from, &slot);
+    b->ref[slot] = to;
 }
 
 /* Moves an entry into another hole that is large enough. False: there is none but `hole`, which is not meant. */
@@ -862,7 +849,7 @@ uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)
                   void *context) {
     uint32_t i = bucket_index(l->mask, l->split, reverse_bits(position));
     for (const struct bucket *b = bucket_at(l, i);; b = &l->overflow[b->next]) {
-        for (uint32_t slots = ~slots_with(b, 0) & ((1u << SLOTS) - 1); slots; slots &= slots - 1) {
+        for (uint32_t slots = ~slots_with(b, 0) & ALL_SLOTS; slots; slots &= slots - 1) {
             const struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
             int64_t deadline_ms = entry_deadline_ms(e);
             if (deadline_ms == 0 || now_ms <= deadline_ms) emit(context, e);
@@ -882,7 +869,7 @@ void lru_clear(struct lru *l) {
 /* An entry of the chain of bucket b that is in one of the databases, NULL when there is none. */
 static struct entry *find_in(const struct lru *l, const struct bucket *b, uint32_t databases) {
     for (;; b = &l->overflow[b->next]) {
-        for (uint32_t slots = ~slots_with(b, 0) & ((1u << SLOTS) - 1); slots; slots &= slots - 1) {
+        for (uint32_t slots = ~slots_with(b, 0) & ALL_SLOTS; slots; slots &= slots - 1) {
             struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
             if (databases >> entry_database(e) & 1) return e;
         }
@@ -915,9 +902,8 @@ static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
     struct entry *e = at(l, ref);
     if (now_ms > deadline_of(e)->at_ms) {
         int64_t due_ms = deadline_of(e)->at_ms, tick_ms = l->tick * (1 << TICK_SHIFT);
-        if (due_ms < tick_ms) /* it was over when it was stored: late only since then */
-            due_ms = tick_ms;
-        count_lag(l, (uint64_t)(now_ms - due_ms));
+        /* one that was over when it was stored is late only since then */
+        count_lag(l, (uint64_t)(now_ms - (due_ms > tick_ms ? due_ms : tick_ms)));
         discard(l, entry_hash(l, e), e);
         l->expired++;
         return;

@@ -27,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
+#include <unistd.h>
 
 #define SPINS 1000               /* longer than all commands but those on the largest values */
 #define UPKEEP_STEPS 128         /* entries looked at in one piece of upkeep */
@@ -52,14 +52,9 @@ void shard_wait(struct shard *shard) {
     }
 }
 
-static bool fill_random(void *p, size_t n) {
-    for (char *at = p; n > 0;) {
-        ssize_t got = getrandom(at, n < 256 ? n : 256, 0);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return false;
-        at += got;
-        n -= (size_t)got;
-    }
+static bool fill_random(char *p, size_t n) {
+    for (size_t at = 0; at < n; at += 256) /* so many at most at once */
+        if (getentropy(p + at, n - at < 256 ? n - at : 256) != 0) return false;
     return true;
 }
 
@@ -85,7 +80,7 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
         atomic_init(&s->id[i], (uint8_t)i);
     atomic_init(&s->budget_bytes, maxmemory_bytes / SHARDS);
     atomic_init(&s->capacity, capacity);
-    if (!fill_random(&s->seed, sizeof s->seed)) return false;
+    if (!fill_random((char *)&s->seed, sizeof s->seed)) return false;
     if (!reserve(s, most, capacity_max) && !reserve(s, maxmemory_bytes, capacity_max = capacity)) return false;
     uint64_t budget_max = s->maxmemory_max / SHARDS;
     s->capacity_max = capacity_max;
