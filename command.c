@@ -1464,9 +1464,9 @@ static void put_arguments(struct call *c, struct slice text);
 
 static void put_argument(struct call *c, const struct argument *a) {
     static const char numbers[] =
-        " seconds milliseconds cursor count increment decrement offset start end index db timeout "
-        "numkeys numreplicas client-id destination-db index1 index2 maxage protover ";
-    char name[64], padded[66];
+        "seconds milliseconds cursor count increment decrement offset start end index db timeout "
+        "numkeys numreplicas client-id destination-db index1 index2 maxage protover";
+    char name[64];
     struct slice text = a->oneof     ? slice_of(a->optional ? "option" : "subject")
                         : a->inner.p ? slice_of(a->multiple ? "data" : "block")
                         : a->name.p  ? a->name
@@ -1474,14 +1474,13 @@ static void put_argument(struct call *c, const struct argument *a) {
     snprintf(name, sizeof name, "%.*s", (int)text.n, text.p);
     for (char *p = name; *p; p++)
         *p = (char)(is_upper(*p) ? *p + 32 : *p);
-    snprintf(padded, sizeof padded, " %s ", name);
-    const char *type = a->oneof                                            ? "oneof"
-                       : a->inner.p                                        ? "block"
-                       : !a->name.p                                        ? "pure-token"
-                       : strstr(" key newkey source destination ", padded) ? "key"
-                       : strstr(numbers, padded)                           ? "integer"
-                       : !strncmp(name, "unix-time", 9)                    ? "unix-time"
-                                                                           : "string";
+    const char *type = a->oneof                                             ? "oneof"
+                       : a->inner.p                                         ? "block"
+                       : !a->name.p                                         ? "pure-token"
+                       : one_of(text, "key newkey source destination") >= 0 ? "key"
+                       : one_of(text, numbers) >= 0                         ? "integer"
+                       : !strncmp(name, "unix-time", 9)                     ? "unix-time"
+                                                                            : "string";
     int flags = a->optional + a->multiple;
     put(c, "%$$$$", 2 + (a->token.p != NULL) + (flags > 0) + (a->inner.p != NULL), "name", name, "type", type);
     if (a->token.p) put(c, "$s", "token", a->token);

@@ -228,26 +228,25 @@ static void wheel_add(struct lru *l, struct entry *e, uint32_t ref, int64_t earl
     l->slots_used[level] |= 1ull << in_level;
 }
 
+/* What refers to an entry of the wheel: a slot, or the entry before it. */
+static uint32_t *wheel_link(struct lru *l, const struct deadline *d) {
+    return d->prev & HEAP_BIT ? &l->slot[d->prev & ~HEAP_BIT] : &deadline_of(at(l, d->prev))->next;
+}
+
 static void wheel_remove(struct lru *l, struct entry *e) {
     struct deadline *d = deadline_of(e);
-    if (d->next) deadline_of(at(l, d->next))->prev = d->prev;
-    if (!(d->prev & HEAP_BIT)) {
-        deadline_of(at(l, d->prev))->next = d->next;
-        return;
-    }
     uint32_t slot = d->prev & ~HEAP_BIT;
-    l->slot[slot] = d->next;
-    if (d->next == 0) l->slots_used[slot / LRU_WHEEL_SLOTS] &= ~(1ull << (slot % LRU_WHEEL_SLOTS));
+    if (d->next) deadline_of(at(l, d->next))->prev = d->prev;
+    *wheel_link(l, d) = d->next;
+    if ((d->prev & HEAP_BIT) && d->next == 0)
+        l->slots_used[slot / LRU_WHEEL_SLOTS] &= ~(1ull << (slot % LRU_WHEEL_SLOTS));
 }
 
 /* Mends the links to an entry that is in the wheel and has been moved. */
 static void wheel_moved(struct lru *l, struct entry *e, uint32_t to) {
     struct deadline *d = deadline_of(e);
     if (d->next) deadline_of(at(l, d->next))->prev = to;
-    if (d->prev & HEAP_BIT)
-        l->slot[d->prev & ~HEAP_BIT] = to;
-    else
-        deadline_of(at(l, d->prev))->next = to;
+    *wheel_link(l, d) = to;
 }
 
 /* For an entry that has the field. */

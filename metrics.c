@@ -3,23 +3,21 @@
 
 #include <inttypes.h>
 
+_Static_assert(sizeof(struct metrics) + sizeof(uint64_t) == sizeof(struct metrics_totals),
+               "the sums stand in one order");
+
+/* Both structs are nothing but such numbers. */
 void metrics_sum(struct metrics_totals *totals, struct metrics *m) {
-#define METRICS_FIELD(name) totals->name += atomic_load_explicit(&m->name, memory_order_relaxed);
-    METRICS(METRICS_FIELD)
-#undef METRICS_FIELD
-    for (int i = 0; i < METRICS_COMMANDS; i++) {
-        uint64_t calls = atomic_load_explicit(&m->command[i].calls, memory_order_relaxed);
-        totals->command[i].calls += calls;
-        totals->command[i].ns += atomic_load_explicit(&m->command[i].ns, memory_order_relaxed);
-        totals->command[i].timed += atomic_load_explicit(&m->command[i].timed, memory_order_relaxed);
-        totals->command[i].rejected += atomic_load_explicit(&m->command[i].rejected, memory_order_relaxed);
-        totals->command[i].failed += atomic_load_explicit(&m->command[i].failed, memory_order_relaxed);
-        totals->total_commands_processed += calls;
-    }
+    uint64_t *to = (uint64_t *)totals;
+    const _Atomic uint64_t *from = (const _Atomic uint64_t *)m;
+    for (size_t i = 0; i < sizeof *m / sizeof *from; i++)
+        to[i] += atomic_load_explicit(&from[i], memory_order_relaxed);
+    for (int i = 0; i < METRICS_COMMANDS; i++)
+        totals->total_commands_processed += atomic_load_explicit(&m->command[i].calls, memory_order_relaxed);
 }
 
 void metrics_subtract(struct metrics_totals *totals, const struct metrics_totals *since) {
-    uint64_t *to = (uint64_t *)totals; /* nothing but such numbers */
+    uint64_t *to = (uint64_t *)totals;
     for (size_t i = 0; i < sizeof *totals / sizeof *to; i++)
         to[i] -= ((const uint64_t *)since)[i];
 }
