@@ -68,22 +68,22 @@ void pool_release(struct pool *pool) {
             system_put(p, size_class);
 }
 
-char *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
+void *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
     int size_class = class_of(bytes);
     *cap = 0;
     if (size_class == POOL_CLASSES) return NULL;
     size_t size = (size_t)1 << size_class;
     size_t used = atomic_fetch_add_explicit(&pool->budget->used_bytes, size, memory_order_relaxed) + size;
-    char *p = NULL;
+    void *p = NULL;
     if (used <= pool->budget->limit_bytes && (p = kept_pop(pool, size_class)) == NULL) p = system_get(size_class);
     if (p == NULL) atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
     *cap = p ? size : 0;
     return p;
 }
 
-char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t bytes) {
+void *pool_grow(struct pool *pool, void *p, size_t *cap, size_t used, size_t bytes) {
     size_t larger;
-    char *to = pool_get(pool, bytes, &larger);
+    void *to = pool_get(pool, bytes, &larger);
     if (to == NULL) return NULL;
     memcpy(to, p, used);
     pool_put(pool, p, *cap);
@@ -91,7 +91,7 @@ char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t byt
     return to;
 }
 
-void pool_put(struct pool *pool, char *p, size_t cap) {
+void pool_put(struct pool *pool, void *p, size_t cap) {
     if (p == NULL) return;
     int size_class = class_of(cap);
     size_t size = (size_t)1 << size_class;

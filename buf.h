@@ -63,13 +63,13 @@ void pool_release(struct pool *pool);
 size_t pool_block(size_t bytes);
 
 /* A block of at least `bytes`; its real size goes to *cap. NULL when the budget or the system has no more. */
-char *pool_get(struct pool *pool, size_t bytes, size_t *cap);
+void *pool_get(struct pool *pool, size_t bytes, size_t *cap);
 
 /* A block of at least `bytes` that holds the first `used` bytes of block p, which is gone; NULL: p stays as it is. */
-char *pool_grow(struct pool *pool, char *p, size_t *cap, size_t used, size_t bytes);
+void *pool_grow(struct pool *pool, void *p, size_t *cap, size_t used, size_t bytes);
 
 /* Takes a block back. NULL is fine. */
-void pool_put(struct pool *pool, char *p, size_t cap);
+void pool_put(struct pool *pool, void *p, size_t cap);
 
 /* Gives half of what was not needed since the last call back to the system: called now and then, so it fades. Of
  * each size below a page four stay. */

@@ -32,13 +32,16 @@ enum command_result {
 struct command_server;
 struct call;
 
+/* What executes a command. */
+typedef enum command_result command_handler(struct call *c);
+
 /* A row of the command table, which commands.h explains. */
 struct command {
     const char *name;
     int arity;
     unsigned flags;
     int first_key, last_key, key_step;
-    enum command_result (*handler)(struct call *c);
+    command_handler *handler;
     int variant;
     const char *keys, *tips, *group, *since, *syntax, *summary;
 };

@@ -355,7 +355,7 @@ static void grow_to(uint32_t *size, size_t n) {
     if (*size < n) *size = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
-static enum command_result cmd_help(struct call *c);
+static command_handler cmd_help;
 
 /* The most that a request can add to the reply, and to the sizes of the values of its keys. */
 static size_t request_bound(struct call *c, const struct queued *q, struct plan *plan, uint32_t database, bool *any) {
@@ -798,15 +798,11 @@ static enum command_result cmd_client_list(struct call *c) {
     if (before == 0) before = s->reply.len;
     int64_t next =
         registry_list(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->now_ms, display_name, &s->reply);
-    if (s->reply.full) { /* lines of long names: once more, with more room */
+    if (s->reply.full) /* lines of long names: once more, with more room */
         s->reply.len = before;
-        if (!collect_room(c, s->reply.cap)) return collect_failed(c, "close some connections");
-        return COMMAND_AGAIN;
-    }
-    if (next >= 0) {
+    else
         s->next = next;
-        return COMMAND_AGAIN;
-    }
+    if (s->next >= 0) return COMMAND_AGAIN;
     size_t text = s->reply.len - COLLECT_HEADER;
     if (!collect_room(c, 2)) return collect_failed(c, "close some connections");
     buf_put(&s->reply, "\r\n", 2);
@@ -1241,13 +1237,8 @@ static enum command_result cmd_memory_stats(struct call *c) {
     return COMMAND_DONE;
 }
 
-static enum command_result cmd_command(struct call *c);
-static enum command_result cmd_command_count(struct call *c);
-static enum command_result cmd_command_list(struct call *c);
-static enum command_result cmd_command_info(struct call *c);
-static enum command_result cmd_command_docs(struct call *c);
-static enum command_result cmd_command_getkeys(struct call *c);
-static enum command_result cmd_help(struct call *c);
+static command_handler cmd_command, cmd_command_count, cmd_command_list, cmd_command_info, cmd_command_docs,
+    cmd_command_getkeys;
 
 /* ---- the table ---- */
 

@@ -163,18 +163,14 @@ static uint32_t take_from_top(struct heap *h, uint32_t units) {
 
 uint32_t heap_alloc(struct heap *h, uint32_t units) {
     assert(units >= HEAP_BLOCK_MIN);
-    uint32_t ref = find_free(h, units);
-    if (ref == 0) {
-        ref = take_from_top(h, units);
-        if (ref == 0) return 0;
-    } else {
-        uint32_t size = list_remove(h, ref);
-        if (size > units) {
-            starts(h, ref + units);
-            mark_free(h, ref + units, size - units);
-        } else {
-            word(h, ref + size)[1] &= ~HEAP_BIT;
-        }
+    uint32_t ref = find_free(h, units), size = ref ? list_remove(h, ref) : 0;
+    if (ref == 0) ref = take_from_top(h, units);
+    if (ref == 0) return 0;
+    if (size > units) {
+        starts(h, ref + units);
+        mark_free(h, ref + units, size - units);
+    } else if (size) {
+        word(h, ref + size)[1] &= ~HEAP_BIT;
     }
     h->used += units;
     word(h, ref)[0] = 0;

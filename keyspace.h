@@ -4,16 +4,10 @@
 
 #include "call.h"
 
-/* clang-format off */
-#define KEYSPACE_HANDLERS(X) \
-    X(append) X(copy) X(dbsize) X(del) X(delex) X(exists) X(expire) X(flushall) X(flushdb) X(get) X(getdel) X(getex) \
-    X(getrange) X(increment) X(incrbyfloat) X(keys) X(memory_usage) X(mget) X(move) X(mset) X(msetex) X(object) \
-    X(persist) X(randomkey) X(rename) X(scan) X(set) X(setex) X(setrange) X(strlen) X(swapdb) X(ttl) X(type)
-/* clang-format on */
-
-#define KEYSPACE_DECLARE(name) enum command_result cmd_##name(struct call *c);
-KEYSPACE_HANDLERS(KEYSPACE_DECLARE)
-#undef KEYSPACE_DECLARE
+command_handler cmd_append, cmd_copy, cmd_dbsize, cmd_del, cmd_delex, cmd_exists, cmd_expire, cmd_flushall, cmd_flushdb,
+    cmd_get, cmd_getdel, cmd_getex, cmd_getrange, cmd_increment, cmd_incrbyfloat, cmd_keys, cmd_memory_usage, cmd_mget,
+    cmd_move, cmd_mset, cmd_msetex, cmd_object, cmd_persist, cmd_randomkey, cmd_rename, cmd_scan, cmd_set, cmd_setex,
+    cmd_setrange, cmd_strlen, cmd_swapdb, cmd_ttl, cmd_type;
 
 /* What tells commands of one handler apart: the row's `variant`. Of a time: */
 enum variant_time { VARIANT_SECONDS = 1, VARIANT_UNIX = 2 };
@@ -35,7 +29,8 @@ enum set_get { SET_GET = 512 };
 /* Locks the shard of a key in a database, and makes *hash its hash, of which it may be a guess. */
 struct lru *lock_key(struct call *c, uint32_t database, struct slice key, uint64_t *hash);
 
-/* Makes `bytes` of room in the client's collected reply. False: it would pass what may wait for one client. */
+/* Makes `bytes` of room in the client's collected reply, twice of all when they were too few. False: it would pass
+ * what may wait for one client. */
 bool collect_room(struct call *c, size_t bytes);
 
 /* Answers that, and forgets what was collected. */
