@@ -76,11 +76,10 @@ static const char *const flag_names[FLAGS_SHOWN] = {"write",      "readonly",   
                                                     "loading",    "stale",       "skip_slowlog", "fast",  "no_auth",
                                                     "allow_busy", "movablekeys", "no_multi"};
 
-/* Whether a list of names in argv is short enough to be answered at once. */
-static bool names_fit(struct call *c, int most) {
-    if (c->argc <= most) return true;
-    error_format(c, "ERR at most %d names at once", most);
-    return false;
+/* Whether a list in argv is short enough to be answered at once. */
+static bool list_fits(struct call *c, int argc, int most, const char *what) {
+    if (argc <= most) return true;
+    return error_format(c, "ERR at most %d %s at once", most, what), false;
 }
 
 /* Writes a reply by its shape: '*' an array, '%' a map, '~' a set, each with an int, how many follow; '$' a bulk string,
@@ -784,7 +783,7 @@ static enum command_result cmd_client_list(struct call *c) {
     if (c->argc == 4 && is_word(c->argv[2], SLICE("type"))) {
         if (!type_filter(c, c->argv[3], &f)) return COMMAND_DONE;
     } else if (c->argc > 3 && is_word(c->argv[2], SLICE("id"))) {
-        if (!names_fit(c, NAMES_MAX)) return COMMAND_DONE;
+        if (!list_fits(c, c->argc, NAMES_MAX, "names")) return COMMAND_DONE;
         f.ids = c->argv + 3;
         f.id_count = c->argc - 3;
         for (int i = 3; i < c->argc; i++)
@@ -793,9 +792,8 @@ static enum command_result cmd_client_list(struct call *c) {
         return syntax_error(c);
     }
     struct suspended *s = &c->client->suspended;
-    size_t before = s->reply.len;
     if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "close some connections");
-    if (before == 0) before = s->reply.len;
+    size_t before = s->reply.len;
     int64_t next =
         registry_list(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->now_ms, display_name, &s->reply);
     if (s->reply.full) /* lines of long names: once more, with more room */
@@ -942,8 +940,7 @@ static enum command_result cmd_shutdown(struct call *c) {
 /* CONFIG GET pattern [pattern ...] */
 static enum command_result cmd_config_get(struct call *c) {
     const struct config *config = c->context->config;
-    if (c->argc - 2 > CONFIG_PATTERNS_MAX)
-        return error_format(c, "ERR at most %d patterns at once", CONFIG_PATTERNS_MAX);
+    if (!list_fits(c, c->argc - 2, CONFIG_PATTERNS_MAX, "patterns")) return COMMAND_DONE;
     for (int i = 2; i < c->argc; i++)
         if (c->argv[i].n > CONFIG_PATTERN_BYTES)
             return error_format(c, "ERR pattern exceeds %d bytes", CONFIG_PATTERN_BYTES);
@@ -974,6 +971,13 @@ static enum command_result config_set_failed(struct call *c, int i, const char *
                         c->argv[i].p, why);
 }
 
+/* Whether one of the options that stand in argv before `end` has that name. */
+static bool is_given(const struct call *c, int end, struct slice name) {
+    for (int i = 2; i < end; i += 2)
+        if (is_word(c->argv[i], name)) return true;
+    return false;
+}
+
 /* Takes argv's options over into `next`; as Redis, looks at all names before any value. False: one cannot be, and that
  * was answered. */
 static bool change_options(struct call *c, struct config *next) {
@@ -983,8 +987,7 @@ static bool change_options(struct call *c, struct config *next) {
         int i = 2 + n % (c->argc - 2);
         bool names = n < c->argc - 2;
         const struct slice *a = &c->argv[i];
-        for (int before = 2; names && before < i; before += 2)
-            if (is_word(c->argv[before], a[0])) return config_set_failed(c, i, "duplicate parameter"), false;
+        if (names && is_given(c, i, a[0])) return config_set_failed(c, i, "duplicate parameter"), false;
         bool whole = a[1].n < sizeof value && !memchr(a[1].p, '\0', a[1].n);
         bool named = a[0].n < sizeof name && !memchr(a[0].p, '\0', a[0].n);
         snprintf(name, sizeof name, "%.*s", named ? (int)a[0].n : 0, a[0].p);
@@ -1008,23 +1011,17 @@ static int blamed(const struct call *c, const char *error) {
     return 2;
 }
 
-static bool is_given(const struct call *c, struct slice name) {
-    for (int i = 2; i < c->argc; i += 2)
-        if (is_word(c->argv[i], name)) return true;
-    return false;
-}
-
 /* CONFIG SET parameter value [parameter value ...]: all or nothing */
 static enum command_result cmd_config_set(struct call *c) {
     struct command_server *s = c->context->server;
     char error[CONFIG_TEXT_MAX + 512];
     if (c->argc % 2) return syntax_error(c);
-    if (c->argc > 2 * CONFIG_PATTERNS_MAX)
-        return error_format(c, "ERR at most %d parameters at once", CONFIG_PATTERNS_MAX);
+    if (!list_fits(c, c->argc / 2, CONFIG_PATTERNS_MAX, "parameters")) return COMMAND_DONE;
     pthread_mutex_lock(&s->config_lock);
     struct config next = *s->config;
     if (change_options(c, &next)) {
-        config_follow(&next, s->config, is_given(c, SLICE("shard-capacity")), is_given(c, SLICE("max-value-size")));
+        config_follow(&next, s->config, is_given(c, c->argc, SLICE("shard-capacity")),
+                      is_given(c, c->argc, SLICE("max-value-size")));
         next.notes[0] = '\0'; /* what is doubtful is said anew */
         if (!config_resolve(&next, s->host, error, sizeof error) ||
             !s->reconfigure(s->callback_context, &next, error, sizeof error))
@@ -1190,7 +1187,7 @@ static enum command_result cmd_info(struct call *c) {
         {"cluster", NULL, "# Cluster\r\ncluster_enabled:0\r\n"},
         {"keyspace", info_keyspace, NULL},
     };
-    if (!names_fit(c, NAMES_MAX)) return COMMAND_DONE;
+    if (!list_fits(c, c->argc, NAMES_MAX, "names")) return COMMAND_DONE;
     char text[32768];
     struct buf b = {text, 0, sizeof text, false};
     for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
@@ -1548,7 +1545,7 @@ static enum command_result cmd_command_list(struct call *c) {
 /* COMMAND INFO [command-name [command-name ...]] */
 static enum command_result cmd_command_info(struct call *c) {
     if (c->argc == 2) return cmd_command(c);
-    if (!names_fit(c, COMMANDS_MAX)) return COMMAND_DONE;
+    if (!list_fits(c, c->argc, COMMANDS_MAX, "names")) return COMMAND_DONE;
     resp_array(c->out, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++) {
         const struct command *command = find_command(c->argv[i]);
@@ -1562,7 +1559,7 @@ static enum command_result cmd_command_info(struct call *c) {
 
 /* COMMAND DOCS [command-name [command-name ...]] */
 static enum command_result cmd_command_docs(struct call *c) {
-    if (!names_fit(c, COMMANDS_MAX)) return COMMAND_DONE;
+    if (!list_fits(c, c->argc, COMMANDS_MAX, "names")) return COMMAND_DONE;
     int known = c->argc == 2 ? count_children(SLICE("")) : 0;
     for (int i = 2; i < c->argc; i++)
         known += find_command(c->argv[i]) != NULL;

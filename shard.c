@@ -64,6 +64,7 @@ static size_t round_up(size_t bytes) { return (bytes + LARGE_PAGE - 1) / LARGE_P
 static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity) {
     size_t buckets = round_up(lru_bucket_bytes(capacity) * SHARDS);
     s->maxmemory_max = maxmemory_bytes;
+    s->capacity_max = capacity;
     s->memory_bytes =
         LARGE_PAGE + buckets + round_up(lru_reserve_bytes(maxmemory_bytes / SHARDS, capacity) + LARGE_PAGE) * SHARDS;
     s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -72,7 +73,7 @@ static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacit
 
 bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads) {
     memset(s, 0, sizeof *s);
-    uint32_t capacity_max = capacity < INT32_MAX / GROWTH ? capacity * GROWTH : INT32_MAX;
+    uint32_t entries = capacity < INT32_MAX / GROWTH ? capacity * GROWTH : INT32_MAX;
     uint64_t most = maxmemory_bytes * GROWTH < MAXMEMORY_MAX ? maxmemory_bytes * GROWTH : MAXMEMORY_MAX;
     s->shared = threads > 1;
     atomic_init(&s->large_pages, true);
@@ -81,12 +82,11 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
     atomic_init(&s->budget_bytes, maxmemory_bytes / SHARDS);
     atomic_init(&s->capacity, capacity);
     if (!fill_random((char *)&s->seed, sizeof s->seed)) return false;
-    if (!reserve(s, most, capacity_max) && !reserve(s, maxmemory_bytes, capacity_max = capacity)) return false;
+    if (!reserve(s, most, entries) && !reserve(s, maxmemory_bytes, capacity)) return false;
     uint64_t budget_max = s->maxmemory_max / SHARDS;
-    s->capacity_max = capacity_max;
-    size_t offset = lru_arena_offset(budget_max, capacity_max),
-           buckets = round_up(lru_bucket_bytes(capacity_max) * SHARDS);
-    size_t each = round_up(lru_reserve_bytes(budget_max, capacity_max) + LARGE_PAGE);
+    size_t offset = lru_arena_offset(budget_max, s->capacity_max);
+    size_t buckets = round_up(lru_bucket_bytes(s->capacity_max) * SHARDS);
+    size_t each = round_up(lru_reserve_bytes(budget_max, s->capacity_max) + LARGE_PAGE);
     s->shard = aligned_alloc(64, SHARDS * sizeof *s->shard);
     if (s->shard == NULL) {
         munmap(s->memory, s->memory_bytes);
@@ -102,7 +102,7 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
                                 .budget_bytes = maxmemory_bytes / SHARDS,
                                 .capacity = capacity,
                                 .budget_max = budget_max,
-                                .capacity_max = capacity_max,
+                                .capacity_max = s->capacity_max,
                                 .seed = &s->seed};
         atomic_init(&shard->locked, 0);
         shard->stale = shard->purging = 0;
