@@ -85,7 +85,7 @@ void *pool_grow(struct pool *pool, void *p, size_t *cap, size_t used, size_t byt
     size_t larger;
     void *to = pool_get(pool, bytes, &larger);
     if (to == NULL) return NULL;
-    memcpy(to, p, used);
+    if (p) memcpy(to, p, used);
     pool_put(pool, p, *cap);
     *cap = larger;
     return to;

@@ -65,7 +65,8 @@ size_t pool_block(size_t bytes);
 /* A block of at least `bytes`; its real size goes to *cap. NULL when the budget or the system has no more. */
 void *pool_get(struct pool *pool, size_t bytes, size_t *cap);
 
-/* A block of at least `bytes` that holds the first `used` bytes of block p, which is gone; NULL: p stays as it is. */
+/* A block of at least `bytes` that holds the first `used` bytes of block p, which is gone; NULL: p stays as it is. Without
+ * p, as pool_get(). */
 void *pool_grow(struct pool *pool, void *p, size_t *cap, size_t used, size_t bytes);
 
 /* Takes a block back. NULL is fine. */
