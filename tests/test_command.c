@@ -230,7 +230,7 @@ static struct slice run(struct fixture *f, struct slice *argv, int argc) {
 static struct slice line(struct fixture *f, const char *text) {
     char in[8192];
     struct slice argv[64];
-    struct resp_request r;
+    struct resp_request r = {0};
     size_t n = strlen(text);
     if (n + 1 > sizeof in) abort();
     memcpy(in, text, n);

@@ -543,7 +543,7 @@ static void test_fuzz(void) {
     for (int round = 0; round < 200000; round++) {
         size_t n = random_request(text, sizeof text), kept_n, max_bulk = below(2) ? 9 : BULK_MAX;
         bool multibulk = n > 0 && text[0] == '*';
-        struct resp_request r = {.error = "none"}, r1 = {.error = "none"}, r2 = {.error = "none"}, r3;
+        struct resp_request r = {.error = "none"}, r1 = {.error = "none"}, r2 = {.error = "none"}, r3 = {0};
         char *block = exact(text, n), *kept;
         enum resp_status status = resp_parse(block, n, max_bulk, false, argv, ARGS_MAX, &r);
         seen[status]++;
