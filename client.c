@@ -211,33 +211,41 @@ int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t
     return i < high ? i : -1;
 }
 
-int registry_evict(struct registry *r, const atomic_size_t *used, size_t level, size_t least, const void *owner,
-                   struct evicted *evicted, bool *relief) {
+/* What it holds, as registry_evict() compares: who has not authenticated comes before all others. */
+static size_t weight(const struct client *c) {
+    size_t held = client_bytes(c);
+    uint8_t modes = atomic_load_explicit(&c->modes, memory_order_relaxed);
+    return modes & CLIENT_NO_EVICT ? 0 : held && (modes & CLIENT_LOCKED_OUT) ? held + SIZE_MAX / 2 : held;
+}
+
+void registry_evict(struct registry *r, struct eviction *e) {
     struct client *largest[EVICTED_AT_ONCE + 1];
-    int found = 0, n = 0;
+    int found = 0;
     size_t going = 0;
+    e->count = 0;
     pthread_mutex_lock(&r->lock);
     for (uint32_t i = 0; i < r->high; i++) {
         struct client *c = registry_record(r, i);
-        size_t held = r->live[i] ? client_bytes(c) : 0;
-        if (held && c->evicted) going += held;
-        if (held <= least || c->evicted || (atomic_load_explicit(&c->modes, memory_order_relaxed) & CLIENT_NO_EVICT))
-            continue;
+        if (r->live[i] && c->evicted) going += client_bytes(c);
+        size_t held = r->live[i] && !c->evicted ? weight(c) : 0;
+        if (held <= e->least) continue;
         int at = found;
-        for (; at > 0 && client_bytes(largest[at - 1]) < held; at--)
+        for (; at > 0 && weight(largest[at - 1]) < held; at--)
             largest[at] = largest[at - 1];
         largest[at] = c;
         found += found < EVICTED_AT_ONCE;
     }
     /* `used` is read behind the scan, so who went meanwhile is not counted */
-    for (; n < found && atomic_load(used) > level + going; n++) {
-        struct client *c = largest[n];
+    while (e->count < found && atomic_load(e->used) > e->level + going) {
+        struct client *c = largest[e->count];
+        struct buf line = {e->closed[e->count].line, 0, CLIENT_LINE_MAX - 1, false};
         c->evicted = true;
         shutdown(c->fd, SHUT_RDWR);
-        evicted[n] = (struct evicted){c->owner == owner ? c : NULL, c->id, client_bytes(c)};
-        going += evicted[n].bytes;
+        describe(c, e->now_ms, e->command_name(atomic_load_explicit(&c->last_command, memory_order_relaxed)), &line);
+        line.p[line.len - 1] = '\0';
+        going += client_bytes(c);
+        e->closed[e->count++].client = c->owner == e->owner ? c : NULL;
     }
     pthread_mutex_unlock(&r->lock);
-    *relief = going > 0;
-    return n;
+    e->relief = going > 0;
 }

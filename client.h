@@ -141,19 +141,29 @@ int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t
 int64_t registry_kill(struct registry *r, const struct client_filter *f, int64_t from, int most, uint64_t id,
                       int64_t *killed, bool *self);
 
-enum { EVICTED_AT_ONCE = 8 };
+enum { EVICTED_AT_ONCE = 8, CLIENT_LINE_MAX = 1024 };
 
-struct evicted {
-    struct client *client; /* NULL when it is not `owner`'s: then its record may be gone */
-    uint64_t id;
-    size_t bytes;
+/* Who is to make room. */
+struct eviction {
+    /* given */
+    const atomic_size_t *used; /* of client-memory */
+    size_t level;              /* what is to be used once all that were shut are gone */
+    size_t least;              /* who holds no more stays */
+    const void *owner;         /* the worker that asks */
+    int64_t now_ms;
+    const char *(*command_name)(uint32_t last_command);
+    /* found */
+    bool relief; /* some that were shut, by this call or an earlier one, are still there */
+    int count;
+    struct {
+        struct client *client;      /* NULL when it is not the owner's: its record may be gone */
+        char line[CLIENT_LINE_MAX]; /* of CLIENT LIST, without its end */
+    } closed[EVICTED_AT_ONCE];
 };
 
-/* Shuts the sockets of the clients that hold most memory, but for those with NO-EVICT and those that hold no more than
- * `least` bytes, until what is used will be `level` bytes once all that were shut are gone; *relief: some of these are
- * still there. Fills evicted[EVICTED_AT_ONCE], returns how many. */
-int registry_evict(struct registry *r, const atomic_size_t *used, size_t level, size_t least, const void *owner,
-                   struct evicted *evicted, bool *relief);
+/* Shuts the sockets of the clients that hold most memory: first those that have not authenticated, whatever the others
+ * hold; never those with NO-EVICT. */
+void registry_evict(struct registry *r, struct eviction *e);
 
 /* One line, for client c, whose owner calls. */
 void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out);

@@ -41,12 +41,16 @@
 #define ERROR_ROOM (256u << 10)       /* ... takes of this, and is cut to its first word when that is used up */
 #define REPLY_BYTES_OTHER 400         /* of one on the connection: a client's name, HELLO */
 #define REPLY_BYTES_HELP 8192
-#define ARGUMENTS_MAX 16         /* of a command's syntax, side by side */
-#define ATOMIC_KEYS 65536        /* that one request or transaction changes at once: some 60 ms, ... */
-#define ATOMIC_BYTES (32u << 20) /* ... and bytes that it writes: each may evict as many, in the smallest entries */
-#define BYTES_ARGS 32            /* arguments of a request whose bytes need not be counted */
-#define EXEC_ARGS 64             /* arguments of a request in a transaction for which no block is needed, ... */
-#define EXEC_SIZES 256           /* ... and sizes of values */
+#define ARGUMENTS_MAX 16          /* of a command's syntax, side by side */
+#define ATOMIC_KEYS 65536         /* that one request or transaction changes at once: some 60 ms, ... */
+#define ATOMIC_BYTES (16u << 20)  /* ... and bytes that it writes: each may evict as many, in the smallest entries */
+#define SHARDS_COST (64u << 10)   /* what takes as long as writing so many bytes: a command about all shards, ... */
+#define RANDOMKEY_COST (1u << 20) /* ... one that may look at all of a shard, ... */
+#define FLOAT_COST 50             /* ... printing n digits: n * n / FLOAT_COST */
+#define FLOAT_DIGITS 5200         /* of the largest long double, and some */
+#define BYTES_ARGS 32             /* arguments of a request whose bytes need not be counted */
+#define EXEC_ARGS 64              /* arguments of a request in a transaction for which no block is needed, ... */
+#define EXEC_SIZES 256            /* ... and sizes of values */
 
 /* Bits as COMMAND shows them, in this order; then those that only we know. */
 enum flags {
@@ -356,6 +360,15 @@ static void grow_to(uint32_t *size, size_t n) {
 
 static command_handler cmd_help;
 
+/* The most characters that INCRBYFLOAT makes of a value of so many: a number without an exponent adds a digit, and 18
+ * behind the point, once. */
+static size_t float_digits(struct slice increment, size_t size) {
+    for (size_t i = 0; i < increment.n; i++)
+        if (increment.n > 40 || !strchr("0123456789.+-", increment.p[i])) return FLOAT_DIGITS;
+    size_t digits = size > 40 ? size + 1 : 60;
+    return digits < FLOAT_DIGITS ? digits : FLOAT_DIGITS;
+}
+
 /* The most that a request can add to the reply, and to the sizes of the values of its keys. */
 static size_t request_bound(struct call *c, const struct queued *q, struct plan *plan, uint32_t database, bool *any) {
     const struct command *command = q->command;
@@ -364,34 +377,45 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
     for (int i = 1; i < argc; i++)
         longest = plan->argv[i].n > longest ? plan->argv[i].n : longest;
     if (command->handler == cmd_help) return REPLY_BYTES_HELP;
-    if (command->handler == cmd_scan) return bound + SCAN_REPLY_BYTES;
-    if (command->handler == cmd_randomkey) return bound + KEY_SIZE_MAX;
-    /* after these, what a key holds is not what it held */
-    *any |=
-        command->handler == cmd_swapdb || command->handler == cmd_move || (command->handler == cmd_copy && argc > 4);
-    if (!key_range(command, plan->argv, argc, &first, &last, &step)) return bound + longest; /* ECHO, PING */
-    uint32_t largest = 0;
+    if (command->handler == cmd_scan || command->handler == cmd_randomkey) {
+        bool scan = command->handler == cmd_scan;
+        plan->written += scan ? SCAN_REPLY_BYTES : RANDOMKEY_COST;
+        return bound + (scan ? SCAN_REPLY_BYTES : KEY_SIZE_MAX);
+    }
+    if (!key_range(command, plan->argv, argc, &first, &last, &step)) { /* ECHO, PING; FLUSHALL, DBSIZE */
+        *any |= command->handler == cmd_swapdb;
+        plan->written += command->flags & (WRITE | READONLY) ? SHARDS_COST : 0;
+        return bound + longest;
+    }
+    size_t unknown = *any ? shards_value_room(c->shards) : 0, largest = unknown;
     for (int i = first; i <= last; i += step) {
         uint32_t *size = &plan->sizes[shards_hash(c->shards, database, plan->argv[i]) & plan->sizes_mask];
-        grow_to(&largest, *size);
-        if ((command->flags & RETURNS) || (command->handler == cmd_set && argc > 3))
-            bound += resp_bulk_bytes(*any ? shards_value_room(c->shards) : *size);
+        size_t held = *size > unknown ? *size : unknown;
+        largest = held > largest ? held : largest;
+        if ((command->flags & RETURNS) || (command->handler == cmd_set && argc > 3)) bound += resp_bulk_bytes(held);
         if (!(command->flags & WRITE)) continue;
-        if (step == 2) longest = plan->argv[i + 1].n; /* each key of MSET has its value */
+        if (step == 2 && i + 1 < argc) longest = plan->argv[i + 1].n; /* each key of MSET has its value */
         int64_t offset = 0;
-        if (command->handler == cmd_append)
-            longest += *size;
-        else if (command->handler == cmd_rename || command->handler == cmd_copy)
+        if (command->handler == cmd_append) {
+            longest += held;
+        } else if (command->handler == cmd_rename || command->handler == cmd_copy) {
             longest = longest > largest ? longest : largest;
-        else if (command->handler == cmd_setrange && resp_integer_of(plan->argv[2], &offset) && offset > 0)
+        } else if (command->handler == cmd_setrange && resp_integer_of(plan->argv[2], &offset) && offset > 0) {
             longest += offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
-        else if (command->handler == cmd_increment || command->handler == cmd_incrbyfloat)
-            bound += longest = command->handler == cmd_increment ? 24 : 5200;
-        bool rewrites = command->handler != cmd_set && !strncmp(command->keys, "RW", 2);
-        if (i > first || command->last_key != 2) /* RENAME and COPY write what they read, once */
-            plan->written += rewrites && *size > longest ? *size : longest;
+        } else if (command->handler == cmd_increment) {
+            bound += longest = 24;
+        } else if (command->handler == cmd_incrbyfloat) {
+            bound += longest = float_digits(plan->argv[2], *size);
+            plan->written += longest * longest / FLOAT_COST;
+        }
+        /* RENAME and COPY write what they read, once; who has a number writes a number */
+        bool rewrites = !strncmp(command->keys, "RW", 2) && command->handler != cmd_set &&
+                        command->handler != cmd_increment && command->handler != cmd_incrbyfloat;
+        if (i > first || command->last_key != 2) plan->written += rewrites && held > longest ? held : longest;
         grow_to(size, longest);
     }
+    /* after these, what a key holds is not what it held */
+    *any |= command->handler == cmd_move || (command->handler == cmd_copy && argc > 4);
     return bound;
 }
 
@@ -614,7 +638,7 @@ static enum command_result cmd_reset(struct call *c) {
     struct client *client = c->client;
     client_set_text(c->context->server->registry, &client->name, (struct slice){"", 0});
     end_transaction(c->shards, c->context->pool, client);
-    set_mode(client, (uint8_t)~CLIENT_NO_EVICT, false);
+    set_mode(client, (uint8_t) ~(CLIENT_NO_EVICT | CLIENT_LOCKED_OUT), false); /* its time before AUTH runs on */
     atomic_store_explicit(&client->database, 0, memory_order_relaxed);
     atomic_store_explicit(&client->resp, 2, memory_order_relaxed);
     command_greet(c->context->server, client, c->now_ms);
@@ -756,14 +780,12 @@ static enum command_result cmd_client_reply(struct call *c) {
     return reply == ON ? ok(c) : COMMAND_DONE;
 }
 
-static const char *display_name(uint32_t row);
-
 /* CLIENT INFO */
 static enum command_result cmd_client_info(struct call *c) {
     char text[2048];
     struct buf line = {text, 0, sizeof text, false};
     uint32_t row = atomic_load_explicit(&c->client->last_command, memory_order_relaxed);
-    client_describe(c->context->server->registry, c->client, c->now_ms, display_name(row), &line);
+    client_describe(c->context->server->registry, c->client, c->now_ms, command_last_name(row), &line);
     resp_text(c->out, (struct slice){text, line.len}, c->resp);
     return COMMAND_DONE;
 }
@@ -794,8 +816,8 @@ static enum command_result cmd_client_list(struct call *c) {
     struct suspended *s = &c->client->suspended;
     if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "close some connections");
     size_t before = s->reply.len;
-    int64_t next =
-        registry_list(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->now_ms, display_name, &s->reply);
+    int64_t next = registry_list(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->now_ms,
+                                 command_last_name, &s->reply);
     if (s->reply.full) /* lines of long names: once more, with more room */
         s->reply.len = before;
     else
@@ -886,7 +908,7 @@ bool command_is_paused(const struct command_server *server, int64_t now_ms) {
 }
 
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms) {
-    client->locked_ms = now_ms;
+    if (!has_mode(client, CLIENT_LOCKED_OUT)) client->locked_ms = now_ms;
     set_mode(client, CLIENT_LOCKED_OUT, server_has_password(server));
 }
 
@@ -1254,9 +1276,7 @@ const char *command_syntax(uint32_t row) { return row < COMMANDS ? commands[row]
 const char *command_summary(uint32_t row) { return row < COMMANDS ? commands[row].summary : NULL; }
 
 /* client->last_command is a row plus one: 0 is a client that sent nothing yet. */
-static const char *display_name(uint32_t last_command) {
-    return last_command ? commands[last_command - 1].name : "NULL";
-}
+const char *command_last_name(uint32_t last_command) { return last_command ? commands[last_command - 1].name : "NULL"; }
 
 static void info_commandstats(struct call *c, struct buf *b) {
     struct metrics_totals t;

@@ -107,6 +107,7 @@ void command_forget(struct command_context *c, struct client *client);
 
 /* The table, for documents and tests: row i, in lower case; NULL past the end. Subcommands are "client|list". */
 const char *command_name(uint32_t row);
+const char *command_last_name(uint32_t last_command); /* of client->last_command; "NULL" when there was none */
 const char *command_syntax(uint32_t row);
 const char *command_summary(uint32_t row);
 

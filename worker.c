@@ -12,7 +12,8 @@
  * Turn    wait; read and execute the ready connections in groups; go on with those that were interrupted; write; a
  *         bounded piece of upkeep; close. Close is last, so no event of a turn meets a connection that is gone.
  *         A turn that has lasted TURN_MS gives everybody one more request: bytes do not tell what requests cost. Those
- *         who moved much in their last turn come after all others, and wait when that time is over.
+ *         who moved much in their last turn, or lately had a request that took long, come after all others, and wait
+ *         when that time is over.
  *         A group is some sixteen connections, or fewer that bring much: all are received, then their requests go
  *         through a belt, over connections and pipelines alike: with each request that is parsed, the one STAGE
  *         before it fetches its entry, the one before that its neighbours, and the one before that is executed. So
@@ -57,6 +58,9 @@
 #define GROW_MIN (4u << 10)      /* room made for the rest of a request: as much again as came, ... */
 #define GROW_MAX (256u << 10)    /* ... within these bounds, so that a promise of megabytes costs nothing */
 #define HEAVY_BYTES (128u << 10) /* who moved so much in a turn comes after the others in the next one */
+#define SLOW_US 200              /* a request that takes so long makes its connection heavy, ... */
+#define SLOW_TURNS 64            /* ... for so many turns */
+#define WATCHFUL_MS 1000         /* after sixteen requests that took over a ms each one is timed, for so long */
 #define LONG_REPLY (16u << 10)   /* after one of so many bytes the clock is looked at before the next request */
 #define TURN_MS 4                /* a turn that has lasted so long gives everybody one more request, and ends */
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
@@ -103,7 +107,8 @@ struct conn {
     struct conn *next;       /* QUEUED or CLOSED */
     uint32_t listed;         /* its place in worker->list */
     uint8_t state;
-    bool heavy;              /* its last turn moved HEAVY_BYTES */
+    uint8_t heavy;           /* turns for which it comes after those that ask little */
+    bool known;              /* it had a turn */
     bool close_after_output; /* then it lingers */
     uint32_t linger_bytes;   /* dropped since */
     int64_t linger_until_ms;
@@ -122,6 +127,7 @@ struct part {
     bool again;    /* but there is something for the next one, ... */
     bool wait;     /* ... or for when CLIENT PAUSE is over */
     bool locked;   /* it has not authenticated, when that was last looked at */
+    bool slow;     /* one of its requests took SLOW_US */
 };
 
 struct staged {
@@ -163,6 +169,8 @@ struct worker {
     uint32_t parsed, executed; /* requests put on the belt and taken from it, ever */
     uint32_t clock_left;       /* requests until the clock is looked at */
     bool late;                 /* the turn has lasted its time */
+    bool watchful;             /* some requests take long: each is timed */
+    int64_t watchful_until_ms;
     struct slice argv[ARGV_SLICES];
     struct segment segments[GROUP_MAX];
     int segment_count;
@@ -293,19 +301,25 @@ static void drop_output(struct worker *w, struct waiting *q) {
  * of this worker that only waits for its socket gives its memory back now, the others when they notice: then `relief`
  * is on its way. */
 static void relieve(struct worker *w, size_t level, size_t least) {
-    struct evicted evicted[EVICTED_AT_ONCE];
     int64_t since_ms = w->context.now_ms - w->relieved_ms;
     if (since_ms >= 0 && since_ms < RELIEF_MS) return;
     w->relieved_ms = w->context.now_ms;
     struct pool_budget *budget = w->server->client_memory;
-    int n = registry_evict(w->server->registry, &budget->used_bytes, level, least, w, evicted, &w->relief);
-    for (int i = 0; i < n; i++) {
-        struct conn *c = (struct conn *)evicted[i].client;
+    struct eviction e = {.used = &budget->used_bytes,
+                         .level = level,
+                         .least = least,
+                         .owner = w,
+                         .now_ms = w->context.now_ms,
+                         .command_name = command_last_name};
+    registry_evict(w->server->registry, &e);
+    w->relief = e.relief;
+    for (int i = 0; i < e.count; i++) {
+        struct conn *c = (struct conn *)e.closed[i].client;
         metrics_add(&w->metrics.evicted_clients, 1);
         log_line(w->log, LOG_LEVEL_WARNING,
-                 "client id=%llu closed: of client-memory (%llu bytes), which is used up, it holds most, %llu bytes",
-                 (unsigned long long)evicted[i].id, (unsigned long long)budget->limit_bytes,
-                 (unsigned long long)evicted[i].bytes);
+                 "client closed: client-memory (%llu bytes) is nearly used up, and it holds most; with more it could "
+                 "stay: %s",
+                 (unsigned long long)budget->limit_bytes, e.closed[i].line);
         if (c == NULL || c->state != SENDING) continue;
         drop_output(w, c->waiting);
         conn_close(w, c);
@@ -319,12 +333,19 @@ static void relieve_early(struct worker *w) {
     if (used > limit - limit / 8) relieve(w, limit - limit / 8, 0);
 }
 
+static bool is_locked_out(const struct conn *c) {
+    return atomic_load_explicit(&c->client.modes, memory_order_relaxed) & CLIENT_LOCKED_OUT;
+}
+
 /* A block for c, or one that takes the place of its block p as pool_grow() has it. Where there is no room, who holds
  * more than c would then makes some. */
 static char *get_block(struct worker *w, const struct conn *c, char *p, size_t *cap, size_t used, size_t bytes) {
-    char *to = p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
-    if (to) return to;
     size_t limit = atomic_load_explicit(&w->server->client_memory->limit_bytes, memory_order_relaxed);
+    bool half = atomic_load_explicit(&w->server->client_memory->used_bytes, memory_order_relaxed) > limit / 2;
+    bool locked = is_locked_out(c);
+    if (locked && half && bytes > GROW_MIN) return NULL; /* that is kept for those who have authenticated */
+    char *to = p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
+    if (to || locked) return to;
     size_t block = pool_block(bytes); /* which may be nearly twice as much */
     relieve(w, block < limit ? limit - block : 0, client_bytes(&c->client) + bytes);
     return p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
@@ -383,19 +404,26 @@ static void free_waiting(struct worker *w, struct conn *c) {
     c->waiting = NULL;
 }
 
-static void close_for_output(struct worker *w, struct conn *c, size_t bytes) {
-    metrics_add(&w->metrics.client_output_buffer_limit_disconnections, 1);
-    log_line(w->log, LOG_LEVEL_WARNING,
-             "client id=%llu closed: %zu bytes wait for it (client-output-buffer-limit %llu)",
-             (unsigned long long)c->client.id, bytes, (unsigned long long)w->server->config->client_output_bytes);
+/* Closes a connection for a reason that the log tells, with its line of CLIENT LIST. */
+static void close_because(struct worker *w, struct conn *c, _Atomic uint64_t *counter, const char *why,
+                          uint64_t limit) {
+    char text[CLIENT_LINE_MAX];
+    struct buf line = {text, 0, sizeof text - 1, false};
+    uint32_t last = atomic_load_explicit(&c->client.last_command, memory_order_relaxed);
+    client_describe(w->server->registry, &c->client, w->context.now_ms, command_last_name(last), &line);
+    line.p[line.len - 1] = '\0';
+    metrics_add(counter, 1);
+    log_line(w->log, LOG_LEVEL_WARNING, "client closed: %s (%llu bytes): %s", why, (unsigned long long)limit, text);
     conn_close(w, c);
 }
 
+static void close_for_output(struct worker *w, struct conn *c) {
+    close_because(w, c, &w->metrics.client_output_buffer_limit_disconnections,
+                  "more waits for it than client-output-buffer-limit", w->server->config->client_output_bytes);
+}
+
 static void close_for_memory(struct worker *w, struct conn *c, _Atomic uint64_t *counter) {
-    metrics_add(counter, 1);
-    log_line(w->log, LOG_LEVEL_WARNING, "client id=%llu closed: no room for its buffers (client-memory %llu bytes)",
-             (unsigned long long)c->client.id, (unsigned long long)w->server->client_memory->limit_bytes);
-    conn_close(w, c);
+    close_because(w, c, counter, "no room for its buffers in client-memory", w->server->client_memory->limit_bytes);
 }
 
 /* Makes sure that the bytes left of this part belong to the connection. False: no memory, it is closed. */
@@ -462,7 +490,7 @@ static void wait_with_block(struct worker *w, struct conn *c, char *block, size_
 static void wait_for_room(struct worker *w, struct conn *c, const char *p, size_t n) {
     size_t cap;
     if (n > w->server->config->client_output_bytes) {
-        close_for_output(w, c, n);
+        close_for_output(w, c);
         return;
     }
     char *block = get_block(w, c, NULL, &cap, 0, n);
@@ -519,10 +547,6 @@ static void send_waiting(struct worker *w, struct conn *c) {
         output_done(w, c);
     else if (more)
         conn_queue(w, c, false);
-}
-
-static bool is_locked_out(const struct conn *c) {
-    return atomic_load_explicit(&c->client.modes, memory_order_relaxed) & CLIENT_LOCKED_OUT;
 }
 
 /* ---- executing ---- */
@@ -648,8 +672,12 @@ static bool is_late(const struct worker *w) {
 }
 
 static void look_at_clock(struct worker *w) {
+    int64_t before_ms = w->context.now_ms;
     w->clock_left = CLOCK_REQUESTS;
     w->context.now_ms = worker_now_ms();
+    if (w->context.now_ms - before_ms > 1) w->watchful_until_ms = w->context.now_ms + WATCHFUL_MS;
+    int64_t left_ms = w->watchful_until_ms - w->context.now_ms;
+    w->watchful = left_ms > 0 && left_ms <= WATCHFUL_MS; /* the clock may be set back */
     w->context.paused = command_is_paused(w->server, w->context.now_ms) &&
                         !atomic_load_explicit(&w->stopping, memory_order_relaxed); /* an end does not wait */
     w->late = is_late(w);
@@ -661,14 +689,18 @@ static uint64_t clock_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Executes one in METRICS_SAMPLE, and takes its time. */
-static void execute_timed(struct worker *w, struct staged *b) {
+/* Executes a request, and takes its time. Returns as execute() does. */
+static bool execute_timed(struct worker *w, struct part *p, const struct request *r, size_t bytes) {
     uint64_t from = clock_ns();
-    execute(w, b->part, &b->request, b->to - b->from);
-    uint32_t row = atomic_load_explicit(&b->part->c->client.last_command, memory_order_relaxed);
-    if (row == 0) return;
-    metrics_add(&w->metrics.command[row - 1].ns, clock_ns() - from);
+    bool done = execute(w, p, r, bytes);
+    uint64_t ns = clock_ns() - from;
+    p->slow |= ns >= SLOW_US * 1000;
+    if (p->slow) w->watchful_until_ms = w->context.now_ms + WATCHFUL_MS;
+    uint32_t row = atomic_load_explicit(&p->c->client.last_command, memory_order_relaxed);
+    if (row == 0) return done;
+    metrics_add(&w->metrics.command[row - 1].ns, ns);
     metrics_add(&w->metrics.command[row - 1].timed, 1);
+    return done;
 }
 
 /* Executes a request that has gone through the stages. */
@@ -677,8 +709,8 @@ static void execute_next(struct worker *w, struct staged *b) {
     if (p->stop) return;
     assert(b->from == p->done);
     if (w->clock_left-- == 0) look_at_clock(w);
-    if (w->executed % METRICS_SAMPLE == 0)
-        execute_timed(w, b);
+    if (w->watchful || w->executed % METRICS_SAMPLE == 0)
+        execute_timed(w, p, &b->request, b->to - b->from);
     else
         execute(w, p, &b->request, b->to - b->from);
     if (w->late) p->stop = p->again = true;
@@ -723,7 +755,7 @@ static void execute_kept(struct worker *w, struct part *p) {
     struct request r = {.argv = q->argv, .argc = q->argc, .resumed = q->started};
     look_at_clock(w);
     command_prepare(&w->context, &p->c->client, &r);
-    if (!execute(w, p, &r, q->request_bytes)) return;
+    if (!execute_timed(w, p, &r, q->request_bytes)) return;
     p->parsed = p->done;
     drop_argv(w, q);
 }
@@ -863,7 +895,9 @@ static void execute_part(struct worker *w, struct part *p) {
 static void finish_part(struct worker *w, struct part *p) {
     struct conn *c = p->c;
     if (c->state == CLOSED) return;
-    c->heavy = p->output >= HEAVY_BYTES || p->done >= HEAVY_BYTES;
+    bool much = p->output >= HEAVY_BYTES || p->done >= HEAVY_BYTES;
+    c->heavy = (uint8_t)(p->slow ? SLOW_TURNS : c->heavy > 1 ? c->heavy - 1 : much);
+    c->known = true;
     if (p->shared && p->done < p->size && !c->close_after_output && !save_input(w, p)) return;
     struct waiting *q = c->waiting;
     if (q && !p->shared) {
@@ -1025,7 +1059,9 @@ static bool run_heavy(struct worker *w) {
     return !w->late;
 }
 
-static bool is_heavy(const struct conn *c) { return c->heavy || c->state == SENDING; }
+static bool is_heavy(const struct worker *w, const struct conn *c) {
+    return c->heavy || c->state == SENDING || (w->watchful && !c->known);
+}
 
 /* One look at all that is ready: who asks little comes first; of those who move much, after them, as many as there is
  * time for, beginning with another in each turn. What is left of these is ready in the next turn too. */
@@ -1036,7 +1072,7 @@ static void handle_events(struct worker *w, const struct epoll_event *events, in
         if (i + 4 < n) __builtin_prefetch(events[i + 4].data.ptr);
         if (events[i].data.ptr == NULL)
             was_woken(w);
-        else if (is_heavy(events[i].data.ptr))
+        else if (is_heavy(w, events[i].data.ptr))
             heavy[heavy_events++] = i;
         else
             handle_event(w, events[i].data.ptr, events[i].events);
@@ -1202,7 +1238,7 @@ static void *run(void *argument) {
     struct epoll_event events[EVENTS_MAX];
     while (!should_end(w)) {
         int n = epoll_wait(w->epoll, events, EVENTS_MAX, wait_ms(w));
-        w->turn_ms = worker_now_ms();
+        w->turn_ms = w->context.now_ms = worker_now_ms();
         look_at_clock(w);
         look_at_config(w);
         go_on_after_pause(w);

@@ -486,11 +486,9 @@ static void test_describe_socket(void) {
 static void test_evict(void) {
     enum { CLIENTS = 40 };
     struct registry r;
-    struct evicted evicted[EVICTED_AT_ONCE];
     struct sockaddr_storage from = peer("127.0.0.1", 1);
     struct client *c[CLIENTS];
     int fd[CLIENTS][2], owner;
-    bool relief = true;
     char byte;
     REQUIRE(registry_init(&r, CLIENTS, sizeof(struct client)));
     for (int i = 0; i < CLIENTS; i++) {
@@ -504,22 +502,41 @@ static void test_evict(void) {
     for (int i = 0; i < CLIENTS; i++)
         if (i * 7 % CLIENTS == NO_EVICT) atomic_store(&c[i]->modes, (uint8_t)CLIENT_NO_EVICT);
     atomic_size_t used = 1000 * EACH;
-    CHECK(registry_evict(&r, &used, 0, 39 * EACH, &owner, evicted, &relief) == 0 && !relief);
-    CHECK(registry_evict(&r, &used, 1000 * EACH, 0, &owner, evicted, &relief) == 0 && !relief);
-    CHECK(registry_evict(&r, &used, 961 * EACH - 1, 0, &owner, evicted, &relief) == 2 && relief);
-    CHECK(evicted[0].bytes == 39 * EACH && evicted[1].bytes == 38 * EACH);
-    CHECK(registry_evict(&r, &used, 923 * EACH, 0, &owner, evicted, &relief) == 0 && relief); /* it is on its way */
-    CHECK(registry_evict(&r, &used, 923 * EACH - 1, 0, &owner, evicted, &relief) == 1);
-    CHECK(evicted[0].bytes == 36 * EACH);
-    CHECK(registry_evict(&r, &used, 0, 0, &owner, evicted, &relief) == EVICTED_AT_ONCE);
-    for (int i = 0; i < EVICTED_AT_ONCE; i++) {
-        int at = (int)evicted[i].id - 1; /* ids count from 1 */
-        CHECK(evicted[i].bytes == (size_t)(35 - i) * EACH && evicted[i].client == (at % 2 ? c[at] : NULL));
+    struct eviction e = {.used = &used, .owner = &owner, .now_ms = 5000, .command_name = row_name};
+    const struct {
+        size_t level, least;
+        int count, first; /* how many go, and what the first of them holds */
+        bool relief;
+    } steps[] = {{0, 39 * EACH, 0, 0, false},
+                 {1000 * EACH, 0, 0, 0, false},
+                 {961 * EACH - 1, 0, 2, 39, true},
+                 {923 * EACH, 0, 0, 0, true}, /* so much is on its way */
+                 {923 * EACH - 1, 0, 1, 36, true}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        char want[64];
+        e.level = steps[i].level;
+        e.least = steps[i].least;
+        registry_evict(&r, &e);
+        CHECK(e.count == steps[i].count && e.relief == steps[i].relief);
+        snprintf(want, sizeof want, " tot-mem=%d ", steps[i].first * EACH);
+        CHECK(e.count == 0 || strstr(e.closed[0].line, want));
+    }
+    int unknown = 3; /* holds 21, and has not authenticated: it goes before those who hold more */
+    atomic_store(&c[unknown]->modes, (uint8_t)CLIENT_LOCKED_OUT);
+    e.level = e.least = 0;
+    registry_evict(&r, &e);
+    CHECK(e.count == EVICTED_AT_ONCE && strstr(e.closed[0].line, " tot-mem=21231 ") &&
+          e.closed[0].client == c[unknown]);
+    for (int i = 1; i < EVICTED_AT_ONCE; i++) {
+        int id = 0;
+        CHECK(sscanf(e.closed[i].line, "id=%d ", &id) == 1 && (id - 1) * 7 % CLIENTS == 36 - i); /* ids count from 1 */
+        CHECK(e.closed[i].client == ((id - 1) % 2 ? c[id - 1] : NULL));
+        CHECK(strstr(e.closed[i].line, " cmd=NULL ") && !strchr(e.closed[i].line, '\n'));
     }
     for (int i = 0; i < CLIENTS; i++) {
         int held = i * 7 % CLIENTS;
         bool shut = recv(fd[i][1], &byte, 1, 0) == 0;
-        CHECK(shut == (held >= 28 && held != NO_EVICT));
+        CHECK(shut == ((held >= 29 && held != NO_EVICT) || i == unknown));
         client_free(&r, c[i]);
         close(fd[i][0]);
         close(fd[i][1]);

@@ -152,8 +152,13 @@ def time_before_authentication():
         equal(idle.rest(), b"")
         equal(half.rest(), b"")
         equal(stays.ask("PING"), PONG)
-        equal(stays.ask("RESET"), Simple("RESET"))  # from now on its time runs
-        equal(stays.rest(), b"")
+        equal(stays.ask("RESET"), Simple("RESET"))  # from now on its time runs, whatever it says
+        try:
+            while time.monotonic() - began < 40 * PATIENCE:
+                equal(stays.ask("RESET"), Simple("RESET"))
+            raise Failure("it still resets")
+        except (Closed, ConnectionResetError, BrokenPipeError):
+            pass
         equal(server.connect().ask("AUTH secret"), OK)
     with Server("--authentication-timeout", "1") as server, server.connect() as c, server.connect() as other:
         began = time.monotonic()
@@ -178,6 +183,37 @@ def half_open_before_authentication():
               "all are closed, and nothing is held for them")
         for c in clients:
             c.close()
+
+
+@test
+def buffers_before_authentication():
+    """Who has not authenticated leaves half of client-memory to the others, and goes first when it is used up."""
+    with Server("--requirepass", "secret", "--client-memory", "4mb", "--maxmemory", "512mb", "--threads", "1") as server, \
+            server.connect() as known, server.connect() as writer:
+        equal([known.ask("AUTH secret"), writer.ask("AUTH secret")], [OK, OK])
+        writer.send(request("SET", "k", b"v" * 100000)[:-10])
+        until(lambda: int(known.info()["mem_clients_normal"]) > 100000, 5, "it is read")
+        unknown = []
+        for _ in range(400):
+            unknown.append(server.connect())
+            unknown[-1].send(b"*10\r\n" + b"$16384\r\n%b\r\n" % (b"x" * 16384) * 7)
+        until(lambda: int(known.info()["client_query_buffer_limit_disconnections"]) > 100, 10, "most are closed")
+        check(int(known.info()["mem_clients_normal"]) < 3 << 20, known.info()["mem_clients_normal"])
+        rest = request("SET", "k", b"v" * 100000)[-10:]
+        writer.send(rest)
+        equal(writer.read(), OK)
+        equal(known.ask("STRLEN k"), 100000)
+        large = [server.connect() for _ in range(2)]  # now there is nothing left but what the unknown ones hold
+        for c in large:
+            equal(c.ask("AUTH secret"), OK)
+            c.send(request("SET", "k", b"v" * 1000000)[:-10])
+        until(lambda: int(known.info()["mem_clients_normal"]) > 2 << 20, 5, "they are read")
+        for c in large:
+            c.send(request("SET", "k", b"v" * 1000000)[-10:])
+            equal(c.read(), OK)
+        for c in unknown + large:
+            c.close()
+        until(lambda: known.info()["connected_clients"] == "2", 10, "all are gone")
 
 
 # ---- passwords ----

@@ -183,7 +183,8 @@ def largest_client_is_closed():
             equal(other.info()["evicted_clients"], "1")
             lines = [line for line in server.stderr().splitlines() if "client-memory (16777216 bytes)" in line]
             equal(len(lines), 1, server.stderr())
-            check(f"client id={ids[kept]} closed" in lines[0], lines[0])
+            check("client closed: client-memory" in lines[0] and f" id={ids[kept]} " in lines[0], lines[0])
+            check(f" tot-mem={(2 if kept else 8) * MB + 64} " in lines[0] and " cmd=set " in lines[0], lines[0])
             until(lambda: int(other.info()["mem_clients_normal"]) == 0, 5, "it is given back")
 
 

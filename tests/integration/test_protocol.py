@@ -408,7 +408,7 @@ def many_arguments():
     with Server("--maxmemory", "1gb", "--client-memory", "512mb") as server, server.connect(60) as c:
         with Pinger(server):
             c.send(head(b"MSET", 2 * (most // 2 - 1) + 1) + pairs)
-            equal(c.read(), Error("ERR at most 65536 keys and 33554432 bytes are changed at once; send them in parts"))
+            equal(c.read(), Error("ERR at most 65536 keys and 16777216 bytes are changed at once; send them in parts"))
             for i in range(0, most // 2 - 1, 65536):
                 n = min(65536, most // 2 - 1 - i)
                 c.send(head(b"MSET", 2 * n + 1) + pairs[26 * i:26 * (i + n)])

@@ -391,8 +391,8 @@ def replies_off():
 def what_is_changed_at_once():
     """What one EXEC or MSET changes is bounded, in keys and in bytes: beyond it, an error, and nothing is done."""
     keys_error = Error("ERR a transaction may have 65536 requests and keys; send it in parts")
-    mset_error = Error("ERR at most 65536 keys and 33554432 bytes are changed at once; send them in parts")
-    much = Error("EXECABORT Transaction discarded because it could write more than 33554432 bytes; send it in parts")
+    mset_error = Error("ERR at most 65536 keys and 16777216 bytes are changed at once; send them in parts")
+    much = Error("EXECABORT Transaction discarded because it could write more than 16777216 bytes; send it in parts")
     aborted = Error("EXECABORT Transaction discarded because of previous errors.")
     million = b"v" * 1000000
     with Server("--maxmemory", "1gb", "--client-memory", "512mb", "--client-output-buffer-limit", "normal 256mb 0 0") as server, \
@@ -406,9 +406,9 @@ def what_is_changed_at_once():
         # a value that is written again and again: each time all of it
         for words in (("APPEND", "big", ""), ("SETRANGE", "big", 0, "x"), ("PEXPIRE", "big", 1000000), ("PERSIST", "big"),
                       ("GETEX", "big", "PERSIST"), ("COPY", "big", "copy", "REPLACE"), ("SET", "new", million)):
-            last, result = transaction([request(*words)] * 33)
-            check(isinstance(result, list) and len(result) == 33, f"33 times {words[0]}: {shown(result)}")
-            equal(transaction([request(*words)] * 34), (queued, much), words[0])
+            last, result = transaction([request(*words)] * 16)
+            check(isinstance(result, list) and len(result) == 16, f"16 times {words[0]}: {shown(result)}")
+            equal(transaction([request(*words)] * 17), (queued, much), words[0])
         equal(c.ask("STRLEN big"), 1000000)
         # but not what only looks at it, removes it or puts a small one in its place
         for words in (("STRLEN", "big"), ("EXISTS", "big"), ("SET", "big", "small"), ("DEL", "big")):
@@ -417,11 +417,30 @@ def what_is_changed_at_once():
         # MSET: each key has its own value
         names = [f"k{i}" for i in range(1000)]
         equal(transaction([request("MSET", "one", million, *[x for n in names for x in (n, "small")])])[1], [OK])
-        few = [x for n in names[:34] for x in (n, million)]
-        equal(c.ask("MSET", *few[:66]), OK)
+        few = [x for n in names[:17] for x in (n, million)]
+        equal(c.ask("MSET", *few[:32]), OK)
         equal(c.ask("MSET", *few), mset_error)
-        equal(c.ask("MSETEX", 34, *few, "PX", "1000"), mset_error)
+        equal(c.ask("MSETEX", 17, *few, "PX", "1000"), mset_error)
         equal(transaction([request("MSET", *few)]), (mset_error, aborted))
+        # a value that the table of sizes does not know, since it was moved, or its database swapped
+        equal(c.ask("SELECT 5"), OK)
+        equal(c.ask("SET", "big", million), OK)
+        equal(c.ask("SELECT 0"), OK)
+        swapped = [request("SWAPDB 6 5"), request("SELECT 6")]
+        for words, count in (("SETRANGE big 0 x", 17), ("COPY big copy REPLACE", 17), ("EXPIRE big 100", 17)):
+            equal(transaction(swapped + [request(words)] * count), (queued, much), words)
+        equal(len(transaction(swapped + [request("INCR n")] * 1000)[1]), 1002)
+        # numbers of thousands of digits take long; others do not
+        equal(transaction([request("INCRBYFLOAT fl 1e4900")] * 100), (queued, much))
+        equal(len(transaction([request("INCRBYFLOAT fl 1.25")] * 1000)[1]), 1000)
+        equal(c.ask("GET fl"), b"1250")
+        equal(len(transaction([request("INCRBYFLOAT", f"fl{i}", "3e2") for i in range(20)])[1]), 20)
+        # what looks at all shards
+        for words, most in (("FLUSHDB", 256), ("DBSIZE", 256), ("RANDOMKEY", 16), ("SCAN 0", 42)):
+            equal(len(transaction([request(words)] * most)[1]), most, words)
+            equal(transaction([request(words)] * (most + 1)), (queued, much), words)
+        # an argument too few: nothing is read behind the last one
+        equal(transaction([request("MSET a 1 b")])[1], [Error("ERR wrong number of arguments for 'mset' command")])
         # keys
         pairs = [x for i in range(65536) for x in (i, "v")]
         equal(c.ask("MSET", *pairs), OK)
