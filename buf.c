@@ -3,7 +3,7 @@
  * Owns    free blocks, one list a size, the link in the block itself. Blocks below a page come from malloc, larger
  *         ones straight from mmap, so that what is given back is given back to the system.
  * True    budget->used_bytes == the sum of all blocks handed out and not yet returned, of all pools
- *         kept_bytes <= KEEP_BYTES
+ *         kept_bytes <= KEEP_BYTES, and a KEEP_SHARE of the budget
  * Threads a pool belongs to one worker; the budget is shared and atomic.   Failure: NULL. */
 #include "buf.h"
 
@@ -15,7 +15,8 @@
 #define CLASS_MIN 8           /* 256 bytes: a request that was cut in half is seldom longer */
 #define CLASS_PAGE 12         /* from here on blocks come from mmap */
 #define KEEP_SMALL 4          /* of each size below a page: a request that is cut in two needs one, now and then */
-#define KEEP_BYTES (4u << 20) /* a worker's: large values that come and go need not touch new pages each time */
+#define KEEP_BYTES (4u << 20) /* a worker's: large values that come and go need not touch new pages each time, ... */
+#define KEEP_SHARE 32         /* ... but it is beside the budget */
 
 void buf_printf(struct buf *b, const char *format, ...) {
     va_list args;
@@ -96,7 +97,8 @@ void pool_put(struct pool *pool, void *p, size_t cap) {
     int size_class = class_of(cap);
     size_t size = (size_t)1 << size_class;
     atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
-    if (pool->kept_bytes + size > KEEP_BYTES) {
+    size_t share = atomic_load_explicit(&pool->budget->limit_bytes, memory_order_relaxed) / KEEP_SHARE;
+    if (pool->kept_bytes + size > (share < KEEP_BYTES ? share : KEEP_BYTES)) {
         system_put(p, size_class);
         return;
     }

@@ -239,7 +239,7 @@ static enum command_result queue_request(struct call *c) {
     uint32_t keys = t->keys + (keyed ? (uint32_t)((last - first) / step + 1) : 0);
     if (keys > ATOMIC_KEYS || t->count >= ATOMIC_KEYS) {
         t->aborted = true;
-        return error_format(c, "ERR a transaction may have %d requests and keys; send it in parts", ATOMIC_KEYS);
+        return error_format(c, "ERR a transaction may have %d requests or keys; send it in parts", ATOMIC_KEYS);
     }
     for (int i = 0; i < c->argc; i++)
         bytes += c->argv[i].n;
@@ -410,7 +410,8 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
         }
         /* RENAME and COPY write what they read, once; who has a number writes a number */
         bool rewrites = !strncmp(command->keys, "RW", 2) && command->handler != cmd_set &&
-                        command->handler != cmd_increment && command->handler != cmd_incrbyfloat;
+                        command->handler != cmd_getdel && command->handler != cmd_increment &&
+                        command->handler != cmd_incrbyfloat;
         if (i > first || command->last_key != 2) plan->written += rewrites && held > longest ? held : longest;
         grow_to(size, longest);
     }
@@ -664,6 +665,7 @@ static bool authenticate(struct call *c, struct slice user, struct slice passwor
         set_mode(c->client, CLIENT_LOCKED_OUT, false);
         return true;
     }
+    metrics_add(&c->context->metrics->acl_access_denied_auth, 1);
     ERROR(c, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }
@@ -1778,9 +1780,11 @@ static bool sizes_right(struct call *c) {
  * error is answered. */
 static bool atomic_right(struct call *c) {
     uint64_t bytes = 0;
+    int first, last, step;
     for (int i = 1; i < c->argc; i++)
         bytes += c->argv[i].n;
-    if (c->argc <= 2 * ATOMIC_KEYS + 8 && bytes <= atomic_bytes(c)) return true;
+    bool keyed = key_range(c->command, c->argv, c->argc, &first, &last, &step);
+    if ((!keyed || (last - first) / step < ATOMIC_KEYS) && bytes <= atomic_bytes(c)) return true;
     error_format(c, "ERR at most %d keys and %" PRIu64 " bytes are changed at once; send them in parts", ATOMIC_KEYS,
                  atomic_bytes(c));
     return false;

@@ -96,7 +96,7 @@ static const struct option options[] = {
     {"client-output-buffer-limit", OUTPUT, CHANGES(client_output_bytes), 1, MAXMEMORY_MAX, "normal 0 0 0",
      "normal BYTES 0 0: what may wait for one client", "the lesser of 32mb and half of client-memory"},
     {"requirepass", SECRET, CHANGES(requirepass), 0, TEXT_MAX, "", "what clients must send with AUTH", NULL},
-    {"requirepass-file", TEXT, FIELD(requirepass_file), 0, TEXT_MAX, "", "file whose first line is requirepass", NULL},
+    {"requirepass-file", TEXT, FIELD(requirepass_file), 1, TEXT_MAX, "", "file whose first line is requirepass", NULL},
     {"protected-mode", SWITCH, CHANGES(protected_mode), 0, 1, "yes", "without requirepass serve this machine only: yes or no", NULL},
     {"authentication-timeout", SECONDS, CHANGES(authentication_timeout_s), 1, TIMEOUT_MAX, "60", "close clients that do not AUTH within", "never"},
     {"shutdown-timeout", SECONDS, CHANGES(shutdown_timeout_s), 0, 3600, "5", "how long a stop waits for clients", NULL},
@@ -122,13 +122,13 @@ static const struct option options[] = {
     IGNORED("appendfilename"), IGNORED("appenddirname"), IGNORED("appendfsync"), IGNORED("no-appendfsync-on-rewrite"),
     IGNORED("auto-aof-rewrite-*"), IGNORED("aof-*"), IGNORED("hash-max-*"), IGNORED("list-*"), IGNORED("set-max-*"),
     IGNORED("zset-max-*"), IGNORED("stream-node-*"), IGNORED("hll-sparse-max-bytes"), IGNORED("lua-time-limit"),
-    IGNORED("busy-reply-threshold"), IGNORED("acllog-max-len"), IGNORED("repl-*"), IGNORED("replica-*"), IGNORED("cluster-*"),
+    IGNORED("busy-reply-threshold"), IGNORED("acllog-max-len"), IGNORED("repl-*"), IGNORED("enable-*"), IGNORED("replica-*"), IGNORED("cluster-*"),
 
     REFUSED("replicaof", "remove the line"), REFUSED("slaveof", "remove the line"), REFUSED("master*", "remove the line"),
     REFUSED("loadmodule", "remove the line"), REFUSED("rename-command", "remove the line"),
     REFUSED("user", "use requirepass"), REFUSED("aclfile", "use requirepass"), REFUSED("include", "give one file, the rest as flags"),
     REFUSED("tls-*", "use a unix socket, stunnel or a mesh"), REFUSED("proto-max-bulk-len", "use max-value-size"),
-    REFUSED("client-query-buffer-limit", "use client-memory and max-value-size"),
+    REFUSED("client-query-buffer-limit", "use client-memory and max-value-size"), REFUSED("maxmemory-clients", "use client-memory"),
 };
 
 static const struct {

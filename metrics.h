@@ -18,6 +18,7 @@
     X(total_net_output_bytes)                                                                                          \
     X(rejected_connections)                                                                                            \
     X(total_error_replies)                                                                                             \
+    X(acl_access_denied_auth)                                                                                          \
     X(evicted_clients)                                                                                                 \
     X(client_query_buffer_limit_disconnections)                                                                        \
     X(client_output_buffer_limit_disconnections)

@@ -311,11 +311,12 @@ static void close_old_refused(struct server *s, int64_t now_ms) {
 static void refuse(struct server *s, int fd, const char *line, int64_t now_ms) {
     struct refused *r = &s->refused[s->refused_next++ % REFUSED_MAX];
     if (r->fd >= 0) close_refused(r);
+    metrics_add(&s->metrics.rejected_connections, 1); /* first: who has read its line finds itself counted */
+    log_line(&s->log, LOG_LEVEL_VERBOSE, "client refused: %.*s", (int)strcspn(line + 1, ":\r"), line + 1);
     ssize_t n = send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
     shutdown(fd, SHUT_WR);
     *r = (struct refused){fd, now_ms + REFUSED_MS};
-    metrics_add(&s->metrics.rejected_connections, 1);
 }
 
 static struct worker *least_loaded(const struct server *s) {

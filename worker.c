@@ -943,8 +943,8 @@ static char *room_for_rest(struct worker *w, const struct conn *c, size_t *room)
     }
     if (q->in_cap - q->in_to < missing) {
         char *larger = get_block(w, c, q->in, &q->in_cap, q->in_to, q->in_to + missing);
-        if (larger == NULL) return NULL;
-        q->in = larger;
+        if (larger) q->in = larger;
+        if (q->in_cap == q->in_to) return NULL;
     }
     *room = q->in_cap - q->in_to < GROW_MAX ? q->in_cap - q->in_to : GROW_MAX;
     return q->in + q->in_to;
@@ -977,7 +977,7 @@ static ssize_t read_behind(struct worker *w, struct conn *c, size_t have) {
 }
 
 /* Reads one connection and adds what came to the group. Returns like receive(). */
-static ssize_t read_conn(struct worker *w, struct conn *c) {
+static ssize_t read_conn(struct worker *w, struct conn *c, uint32_t events) {
     struct waiting *q = c->waiting;
     if (q == NULL || q->in == NULL) {
         char *in = w->input + w->input_used;
@@ -991,8 +991,9 @@ static ssize_t read_conn(struct worker *w, struct conn *c) {
     size_t room, have = q->in_to - q->in_from;
     if (have <= GROW_MIN && !q->stripped && q->argv == NULL) return read_behind(w, c, have);
     char *to = room_for_rest(w, c, &room);
-    if (to == NULL) { /* the bytes may stay in the socket for as long as others take to go */
-        if (!w->relief) close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
+    if (to == NULL) { /* the bytes may stay in the socket for as long as others take to go, if it is not one of these */
+        if (!w->relief || (events & (EPOLLHUP | EPOLLERR)))
+            close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
         return 0;
     }
     ssize_t n = receive(w, c, to, room);
@@ -1015,7 +1016,7 @@ static void read_lingering(struct worker *w, struct conn *c) {
 static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
     switch (c->state) {
     case READING:
-        if (read_conn(w, c) < 0) conn_close(w, c);
+        if (read_conn(w, c, events) < 0) conn_close(w, c);
         break;
     case SENDING:
         if (events & (EPOLLERR | EPOLLHUP))
@@ -1197,7 +1198,7 @@ static void drain(struct worker *w) {
     for (uint32_t i = 0; all && i < n; i++) {
         struct conn *c = all[i];
         bool over = c->state == LINGERING && w->context.now_ms > c->linger_until_ms - LINGER_MS + LINGER_LAST_MS;
-        if (over || (c->state == READING && read_conn(w, c) <= 0)) conn_close(w, c);
+        if (over || (c->state == READING && read_conn(w, c, 0) <= 0)) conn_close(w, c);
     }
     free(all);
     run_group(w);

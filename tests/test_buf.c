@@ -666,6 +666,7 @@ static void test_metrics(void) {
                      "total_net_output_bytes:2\r\n"
                      "rejected_connections:5\r\n"
                      "total_error_replies:6\r\n"
+                     "acl_access_denied_auth:0\r\n"
                      "evicted_clients:10\r\n"
                      "client_query_buffer_limit_disconnections:7\r\n"
                      "client_output_buffer_limit_disconnections:8\r\n");

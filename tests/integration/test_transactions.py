@@ -390,7 +390,7 @@ def replies_off():
 @test(seconds=60)
 def what_is_changed_at_once():
     """What one EXEC or MSET changes is bounded, in keys and in bytes: beyond it, an error, and nothing is done."""
-    keys_error = Error("ERR a transaction may have 65536 requests and keys; send it in parts")
+    keys_error = Error("ERR a transaction may have 65536 requests or keys; send it in parts")
     mset_error = Error("ERR at most 65536 keys and 16777216 bytes are changed at once; send them in parts")
     much = Error("EXECABORT Transaction discarded because it could write more than 16777216 bytes; send it in parts")
     aborted = Error("EXECABORT Transaction discarded because of previous errors.")
@@ -444,7 +444,9 @@ def what_is_changed_at_once():
         # keys
         pairs = [x for i in range(65536) for x in (i, "v")]
         equal(c.ask("MSET", *pairs), OK)
-        equal(c.ask("MSETNX", *pairs, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5), mset_error)
+        equal(c.ask("MSETNX", *pairs, 1, 1), mset_error)
+        equal(c.ask("MSETEX", 65536, *pairs), 1)
+        equal(c.ask("MSETEX", 65537, *pairs, 1, 1), mset_error)
         equal(transaction([request("DEL", *pairs[::2])])[1], [65536])
         equal(transaction([request("DEL", *pairs[::2], "one more")]), (keys_error, aborted))
         equal(len(transaction([request("PING")] * 65536)[1]), 65536)
