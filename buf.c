@@ -97,7 +97,7 @@ void pool_put(struct pool *pool, void *p, size_t cap) {
     int size_class = class_of(cap);
     size_t size = (size_t)1 << size_class;
     atomic_fetch_sub_explicit(&pool->budget->used_bytes, size, memory_order_relaxed);
-    size_t share = atomic_load_explicit(&pool->budget->limit_bytes, memory_order_relaxed) / KEEP_SHARE;
+    size_t share = relaxed_load(pool->budget->limit_bytes) / KEEP_SHARE;
     if (pool->kept_bytes + size > (share < KEEP_BYTES ? share : KEEP_BYTES)) {
         system_put(p, size_class);
         return;

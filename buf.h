@@ -14,6 +14,10 @@
 
 #include "slice.h"
 
+/* Of what one thread writes and others may see a moment late. */
+#define relaxed_load(x) atomic_load_explicit(&(x), memory_order_relaxed)
+#define relaxed_store(x, value) atomic_store_explicit(&(x), value, memory_order_relaxed)
+
 struct buf {
     char *p;
     size_t len;

@@ -69,8 +69,8 @@ struct client *client_new(struct registry *r, int fd, const struct sockaddr_stor
     c->owner = owner;
     c->address = address_of(address);
     c->created_ms = now_ms;
-    atomic_store_explicit(&c->resp, 2, memory_order_relaxed);
-    atomic_store_explicit(&c->active_ms, now_ms, memory_order_relaxed);
+    relaxed_store(c->resp, 2);
+    relaxed_store(c->active_ms, now_ms);
     r->live[slot] = 1;
     atomic_fetch_add(&r->count, 1);
     pthread_mutex_unlock(&r->lock);
@@ -152,11 +152,11 @@ static bool matches(const struct client *c, const struct client_filter *f) {
 }
 
 static void describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
-    uint32_t input = atomic_load_explicit(&c->input_bytes, memory_order_relaxed);
-    uint32_t output = atomic_load_explicit(&c->output_bytes, memory_order_relaxed);
-    uint32_t multi = atomic_load_explicit(&c->multi_bytes, memory_order_relaxed);
-    int64_t idle_ms = now_ms - atomic_load_explicit(&c->active_ms, memory_order_relaxed);
-    uint8_t modes = atomic_load_explicit(&c->modes, memory_order_relaxed);
+    uint32_t input = relaxed_load(c->input_bytes);
+    uint32_t output = relaxed_load(c->output_bytes);
+    uint32_t multi = relaxed_load(c->multi_bytes);
+    int64_t idle_ms = now_ms - relaxed_load(c->active_ms);
+    uint8_t modes = relaxed_load(c->modes);
     char text[2][128], flags[8];
     struct buf addr = {text[0], 0, sizeof text[0], false}, laddr = {text[1], 0, sizeof text[1], false};
     put_addresses(c, &addr, &laddr);
@@ -169,11 +169,9 @@ static void describe(const struct client *c, int64_t now_ms, const char *command
                "argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s cmd=%s user=default "
                "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
                c->fd, c->name ? c->name : "", (long long)(now_ms - c->created_ms) / 1000,
-               (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, flags[0] ? flags : "N",
-               atomic_load_explicit(&c->database, memory_order_relaxed),
-               modes & CLIENT_MULTI ? (int)atomic_load_explicit(&c->queued, memory_order_relaxed) : -1, input, multi,
-               output, output, client_bytes(c), output ? "w" : "r", command,
-               atomic_load_explicit(&c->resp, memory_order_relaxed), c->lib_name ? c->lib_name : "",
+               (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, flags[0] ? flags : "N", relaxed_load(c->database),
+               modes & CLIENT_MULTI ? (int)relaxed_load(c->queued) : -1, input, multi, output, output, client_bytes(c),
+               output ? "w" : "r", command, relaxed_load(c->resp), c->lib_name ? c->lib_name : "",
                c->lib_version ? c->lib_version : "");
 }
 
@@ -204,8 +202,7 @@ int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t
     int64_t i = from, end = from + most < r->high ? from + most : r->high, high = r->high;
     for (; i < end; i++) {
         const struct client *c = registry_record(r, (uint32_t)i);
-        if (r->live[i] && matches(c, f))
-            describe(c, now_ms, command_name(atomic_load_explicit(&c->last_command, memory_order_relaxed)), out);
+        if (r->live[i] && matches(c, f)) describe(c, now_ms, command_name(relaxed_load(c->last_command)), out);
     }
     pthread_mutex_unlock(&r->lock);
     return i < high ? i : -1;
@@ -214,7 +211,7 @@ int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t
 /* What it holds, as registry_evict() compares: who has not authenticated comes before all others. */
 static size_t weight(const struct client *c) {
     size_t held = client_bytes(c);
-    uint8_t modes = atomic_load_explicit(&c->modes, memory_order_relaxed);
+    uint8_t modes = relaxed_load(c->modes);
     return modes & CLIENT_NO_EVICT ? 0 : held && (modes & CLIENT_LOCKED_OUT) ? held + SIZE_MAX / 2 : held;
 }
 
@@ -241,7 +238,7 @@ void registry_evict(struct registry *r, struct eviction *e) {
         struct buf line = {e->closed[e->count].line, 0, CLIENT_LINE_MAX - 1, false};
         c->evicted = true;
         shutdown(c->fd, SHUT_RDWR);
-        describe(c, e->now_ms, e->command_name(atomic_load_explicit(&c->last_command, memory_order_relaxed)), &line);
+        describe(c, e->now_ms, e->command_name(relaxed_load(c->last_command)), &line);
         line.p[line.len - 1] = '\0';
         going += client_bytes(c);
         e->closed[e->count++].client = c->owner == e->owner ? c : NULL;

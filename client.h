@@ -77,9 +77,9 @@ struct client {
 
 /* What it holds of client-memory. */
 static inline size_t client_bytes(const struct client *c) {
-    return (size_t)atomic_load_explicit(&c->input_bytes, memory_order_relaxed) +
-           atomic_load_explicit(&c->output_bytes, memory_order_relaxed) +
-           atomic_load_explicit(&c->multi_bytes, memory_order_relaxed);
+    return (size_t)relaxed_load(c->input_bytes) +
+           relaxed_load(c->output_bytes) +
+           relaxed_load(c->multi_bytes);
 }
 
 struct registry {

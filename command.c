@@ -111,17 +111,13 @@ static void put(struct call *c, const char *shape, ...) {
 }
 
 static void set_mode(struct client *client, uint8_t mode, bool on) {
-    uint8_t modes = atomic_load_explicit(&client->modes, memory_order_relaxed);
-    atomic_store_explicit(&client->modes, (uint8_t)(on ? modes | mode : modes & ~mode), memory_order_relaxed);
+    uint8_t modes = relaxed_load(client->modes);
+    relaxed_store(client->modes, (uint8_t)(on ? modes | mode : modes & ~mode));
 }
 
-static bool has_mode(const struct client *client, uint8_t mode) {
-    return atomic_load_explicit(&client->modes, memory_order_relaxed) & mode;
-}
+static bool has_mode(const struct client *client, uint8_t mode) { return relaxed_load(client->modes) & mode; }
 
-static uint32_t database_of_client(const struct client *client) {
-    return atomic_load_explicit(&client->database, memory_order_relaxed);
-}
+static uint32_t database_of_client(const struct client *client) { return relaxed_load(client->database); }
 
 static bool server_has_password(struct command_server *s) {
     pthread_mutex_lock(&s->config_lock);
@@ -163,8 +159,7 @@ struct transaction {
 static struct transaction *transaction_of(struct call *c) {
     if (c->client->transaction == NULL) {
         size_t cap;
-        c->client->transaction =
-            (struct transaction *)(void *)pool_get(c->context->pool, sizeof(struct transaction), &cap);
+        c->client->transaction = pool_get(c->context->pool, sizeof(struct transaction), &cap);
         if (c->client->transaction) memset(c->client->transaction, 0, sizeof(struct transaction));
     }
     return c->client->transaction;
@@ -189,15 +184,14 @@ static void unwatch(struct shards *shards, struct transaction *t) {
 static void show_transaction(struct client *client) {
     const struct transaction *t = client->transaction;
     size_t bytes = t ? sizeof *t + t->queue_cap + t->watch_cap : 0;
-    atomic_store_explicit(&client->multi_bytes, bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX,
-                          memory_order_relaxed);
+    relaxed_store(client->multi_bytes, bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX);
 }
 
 /* Forgets all that was queued and watched. */
 static void end_transaction(struct shards *shards, struct pool *pool, struct client *client) {
     struct transaction *t = client->transaction;
     set_mode(client, CLIENT_MULTI, false);
-    atomic_store_explicit(&client->queued, 0, memory_order_relaxed);
+    relaxed_store(client->queued, 0);
     if (t == NULL) return;
     unwatch(shards, t);
     pool_put(pool, t->queue, t->queue_cap);
@@ -247,9 +241,9 @@ static enum command_result queue_request(struct call *c) {
     if (t->queue_cap - t->queue_bytes < bytes) {
         size_t wanted = t->queue_bytes + bytes;
         uint64_t most = c->context->config->client_memory_bytes / 2;
-        char *p = wanted > most || bytes > UINT32_MAX ? NULL
-                  : t->queue ? pool_grow(c->context->pool, t->queue, &t->queue_cap, t->queue_bytes, wanted)
-                             : pool_get(c->context->pool, wanted, &t->queue_cap);
+        char *p = wanted > most || bytes > UINT32_MAX
+                      ? NULL
+                      : pool_grow(c->context->pool, t->queue, &t->queue_cap, t->queue_bytes, wanted);
         if (p == NULL) {
             t->aborted = true;
             return wanted <= most ? no_memory(c)
@@ -271,7 +265,7 @@ static enum command_result queue_request(struct call *c) {
         memcpy(p, c->argv[i].p, c->argv[i].n);
     t->queue_bytes += bytes;
     t->count++;
-    atomic_store_explicit(&c->client->queued, t->count, memory_order_relaxed);
+    relaxed_store(c->client->queued, t->count);
     t->argc_max = c->argc > t->argc_max ? c->argc : t->argc_max;
     t->keys = keys;
     t->all |= !keyed || c->command->handler == cmd_move || (c->command->handler == cmd_copy && c->argc > 4);
@@ -314,13 +308,11 @@ static bool plan_init(struct call *c, const struct transaction *t, struct plan *
     p->sizes_mask = EXEC_SIZES - 1;
     p->argv_cap = p->sizes_cap = 0;
     if (t->argc_max > EXEC_ARGS)
-        p->argv =
-            (struct slice *)(void *)pool_get(c->context->pool, (size_t)t->argc_max * sizeof *p->argv, &p->argv_cap);
+        p->argv = pool_get(c->context->pool, (size_t)t->argc_max * sizeof *p->argv, &p->argv_cap);
     while (p->sizes_mask < 4 * t->keys)
         p->sizes_mask = 2 * p->sizes_mask + 1;
     if (p->sizes_mask >= EXEC_SIZES)
-        p->sizes =
-            (uint32_t *)(void *)pool_get(c->context->pool, (p->sizes_mask + 1) * sizeof *p->sizes, &p->sizes_cap);
+        p->sizes = pool_get(c->context->pool, (p->sizes_mask + 1) * sizeof *p->sizes, &p->sizes_cap);
     if (p->argv && p->sizes) return true;
     plan_release(c, p);
     return false;
@@ -474,7 +466,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
         one.error_room = &error_room;
         one.failed = false;
         one.database = database_of_client(c->client);
-        one.resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
+        one.resp = relaxed_load(c->client->resp);
         if (q.command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
         while (run_handler(&one) == COMMAND_AGAIN)
             ;
@@ -572,9 +564,9 @@ static enum command_result cmd_watch(struct call *c) {
     int from = s->next ? (int)s->next : 1, to = c->argc - from > NAMES_MAX ? from + NAMES_MAX : c->argc;
     size_t wanted = t ? (t->watch_count + (size_t)(c->argc - from)) * sizeof *t->watches : 0;
     if (t && t->watch_cap < wanted) {
-        char *p = wanted > c->context->config->client_memory_bytes / 2 ? NULL
-                  : t->watches ? pool_grow(c->context->pool, (char *)t->watches, &t->watch_cap, t->watch_cap, wanted)
-                               : pool_get(c->context->pool, wanted, &t->watch_cap);
+        char *p = wanted > c->context->config->client_memory_bytes / 2
+                      ? NULL
+                      : pool_grow(c->context->pool, t->watches, &t->watch_cap, t->watch_cap, wanted);
         t->watches = p ? (struct watch *)(void *)p : t->watches;
         show_transaction(c->client);
         t = p ? t : NULL;
@@ -624,7 +616,7 @@ static enum command_result cmd_echo(struct call *c) { return bulk(c, c->argv[1])
 static enum command_result cmd_select(struct call *c) {
     uint32_t database;
     if (!database_of(c, c->argv[1], &database)) return COMMAND_DONE;
-    atomic_store_explicit(&c->client->database, (uint8_t)database, memory_order_relaxed);
+    relaxed_store(c->client->database, (uint8_t)database);
     return ok(c);
 }
 
@@ -640,8 +632,8 @@ static enum command_result cmd_reset(struct call *c) {
     client_set_text(c->context->server->registry, &client->name, (struct slice){"", 0});
     end_transaction(c->shards, c->context->pool, client);
     set_mode(client, (uint8_t) ~(CLIENT_NO_EVICT | CLIENT_LOCKED_OUT), false); /* its time before AUTH runs on */
-    atomic_store_explicit(&client->database, 0, memory_order_relaxed);
-    atomic_store_explicit(&client->resp, 2, memory_order_relaxed);
+    relaxed_store(client->database, 0);
+    relaxed_store(client->resp, 2);
     command_greet(c->context->server, client, c->now_ms);
     resp_simple(c->out, SLICE("RESET"));
     return COMMAND_DONE;
@@ -727,8 +719,8 @@ static enum command_result cmd_hello(struct call *c) {
                         "select the RESP protocol version at the same time");
     if (name && !set_client_text(c, &c->client->name, *name, SLICE("Client names"), CLIENT_NAME_MAX - 1))
         return COMMAND_DONE;
-    if (version) atomic_store_explicit(&c->client->resp, (uint8_t)version, memory_order_relaxed);
-    c->resp = atomic_load_explicit(&c->client->resp, memory_order_relaxed);
+    if (version) relaxed_store(c->client->resp, (uint8_t)version);
+    c->resp = relaxed_load(c->client->resp);
     put(c, "%$$$$$$$:$:$$$$$*", 8, "server", "redis", "version", SPONSON_REDIS_VERSION, "sponson_version",
         SPONSON_VERSION, "proto", (int64_t)c->resp, "id", (int64_t)c->client->id, "mode", "standalone", "role",
         "master", "modules", 0);
@@ -786,7 +778,7 @@ static enum command_result cmd_client_reply(struct call *c) {
 static enum command_result cmd_client_info(struct call *c) {
     char text[2048];
     struct buf line = {text, 0, sizeof text, false};
-    uint32_t row = atomic_load_explicit(&c->client->last_command, memory_order_relaxed);
+    uint32_t row = relaxed_load(c->client->last_command);
     client_describe(c->context->server->registry, c->client, c->now_ms, command_last_name(row), &line);
     resp_text(c->out, (struct slice){text, line.len}, c->resp);
     return COMMAND_DONE;
@@ -905,8 +897,8 @@ static enum command_result cmd_client_unpause(struct call *c) {
 }
 
 bool command_is_paused(const struct command_server *server, int64_t now_ms) {
-    int64_t left_ms = atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) - now_ms;
-    return left_ms > 0 && left_ms <= atomic_load_explicit(&server->paused_ms, memory_order_relaxed);
+    int64_t left_ms = relaxed_load(server->paused_until_ms) - now_ms;
+    return left_ms > 0 && left_ms <= relaxed_load(server->paused_ms);
 }
 
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms) {
@@ -1112,7 +1104,7 @@ static void info_clients(struct call *c, struct buf *b) {
     buf_printf(b,
                "# Clients\r\nconnected_clients:%u\r\ncluster_connections:0\r\nmaxclients:%d\r\nblocked_clients:0\r\n"
                "tracking_clients:0\r\n",
-               atomic_load_explicit(&s->registry->count, memory_order_relaxed), s->config->maxclients);
+               relaxed_load(s->registry->count), s->config->maxclients);
 }
 
 /* A number of bytes, for machines and for people. */
@@ -1128,7 +1120,7 @@ static void info_memory(struct call *c, struct buf *b) {
     const struct command_server *s = c->context->server;
     struct shards_totals totals;
     shards_total(c->shards, &totals);
-    uint64_t clients = atomic_load_explicit(&s->client_memory->used_bytes, memory_order_relaxed);
+    uint64_t clients = relaxed_load(s->client_memory->used_bytes);
     uint64_t used = totals.used_bytes + clients, rss = host_resident_bytes();
     buf_printf(b, "# Memory\r\n");
     print_bytes(b, "used_memory", used);
@@ -1239,7 +1231,7 @@ static enum command_result cmd_memory_stats(struct call *c) {
     const struct command_server *s = c->context->server;
     struct shards_totals totals;
     shards_total(c->shards, &totals);
-    uint64_t clients = atomic_load_explicit(&s->client_memory->used_bytes, memory_order_relaxed);
+    uint64_t clients = relaxed_load(s->client_memory->used_bytes);
     const struct {
         const char *name;
         uint64_t value;
@@ -1802,7 +1794,7 @@ static enum command_result rejected(struct call *c) {
     if (c->command)
         metrics_add(&c->context->metrics->command[c->row].rejected, 1);
     else
-        atomic_store_explicit(&c->client->last_command, 0, memory_order_relaxed);
+        relaxed_store(c->client->last_command, 0);
     if (has_mode(c->client, CLIENT_MULTI)) c->client->transaction->aborted = true;
     if (c->command && c->command->handler == cmd_exec) { /* that was its end all the same */
         char why[256];
@@ -1865,7 +1857,7 @@ static inline enum command_result execute(struct call *c, const struct request *
     }
     c->command = command;
     c->row = row_of(command);
-    atomic_store_explicit(&c->client->last_command, c->row + 1, memory_order_relaxed);
+    relaxed_store(c->client->last_command, c->row + 1);
     if (!r->resumed) {
         if (!arity_right(command, r->argc)) {
             wrong_arity(c);
@@ -1882,14 +1874,14 @@ static inline enum command_result execute(struct call *c, const struct request *
 
 enum command_result command_execute(struct command_context *context, struct client *client, const struct request *r,
                                     struct buf *out) {
-    uint8_t modes = atomic_load_explicit(&client->modes, memory_order_relaxed);
+    uint8_t modes = relaxed_load(client->modes);
     struct call c; /* field by field: nothing is cleared that need not be */
     c.context = context;
     c.command = NULL;
     c.client = client;
     c.argv = r->argv;
     c.argc = r->argc;
-    c.resp = atomic_load_explicit(&client->resp, memory_order_relaxed);
+    c.resp = relaxed_load(client->resp);
     c.no_touch = modes & CLIENT_NO_TOUCH;
     c.in_exec = c.failed = false;
     c.database = database_of_client(client);

@@ -214,36 +214,6 @@ static struct shown show_number(enum kind kind, uint64_t n) {
 
 #define SHOW_BYTES(n) show_number(BYTES, n).text
 
-/* How many letters must be put in, left out or changed to make an option's name of `text`. */
-static size_t edits(const char *text, const char *name) {
-    size_t row[NAME_SIZE], n = strlen(name);
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (; *text; text++) {
-        size_t corner = row[0]++;
-        for (size_t j = 1; j <= n; j++) {
-            size_t changed = corner + (tolower((unsigned char)*text) != name[j - 1]);
-            corner = row[j];
-            row[j] = MIN(changed, MIN(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[n];
-}
-
-/* What to say of an unknown option: the one whose name is so near that a slip of the hand explains it. */
-static struct shown hint(const char *name) {
-    struct shown s = {"--help lists the known ones"};
-    size_t most = MIN(strlen(name) / 2, 2);
-    for (int i = 0; i < config_count(); i++) {
-        size_t n = edits(name, options[i].name);
-        if (n <= most) {
-            snprintf(s.text, sizeof s.text, "did you mean \"%s\"?", options[i].name);
-            most = n - 1; /* n is not 0: the name would be known */
-        }
-    }
-    return s;
-}
-
 /* `problem` is what is wrong with the option's value; the sentence goes on with what is allowed. */
 static bool refuse_value(const struct load *l, const struct option *o, const char *problem) {
     const char *or_zero = !o->zero            ? ""
@@ -333,7 +303,7 @@ static bool set_value(struct config *c, const struct option *o, const char *valu
 static bool set_option(const struct load *l, const char *name, const char *value, int count) {
     const struct option *o = find_option(name);
     char problem[SHOWN_SIZE + 32];
-    if (!o) return refuse(l, "unknown option \"%s\"; %s", show(name).text, hint(name).text);
+    if (!o) return refuse(l, "unknown option \"%s\"; --help lists the known ones", show(name).text);
     if (o->kind == IGNORED) return true;
     if (o->kind == REFUSED) /* without the value: it may be a password */
         return refuse(l, "%s: this cache does not do that; %s", show(name).text, o->help);
@@ -349,11 +319,6 @@ void config_init(struct config *c) {
     memset(c, 0, sizeof *c);
     for (int i = 0; i < config_count(); i++)
         set_value(c, &options[i], options[i].initial);
-}
-
-bool config_set(struct config *c, const char *name, const char *value, char *error, size_t error_size) {
-    struct load l = {.config = c, .error = error, .error_size = error_size};
-    return set_option(&l, name, value, 1);
 }
 
 /* ---- the file ---- */
@@ -411,8 +376,8 @@ static bool load_variable(struct load *l, const char *variable) {
     const struct option *o = find_option(name);
     bool unknown = !o || o->kind > FIXED;
     if (unknown || (o->kind != SECRET && strstr(equals, "://"))) { /* a password may look like an address */
-        note(l->config, "ignored environment variable " PREFIX "%s: %s%s\n", shown.text,
-             unknown ? "unknown option; " : "an address, as Kubernetes sets it", unknown ? hint(name).text : "");
+        note(l->config, "ignored environment variable " PREFIX "%s: %s\n", shown.text,
+             unknown ? "unknown option; --help lists the known ones" : "an address, as Kubernetes sets it");
         return true;
     }
     snprintf(l->place, sizeof l->place, PREFIX "%s: ", shown.text);
@@ -456,10 +421,8 @@ static bool load_password(const struct load *l) {
     char *line = NULL;
     size_t size = 0;
     ssize_t n = file ? getline(&line, &size, file) : -1;
-    const char *why = !file                      ? strerror(errno)
-                      : n < 0                    ? feof(file) ? "it is empty" : strerror(errno)
-                                         : strlen(line) < (size_t)n ? "it holds a NUL"
-                                                 : NULL;
+    const char *why = n < 0 ? strerror(errno) : strlen(line) < (size_t)n ? "it holds a NUL" : NULL;
+    if (file && feof(file) && n < 0) why = "it is empty";
     if (!why) line[strcspn(line, "\r\n")] = '\0';
     if (!why && !*line) why = "its first line is empty";
     bool ok = why ? refuse(l, "requirepass-file: cannot take a password from \"%s\": %s", show(path).text, why)

@@ -85,9 +85,6 @@ enum config_result {
 enum config_result config_load(struct config *c, int argc, char **argv, char **environment, char *error,
                                size_t error_size);
 
-/* Sets one option by its Redis name from its text, as a flag or a line of the file would. False: `error` is set. */
-bool config_set(struct config *c, const char *name, const char *value, char *error, size_t error_size);
-
 /* Works out every value that depends on the machine or on another option, and checks them against one another.
  * False: `error` is set. Descriptor limits are the server's business, not this function's. */
 bool config_resolve(struct config *c, const struct host *h, char *error, size_t error_size);

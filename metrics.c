@@ -11,9 +11,9 @@ void metrics_sum(struct metrics_totals *totals, struct metrics *m) {
     uint64_t *to = (uint64_t *)totals;
     const _Atomic uint64_t *from = (const _Atomic uint64_t *)m;
     for (size_t i = 0; i < sizeof *m / sizeof *from; i++)
-        to[i] += atomic_load_explicit(&from[i], memory_order_relaxed);
+        to[i] += relaxed_load(from[i]);
     for (int i = 0; i < METRICS_COMMANDS; i++)
-        totals->total_commands_processed += atomic_load_explicit(&m->command[i].calls, memory_order_relaxed);
+        totals->total_commands_processed += relaxed_load(m->command[i].calls);
 }
 
 void metrics_subtract(struct metrics_totals *totals, const struct metrics_totals *since) {

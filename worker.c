@@ -245,9 +245,7 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     return added;
 }
 
-unsigned worker_connections(const struct worker *w) {
-    return atomic_load_explicit(&w->connections, memory_order_relaxed);
-}
+unsigned worker_connections(const struct worker *w) { return relaxed_load(w->connections); }
 
 /* Marks a connection as closed; it is freed at the end of the turn. */
 static void conn_close(struct worker *w, struct conn *c) {
@@ -297,9 +295,8 @@ static void drop_output(struct worker *w, struct waiting *q) {
     q->out_cap = q->out_from = q->out_to = 0;
 }
 
-/* Closes those who hold most of client-memory until `level` bytes are left of it; nobody who holds `least` or fewer. One
- * of this worker that only waits for its socket gives its memory back now, the others when they notice: then `relief`
- * is on its way. */
+/* Closes those who hold most of client-memory until `level` bytes are left; nobody who holds `least` or fewer. One of this
+ * worker that waits for its socket gives its memory back now, others when they notice: `relief` is on its way. */
 static void relieve(struct worker *w, size_t level, size_t least) {
     int64_t since_ms = w->context.now_ms - w->relieved_ms;
     if (since_ms >= 0 && since_ms < RELIEF_MS) return;
@@ -328,33 +325,31 @@ static void relieve(struct worker *w, size_t level, size_t least) {
 
 /* At the end of a turn: an eighth of client-memory is kept free for what the next one brings. */
 static void relieve_early(struct worker *w) {
-    size_t used = atomic_load_explicit(&w->server->client_memory->used_bytes, memory_order_relaxed);
-    size_t limit = atomic_load_explicit(&w->server->client_memory->limit_bytes, memory_order_relaxed);
+    size_t used = relaxed_load(w->server->client_memory->used_bytes);
+    size_t limit = relaxed_load(w->server->client_memory->limit_bytes);
     if (used > limit - limit / 8) relieve(w, limit - limit / 8, 0);
 }
 
-static bool is_locked_out(const struct conn *c) {
-    return atomic_load_explicit(&c->client.modes, memory_order_relaxed) & CLIENT_LOCKED_OUT;
-}
+static bool is_locked_out(const struct conn *c) { return relaxed_load(c->client.modes) & CLIENT_LOCKED_OUT; }
 
 /* A block for c, or one that takes the place of its block p as pool_grow() has it. Where there is no room, who holds
  * more than c would then makes some. */
-static char *get_block(struct worker *w, const struct conn *c, char *p, size_t *cap, size_t used, size_t bytes) {
-    size_t limit = atomic_load_explicit(&w->server->client_memory->limit_bytes, memory_order_relaxed);
-    bool half = atomic_load_explicit(&w->server->client_memory->used_bytes, memory_order_relaxed) > limit / 2;
+static void *get_block(struct worker *w, const struct conn *c, char *p, size_t *cap, size_t used, size_t bytes) {
+    size_t limit = relaxed_load(w->server->client_memory->limit_bytes);
+    bool half = relaxed_load(w->server->client_memory->used_bytes) > limit / 2;
     bool locked = is_locked_out(c);
     if (locked && half && bytes > GROW_MIN) return NULL; /* that is kept for those who have authenticated */
-    char *to = p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
+    void *to = pool_grow(&w->pool, p, cap, used, bytes);
     if (to || locked) return to;
     size_t block = pool_block(bytes); /* which may be nearly twice as much */
     relieve(w, block < limit ? limit - block : 0, client_bytes(&c->client) + bytes);
-    return p ? pool_grow(&w->pool, p, cap, used, bytes) : pool_get(&w->pool, bytes, cap);
+    return pool_grow(&w->pool, p, cap, used, bytes);
 }
 
 static struct waiting *waiting_of(struct worker *w, struct conn *c) {
     if (c->waiting == NULL) {
         size_t cap;
-        c->waiting = (struct waiting *)(void *)get_block(w, c, NULL, &cap, 0, sizeof *c->waiting);
+        c->waiting = get_block(w, c, NULL, &cap, 0, sizeof *c->waiting);
         if (c->waiting) memset(c->waiting, 0, sizeof *c->waiting);
     }
     return c->waiting;
@@ -363,12 +358,12 @@ static struct waiting *waiting_of(struct worker *w, struct conn *c) {
 static void show_waiting(struct conn *c) {
     const struct waiting *q = c->waiting;
     size_t in = q ? q->in_cap + q->argv_cap : 0, out = (q ? q->out_cap : 0) + c->client.suspended.reply.cap;
-    atomic_store_explicit(&c->client.input_bytes, (uint32_t)in, memory_order_relaxed);
-    atomic_store_explicit(&c->client.output_bytes, (uint32_t)out, memory_order_relaxed);
+    relaxed_store(c->client.input_bytes, (uint32_t)in);
+    relaxed_store(c->client.output_bytes, (uint32_t)out);
 }
 
 static void drop_argv(struct worker *w, struct waiting *q) {
-    pool_put(&w->pool, (char *)q->argv, q->argv_cap);
+    pool_put(&w->pool, q->argv, q->argv_cap);
     q->argv = NULL;
     q->argv_cap = 0;
     q->argc = 0;
@@ -388,7 +383,7 @@ static void settle_waiting(struct worker *w, struct conn *c) {
     if (q == NULL) return;
     if (q->in && q->in_from == q->in_to && q->argv == NULL && !q->scanning) drop_input(w, q);
     if (q->in == NULL && q->argv == NULL && q->out == NULL) {
-        pool_put(&w->pool, (char *)q, sizeof *q);
+        pool_put(&w->pool, q, sizeof *q);
         c->waiting = NULL;
     }
     show_waiting(c);
@@ -400,7 +395,7 @@ static void free_waiting(struct worker *w, struct conn *c) {
     drop_argv(w, q);
     drop_input(w, q);
     drop_output(w, q);
-    pool_put(&w->pool, (char *)q, sizeof *q);
+    pool_put(&w->pool, q, sizeof *q);
     c->waiting = NULL;
 }
 
@@ -409,17 +404,12 @@ static void close_because(struct worker *w, struct conn *c, _Atomic uint64_t *co
                           uint64_t limit) {
     char text[CLIENT_LINE_MAX];
     struct buf line = {text, 0, sizeof text - 1, false};
-    uint32_t last = atomic_load_explicit(&c->client.last_command, memory_order_relaxed);
+    uint32_t last = relaxed_load(c->client.last_command);
     client_describe(w->server->registry, &c->client, w->context.now_ms, command_last_name(last), &line);
     line.p[line.len - 1] = '\0';
     metrics_add(counter, 1);
     log_line(w->log, LOG_LEVEL_WARNING, "client closed: %s (%llu bytes): %s", why, (unsigned long long)limit, text);
     conn_close(w, c);
-}
-
-static void close_for_output(struct worker *w, struct conn *c) {
-    close_because(w, c, &w->metrics.client_output_buffer_limit_disconnections,
-                  "more waits for it than client-output-buffer-limit", w->server->config->client_output_bytes);
 }
 
 static void close_for_memory(struct worker *w, struct conn *c, _Atomic uint64_t *counter) {
@@ -463,11 +453,6 @@ static ssize_t send_some(struct worker *w, struct conn *c, const char *p, size_t
     return sent;
 }
 
-/* After all its output is sent: go on where it was. */
-static void output_done(struct worker *w, struct conn *c) {
-    if (c->close_after_output) conn_linger(w, c);
-}
-
 /* Waits until the socket takes [from, to) of a block of the pool, which from now on is the connection's. */
 static void wait_with_block(struct worker *w, struct conn *c, char *block, size_t cap, size_t from, size_t to) {
     struct waiting *q = waiting_of(w, c);
@@ -489,8 +474,10 @@ static void wait_with_block(struct worker *w, struct conn *c, char *block, size_
 /* Keeps [p, p + n), which the socket did not take, and waits for it. */
 static void wait_for_room(struct worker *w, struct conn *c, const char *p, size_t n) {
     size_t cap;
-    if (n > w->server->config->client_output_bytes) {
-        close_for_output(w, c);
+    uint64_t limit = w->server->config->client_output_bytes;
+    if (n > limit) {
+        close_because(w, c, &w->metrics.client_output_buffer_limit_disconnections,
+                      "more waits for it than client-output-buffer-limit", limit);
         return;
     }
     char *block = get_block(w, c, NULL, &cap, 0, n);
@@ -509,8 +496,8 @@ static void send_segment(struct worker *w, struct conn *c, const char *p, size_t
         conn_close(w, c);
     else if ((size_t)sent < n)
         wait_for_room(w, c, p + sent, n - (size_t)sent);
-    else
-        output_done(w, c);
+    else if (c->close_after_output)
+        conn_linger(w, c);
 }
 
 /* Sends all segments. Whoever has more to come stops for this turn when its socket is full. */
@@ -534,7 +521,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
         return;
     }
     q->out_from += (size_t)sent;
-    atomic_store_explicit(&c->client.active_ms, w->context.now_ms, memory_order_relaxed);
+    relaxed_store(c->client.active_ms, w->context.now_ms);
     show_waiting(c);
     if (q->out_from < q->out_to) return;
     drop_output(w, q);
@@ -544,7 +531,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
     conn_watch(w, c, EPOLLIN);
     if (c->state == CLOSED) return;
     if (c->close_after_output)
-        output_done(w, c);
+        conn_linger(w, c);
     else if (more)
         conn_queue(w, c, false);
 }
@@ -581,7 +568,7 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
     if (!save_input(w, p)) return;
     q = p->c->waiting;
     const char *after = p->in + p->done;
-    q->argv = (struct slice *)(void *)get_block(w, p->c, NULL, &q->argv_cap, 0, (size_t)r->argc * sizeof *q->argv);
+    q->argv = get_block(w, p->c, NULL, &q->argv_cap, 0, (size_t)r->argc * sizeof *q->argv);
     if (q->argv == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
         return;
@@ -678,8 +665,8 @@ static void look_at_clock(struct worker *w) {
     if (w->context.now_ms - before_ms > 1) w->watchful_until_ms = w->context.now_ms + WATCHFUL_MS;
     int64_t left_ms = w->watchful_until_ms - w->context.now_ms;
     w->watchful = left_ms > 0 && left_ms <= WATCHFUL_MS; /* the clock may be set back */
-    w->context.paused = command_is_paused(w->server, w->context.now_ms) &&
-                        !atomic_load_explicit(&w->stopping, memory_order_relaxed); /* an end does not wait */
+    w->context.paused =
+        command_is_paused(w->server, w->context.now_ms) && !relaxed_load(w->stopping); /* an end does not wait */
     w->late = is_late(w);
 }
 
@@ -696,7 +683,7 @@ static bool execute_timed(struct worker *w, struct part *p, const struct request
     uint64_t ns = clock_ns() - from;
     p->slow |= ns >= SLOW_US * 1000;
     if (p->slow) w->watchful_until_ms = w->context.now_ms + WATCHFUL_MS;
-    uint32_t row = atomic_load_explicit(&p->c->client.last_command, memory_order_relaxed);
+    uint32_t row = relaxed_load(p->c->client.last_command);
     if (row == 0) return done;
     metrics_add(&w->metrics.command[row - 1].ns, ns);
     metrics_add(&w->metrics.command[row - 1].timed, 1);
@@ -765,7 +752,7 @@ static void execute_large(struct worker *w, struct part *p, int argc, bool strip
     if (!save_input(w, p)) return;
     struct waiting *q = p->c->waiting;
     struct resp_request r = {0};
-    q->argv = (struct slice *)(void *)get_block(w, p->c, NULL, &q->argv_cap, 0, (size_t)argc * sizeof *q->argv);
+    q->argv = get_block(w, p->c, NULL, &q->argv_cap, 0, (size_t)argc * sizeof *q->argv);
     if (q->argv == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
         p->stop = true;
@@ -922,7 +909,7 @@ static void run_group(struct worker *w) {
 static void add_part(struct worker *w, struct conn *c, char *in, size_t size, bool shared) {
     w->parts[w->part_count++] =
         (struct part){.c = c, .in = in, .size = size, .shared = shared, .locked = is_locked_out(c)};
-    atomic_store_explicit(&c->client.active_ms, w->context.now_ms, memory_order_relaxed);
+    relaxed_store(c->client.active_ms, w->context.now_ms);
     if (w->part_count == GROUP_MAX || w->input_used >= GROUP_BYTES) run_group(w);
 }
 
@@ -1147,7 +1134,7 @@ static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_
     if (c->state == LINGERING) return llabs(c->linger_until_ms - LINGER_MS - now_ms) > LINGER_MS; /* a clock can jump */
     if (is_locked_out(c) && config->authentication_timeout_s)
         return llabs(now_ms - c->client.locked_ms) > (int64_t)config->authentication_timeout_s * 1000;
-    int64_t idle_ms = now_ms - atomic_load_explicit(&c->client.active_ms, memory_order_relaxed);
+    int64_t idle_ms = now_ms - relaxed_load(c->client.active_ms);
     int64_t timeout_ms = (int64_t)config->timeout_s * 1000;
     return timeout_ms && c->state != QUEUED && c->state != PAUSED && idle_ms > timeout_ms;
 }
@@ -1208,7 +1195,7 @@ static void drain(struct worker *w) {
 
 static int wait_ms(const struct worker *w) {
     if (w->queue || w->upkeep_left) return 0;
-    if (atomic_load_explicit(&w->stopping, memory_order_relaxed)) return 10;
+    if (relaxed_load(w->stopping)) return 10;
     int64_t left = w->tick_ms - w->context.now_ms;
     return left < 0 ? 0 : left > TICK_MS ? TICK_MS : (int)left;
 }
@@ -1248,7 +1235,7 @@ static void *run(void *argument) {
         w->queue_end = &w->queue;
         w->turns++;
         handle_events(w, events, n, queued);
-        if (atomic_load_explicit(&w->stopping, memory_order_relaxed)) drain(w);
+        if (relaxed_load(w->stopping)) drain(w);
         tick(w);
         upkeep(w);
         close_closed(w);
