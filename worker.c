@@ -60,9 +60,10 @@
 #define HEAVY_BYTES (128u << 10) /* who moved so much in a turn comes after the others in the next one */
 #define SLOW_US 200              /* a request that takes so long makes its connection heavy, ... */
 #define SLOW_TURNS 64            /* ... for so many turns */
-#define WATCHFUL_MS 1000         /* after sixteen requests that took over a ms each one is timed, for so long */
-#define LONG_REPLY (16u << 10)   /* after one of so many bytes the clock is looked at before the next request */
-#define TURN_MS 4                /* a turn that has lasted so long gives everybody one more request, and ends */
+#define TIMED_FEW 1024         /* requests that are timed after sixteen that took over a ms, which may be chance, ... */
+#define TIMED_LONG 65536       /* ... and after one that took SLOW_US */
+#define LONG_REPLY (16u << 10) /* after one of so many bytes the clock is looked at before the next request */
+#define TURN_MS 4              /* a turn that has lasted so long gives everybody one more request, and ends */
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
 #define OUTPUT_KEPT (256u << 10) /* of the shared output that stays resident */
 #define RELIEF_MS 10             /* so often at most clients are looked through for those who hold most memory */
@@ -169,8 +170,7 @@ struct worker {
     uint32_t parsed, executed; /* requests put on the belt and taken from it, ever */
     uint32_t clock_left;       /* requests until the clock is looked at */
     bool late;                 /* the turn has lasted its time */
-    bool watchful;             /* some requests take long: each is timed */
-    int64_t watchful_until_ms;
+    uint32_t timed_left;       /* requests that are timed, since some take long */
     struct slice argv[ARGV_SLICES];
     struct segment segments[GROUP_MAX];
     int segment_count;
@@ -662,9 +662,7 @@ static void look_at_clock(struct worker *w) {
     int64_t before_ms = w->context.now_ms;
     w->clock_left = CLOCK_REQUESTS;
     w->context.now_ms = worker_now_ms();
-    if (w->context.now_ms - before_ms > 1) w->watchful_until_ms = w->context.now_ms + WATCHFUL_MS;
-    int64_t left_ms = w->watchful_until_ms - w->context.now_ms;
-    w->watchful = left_ms > 0 && left_ms <= WATCHFUL_MS; /* the clock may be set back */
+    if (w->context.now_ms - before_ms > 1 && w->timed_left < TIMED_FEW) w->timed_left = TIMED_FEW;
     w->context.paused =
         command_is_paused(w->server, w->context.now_ms) && !relaxed_load(w->stopping); /* an end does not wait */
     w->late = is_late(w);
@@ -682,7 +680,7 @@ static bool execute_timed(struct worker *w, struct part *p, const struct request
     bool done = execute(w, p, r, bytes);
     uint64_t ns = clock_ns() - from;
     p->slow |= ns >= SLOW_US * 1000;
-    if (p->slow) w->watchful_until_ms = w->context.now_ms + WATCHFUL_MS;
+    if (p->slow) w->timed_left = TIMED_LONG;
     uint32_t row = relaxed_load(p->c->client.last_command);
     if (row == 0) return done;
     metrics_add(&w->metrics.command[row - 1].ns, ns);
@@ -696,10 +694,12 @@ static void execute_next(struct worker *w, struct staged *b) {
     if (p->stop) return;
     assert(b->from == p->done);
     if (w->clock_left-- == 0) look_at_clock(w);
-    if (w->watchful || w->executed % METRICS_SAMPLE == 0)
+    if (w->timed_left || w->executed % METRICS_SAMPLE == 0) {
+        w->timed_left -= w->timed_left > 0;
         execute_timed(w, p, &b->request, b->to - b->from);
-    else
+    } else {
         execute(w, p, &b->request, b->to - b->from);
+    }
     if (w->late) p->stop = p->again = true;
 }
 
@@ -1048,7 +1048,7 @@ static bool run_heavy(struct worker *w) {
 }
 
 static bool is_heavy(const struct worker *w, const struct conn *c) {
-    return c->heavy || c->state == SENDING || (w->watchful && !c->known);
+    return c->heavy || c->state == SENDING || (w->timed_left && !c->known);
 }
 
 /* One look at all that is ready: who asks little comes first; of those who move much, after them, as many as there is

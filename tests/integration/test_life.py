@@ -46,7 +46,7 @@ def help_and_version():
 
 BAD = [  # arguments, and what the sentence must hold
     (("--nothing", "1"), ("nothing",)),
-    (("--maxmemry", "1gb"), ("maxmemry", "maxmemory")),
+    (("--maxmemry", "1gb"), ("maxmemry", "--help")),
     (("--port",), ("port",)),
     (("--port", "abc"), ("port", "abc", "65535")),
     (("--port", "65536"), ("port", "65536", "65535")),
