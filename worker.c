@@ -60,10 +60,10 @@
 #define HEAVY_BYTES (128u << 10) /* who moved so much in a turn comes after the others in the next one */
 #define SLOW_US 200              /* a request that takes so long makes its connection heavy, ... */
 #define SLOW_TURNS 64            /* ... for so many turns */
-#define TIMED_FEW 1024         /* requests that are timed after sixteen that took over a ms, which may be chance, ... */
-#define TIMED_LONG 65536       /* ... and after one that took SLOW_US */
-#define LONG_REPLY (16u << 10) /* after one of so many bytes the clock is looked at before the next request */
-#define TURN_MS 4              /* a turn that has lasted so long gives everybody one more request, and ends */
+#define TIMED_FEW 1024           /* requests that are timed after sixteen that took over a ms: it may be chance */
+#define TIMED_LONG 65536         /* the same after one that took SLOW_US */
+#define LONG_REPLY (16u << 10)   /* after one of so many bytes the clock is looked at before the next request */
+#define TURN_MS 4                /* a turn that has lasted so long gives everybody one more request, and ends */
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
 #define OUTPUT_KEPT (256u << 10) /* of the shared output that stays resident */
 #define RELIEF_MS 10             /* so often at most clients are looked through for those who hold most memory */
