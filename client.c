@@ -2,6 +2,7 @@
  *
  * Owns    the records of all connections, in one reservation of address space: record i lies at i * record_bytes, and
  *         the last one freed is the next one used, so memory follows the most that were open at once.
+ * Room    one pass over all records finds who holds most of client-memory; their sockets are shut, their owners free them.
  * True    live records + free ones below `high` == high <= capacity; count == live records
  * Threads every call locks, but for fields that the owning worker keeps to itself. A record is taken out before its
  *         memory can be used again, so who holds the lock and sees it live may read it.

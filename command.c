@@ -11,9 +11,9 @@
  * MULTI   Requests are checked and then kept, their bytes in one block of the pool, until EXEC. It locks the shards of
  *         all their keys (all shards, when one of them is about more than its keys) in the order of the index, and only
  *         then looks whether a watched key has changed and how long the reply can become: values do not grow behind its
- *         back any more. A reply that could pass client-output-buffer-limit is refused before anything is done. While
- *         shards are locked there is no system call and no other lock, so commands that need one are not allowed within
- *         a transaction.
+ *         back any more. A reply that could pass client-output-buffer-limit, or writing more than ATOMIC_BYTES, is refused
+ *         before anything is done. While shards are locked there is no system call and no other lock, so commands that
+ *         need one are not allowed within a transaction.
  * WATCH   A shard with watched keys counts the changes of its keys, in 4096 counters; a transaction goes through if
  *         those of its watched keys stand where they stood, no deadline is over, and the database has kept its id. Another
  *         key that shares the counter aborts it for nothing.
@@ -397,7 +397,7 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
         } else if (command->handler == cmd_increment) {
             bound += longest = 24;
         } else if (command->handler == cmd_incrbyfloat) {
-            bound += longest = float_digits(plan->argv[2], *size);
+            bound += 8 + (longest = float_digits(plan->argv[2], held)); /* the header of four digits */
             plan->written += longest * longest / FLOAT_COST;
         }
         /* RENAME and COPY write what they read, once; who has a number writes a number */

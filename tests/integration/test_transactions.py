@@ -430,6 +430,9 @@ def what_is_changed_at_once():
         for words, count in (("SETRANGE big 0 x", 17), ("COPY big copy REPLACE", 17), ("EXPIRE big 100", 17)):
             equal(transaction(swapped + [request(words)] * count), (queued, much), words)
         equal(len(transaction(swapped + [request("INCR n")] * 1000)[1]), 1002)
+        c.pipeline([request("SELECT 5"), request("SET fl 0"), request("INCRBYFLOAT fl 1e4900"), request("SELECT 0")])
+        equal(transaction([request("SWAPDB 6 5"), request("SELECT 6")] + [request("INCRBYFLOAT fl 1")] * 600), (queued, much))
+        equal(c.ask("PING"), PONG)
         # numbers of thousands of digits take long; others do not
         equal(transaction([request("INCRBYFLOAT fl 1e4900")] * 100), (queued, much))
         equal(len(transaction([request("INCRBYFLOAT fl 1.25")] * 1000)[1]), 1000)
