@@ -24,7 +24,7 @@
 
 #include "glob.h"
 #include "host.h"
-#include "log.h"
+#include "options.h"
 #include "resp.h"
 
 #define MB ((uint64_t)1 << 20)
@@ -33,122 +33,8 @@
 #define MACHINE_BLIND (1024 * MB)           /* bytes: taken when the machine's memory cannot be read */
 #define VALUE_SIZE_DEFAULT_MAX MB           /* bytes: as memcached; larger ones stall other requests */
 #define ENTRY_SIZE_LEAST 32                 /* bytes: header, shortest key and value, slot in the index */
-#define THREADS_MAX 256                     /* more than any machine gives to a cache */
-#define SOCKET_PATH_MAX 107                 /* bytes: sun_path less its terminator */
-#define KEEPALIVE_MAX 32767                 /* seconds: the kernel's own bound */
-#define TIMEOUT_MAX 2147483                 /* seconds: in milliseconds it still fits 31 bits */
-#define TEXT_MAX (CONFIG_TEXT_MAX - 1)      /* bytes: the field less its terminator */
 
 enum { NAME_SIZE = 64, SHOWN_SIZE = 200, FLAG_SIZE = 8192 };
-
-/* ---- the table ---- */
-
-enum kind {
-    NUMBER,
-    SECONDS,
-    MODE,
-    BYTES,
-    LEVEL,     /* enum log_level */
-    SWITCH,    /* yes or no */
-    OUTPUT,    /* bytes, in Redis's syntax by class of client */
-    ADDRESSES, /* char[], words apart by spaces */
-    TEXT,      /* char[] */
-    SECRET,    /* char[], never shown */
-    FIXED,     /* an option of Redis that has one true value here; the last kind that CONFIG GET shows */
-    IGNORED,   /* an option of Redis that changes nothing here, whatever it says */
-    REFUSED    /* an option of Redis that would change something that is not here */
-};
-
-struct option {
-    const char *name; /* a pattern where it is IGNORED or REFUSED */
-    enum kind kind;
-    bool changes;        /* CONFIG SET may */
-    size_t offset, size; /* of the field in struct config; numbers are int or uint64_t */
-    uint64_t min, max;   /* of a number, or of the bytes of a text */
-    const char *initial; /* as a file would hold it; of a FIXED option the only value */
-    const char *help;    /* of a FIXED option why, of a REFUSED one what to do instead */
-    const char *zero;    /* what 0 means where it is special; NULL: nothing */
-};
-
-/* clang-format off */
-#define FIELD(name) false, offsetof(struct config, name), sizeof(((struct config *)0)->name)
-#define CHANGES(name) true, offsetof(struct config, name), sizeof(((struct config *)0)->name)
-#define FIXED(name, value, why) {name, FIXED, false, 0, 0, 0, 0, value, why, NULL}
-#define IGNORED(name) {name, IGNORED, false, 0, 0, 0, 0, "", "", NULL}
-#define REFUSED(name, instead) {name, REFUSED, false, 0, 0, 0, 0, "", instead, NULL}
-
-static const struct option options[] = {
-    {"bind", ADDRESSES, FIELD(bind), 1, TEXT_MAX, "127.0.0.1 -::1", "addresses to listen on; -ADDRESS may be absent", NULL},
-    {"port", NUMBER, FIELD(port), 1, 65535, "7171", "TCP port", "no TCP"},
-    {"unixsocket", TEXT, FIELD(unixsocket), 0, SOCKET_PATH_MAX, "", "path of a unix socket to listen on", NULL},
-    {"unixsocketperm", MODE, FIELD(unixsocketperm), 1, 0777, "0", "mode of the unix socket", "what the umask leaves"},
-    {"threads", NUMBER, FIELD(threads), 1, THREADS_MAX, "0", "worker threads", "the CPUs this process may use"},
-    {"databases", NUMBER, FIELD(databases), 1, DATABASES_MAX, "16", "databases, for SELECT", NULL},
-    {"maxclients", NUMBER, CHANGES(maxclients), 1, MAXCLIENTS_MAX, "10000", "connections at once", NULL},
-    {"timeout", SECONDS, CHANGES(timeout_s), 1, TIMEOUT_MAX, "0", "close clients idle for so long", "never"},
-    {"tcp-keepalive", SECONDS, CHANGES(tcp_keepalive_s), 1, KEEPALIVE_MAX, "300", "probe silent TCP clients after so long", "no probes"},
-    {"tcp-backlog", NUMBER, FIELD(tcp_backlog), 1, 65535, "511", "connections waiting to be accepted", NULL},
-    {"maxmemory", BYTES, CHANGES(maxmemory_bytes), MAXMEMORY_MIN, MAXMEMORY_MAX, "0", "entries and their index", "a share of the machine's memory"},
-    {"shard-capacity", NUMBER, CHANGES(shard_capacity), 1, INT32_MAX, "0", "entries in each shard", "what fits maxmemory"},
-    {"max-key-size", BYTES, CHANGES(max_key_size_bytes), 1, KEY_SIZE_MAX, "1024", "longest key", NULL},
-    {"max-value-size", BYTES, CHANGES(max_value_size_bytes), 1, VALUE_SIZE_MAX, "0", "largest value", "the lesser of 1mb and an eighth of a shard"},
-    {"client-memory", BYTES, CHANGES(client_memory_bytes), MB, MAXMEMORY_MAX, "0", "all clients' buffers", "a sixteenth of maxmemory and at least 16mb"},
-    {"client-output-buffer-limit", OUTPUT, CHANGES(client_output_bytes), 1, MAXMEMORY_MAX, "normal 0 0 0",
-     "normal BYTES 0 0: what may wait for one client", "the lesser of 32mb and half of client-memory"},
-    {"requirepass", SECRET, CHANGES(requirepass), 0, TEXT_MAX, "", "what clients must send with AUTH", NULL},
-    {"requirepass-file", TEXT, FIELD(requirepass_file), 1, TEXT_MAX, "", "file whose first line is requirepass", NULL},
-    {"protected-mode", SWITCH, CHANGES(protected_mode), 0, 1, "yes", "without requirepass serve this machine only: yes or no", NULL},
-    {"authentication-timeout", SECONDS, CHANGES(authentication_timeout_s), 1, TIMEOUT_MAX, "60", "close clients that do not AUTH within", "never"},
-    {"shutdown-timeout", SECONDS, CHANGES(shutdown_timeout_s), 0, 3600, "5", "how long a stop waits for clients", NULL},
-    {"loglevel", LEVEL, CHANGES(loglevel), 0, LOG_LEVEL_WARNING, "notice", "debug, verbose, notice or warning", NULL},
-
-    FIXED("save", "", "nothing is written to disk"),
-    FIXED("appendonly", "no", "nothing is written to disk"),
-    FIXED("maxmemory-policy", "allkeys-lru", "the least recently used go first, with a TTL or without"),
-    FIXED("daemonize", "no", "let a service manager or container run it"),
-    FIXED("supervised", "no", "let a service manager or container run it"),
-    FIXED("pidfile", "", "it stays in the foreground, its starter knows the pid"),
-    FIXED("logfile", "", "the log goes to stderr, redirect that"),
-    FIXED("io-threads", "1", "use threads"),
-    FIXED("cluster-enabled", "no", "use a proxy or a client that shards"),
-    FIXED("notify-keyspace-events", "", "there are no keyspace events"),
-    FIXED("latency-monitor-threshold", "0", "there is no latency monitor"),
-    FIXED("oom-score-adj", "no", "let a service manager set it"),
-
-    IGNORED("lazyfree-*"), IGNORED("active*"), IGNORED("hz"), IGNORED("dynamic-hz"), IGNORED("maxmemory-samples"), IGNORED("lfu-*"),
-    IGNORED("always-show-logo"), IGNORED("set-proc-title"), IGNORED("proc-title-template"), IGNORED("disable-thp"),
-    IGNORED("jemalloc-bg-thread"), IGNORED("io-threads-do-reads"), IGNORED("oom-score-adj-values"), IGNORED("slowlog-*"),
-    IGNORED("latency-tracking*"), IGNORED("dir"), IGNORED("dbfilename"), IGNORED("rdb*"), IGNORED("stop-writes-on-bgsave-error"),
-    IGNORED("appendfilename"), IGNORED("appenddirname"), IGNORED("appendfsync"), IGNORED("no-appendfsync-on-rewrite"),
-    IGNORED("auto-aof-rewrite-*"), IGNORED("aof-*"), IGNORED("hash-max-*"), IGNORED("list-*"), IGNORED("set-max-*"),
-    IGNORED("zset-max-*"), IGNORED("stream-node-*"), IGNORED("hll-sparse-max-bytes"), IGNORED("lua-time-limit"),
-    IGNORED("busy-reply-threshold"), IGNORED("acllog-max-len"), IGNORED("repl-*"), IGNORED("enable-*"), IGNORED("replica-*"), IGNORED("cluster-*"),
-
-    REFUSED("replicaof", "remove the line"), REFUSED("slaveof", "remove the line"), REFUSED("master*", "remove the line"),
-    REFUSED("loadmodule", "remove the line"), REFUSED("rename-command", "remove the line"),
-    REFUSED("user", "use requirepass"), REFUSED("aclfile", "use requirepass"), REFUSED("include", "give one file, the rest as flags"),
-    REFUSED("tls-*", "use a unix socket, stunnel or a mesh"), REFUSED("proto-max-bulk-len", "use max-value-size"),
-    REFUSED("client-query-buffer-limit", "use client-memory and max-value-size"), REFUSED("maxmemory-clients", "use client-memory"),
-};
-
-static const struct {
-    const char *placeholder; /* of the value, for --help */
-    const char *what, *unit; /* before and behind the bounds, for errors */
-} kinds[] = {
-    [NUMBER] = {"N", "a whole number from ", ""}, [SECONDS] = {"SECONDS", "", " seconds"}, [MODE] = {"MODE", "octal mode bits from ", ""},
-    [BYTES] = {"BYTES", "bytes from ", ""},
-    [LEVEL] = {"LEVEL", "debug, verbose, notice or warning", ""},
-    [SWITCH] = {"yes|no", "yes or no", ""}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", ""},
-    [TEXT] = {"TEXT", "one line of ", " bytes"}, [ADDRESSES] = {"ADDRESS ...", "addresses apart by spaces, ", " bytes"},
-    [SECRET] = {"TEXT", "one line of ", " bytes"}, [FIXED] = {"FIXED", "", ""},
-};
-/* clang-format on */
-
-/* The value is one of these, its number the place; the rest are NULL. */
-static const char *const words[REFUSED + 1][5] = {
-    [LEVEL] = {"debug", "verbose", "notice", "warning"}, /* enum log_level */
-    [SWITCH] = {"no", "yes"},
-};
 
 enum { OPTIONS = sizeof options / sizeof *options };
 
@@ -202,17 +88,17 @@ static struct shown show(const char *text) {
 }
 
 /* A number as an option of that kind takes it, bytes in the largest unit that leaves no rest. */
-static struct shown show_number(enum kind kind, uint64_t n) {
+static struct shown show_number(enum kind kind, int64_t n) {
     static const char *const units[] = {"", "kb", "mb", "gb", "tb"};
     struct shown s;
     size_t unit = 0;
     for (; (kind == BYTES || kind == OUTPUT) && n > 0 && n % 1024 == 0 && unit < 4; unit++)
         n /= 1024;
-    snprintf(s.text, sizeof s.text, kind == MODE ? "%" PRIo64 "%s" : "%" PRIu64 "%s", n, units[unit]);
+    snprintf(s.text, sizeof s.text, kind == MODE ? "%" PRIo64 "%s" : "%" PRId64 "%s", n, units[unit]);
     return s;
 }
 
-#define SHOW_BYTES(n) show_number(BYTES, n).text
+#define SHOW_BYTES(n) show_number(BYTES, (int64_t)(n)).text
 
 /* `problem` is what is wrong with the option's value; the sentence goes on with what is allowed. */
 static bool refuse_value(const struct load *l, const struct option *o, const char *problem) {
@@ -232,31 +118,30 @@ static bool refuse_value(const struct load *l, const struct option *o, const cha
 
 /* One of the kind's words, or digits, octal for a MODE; for BYTES with a unit of redis.conf, where 1k is 1000 and
  * 1kb is 1024. */
-static bool parse_number(enum kind kind, const char *text, uint64_t *number) {
+static bool parse_number(enum kind kind, const char *text, int64_t *number) {
     static const struct {
         const char *name;
-        uint64_t bytes;
+        int64_t bytes;
     } units[] = {{"", 1},         {"b", 1},          {"k", 1000},     {"kb", 1 << 10},      {"m", 1000000},
-                 {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"t", 1000000000000}, {"tb", 1ull << 40}};
+                 {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"t", 1000000000000}, {"tb", 1ll << 40}};
     size_t unit = 0, count = kind == BYTES ? sizeof units / sizeof *units : 1;
     char *end;
     for (*number = 0; words[kind][*number]; ++*number)
         if (strcasecmp(text, words[kind][*number]) == 0) return true;
-    if (!isdigit((unsigned char)*text) || words[kind][0]) return false;
-    /* too many digits give 2^64 - 1, which is beyond all bounds */
-    unsigned long long n = strtoull(text, &end, kind == MODE ? 8 : 10);
+    if (!isdigit((unsigned char)text[kind == NUMBER && *text == '-']) || words[kind][0]) return false;
+    int64_t n = strtoll(text, &end, kind == MODE ? 8 : 10); /* too many digits give 2^63 - 1, beyond all bounds */
     while (unit < count && strcasecmp(end, units[unit].name) != 0)
         unit++;
-    if (unit == count || n > UINT64_MAX / units[unit].bytes) return false;
+    if (unit == count || n > INT64_MAX / units[unit].bytes) return false;
     *number = n * units[unit].bytes;
     return true;
 }
 
 /* "CLASS HARD SOFT SECONDS". Only the hard limit of normal clients means something here, so their soft one
  * must be 0; the other classes have no clients. */
-static bool parse_output(const char *text, uint64_t *limit) {
+static bool parse_output(const char *text, int64_t *limit) {
     char copy[128], *rest, *word[5] = {NULL};
-    uint64_t n, hard_bytes;
+    int64_t n, hard_bytes;
     snprintf(copy, sizeof copy, "%s", text);
     for (int i = 0; i < 5 && (i == 0 || word[i - 1]); i++)
         word[i] = strtok_r(i ? NULL : copy, " ", &rest);
@@ -270,30 +155,30 @@ static bool parse_output(const char *text, uint64_t *limit) {
     return n == 0;
 }
 
-static uint64_t get_number(const struct config *c, const struct option *o) {
+static int64_t get_number(const struct config *c, const struct option *o) {
     const void *field = (const char *)c + o->offset;
-    if (o->size == sizeof(int)) return (uint64_t)__atomic_load_n((const int *)field, __ATOMIC_RELAXED);
-    return __atomic_load_n((const uint64_t *)field, __ATOMIC_RELAXED);
+    if (o->size == sizeof(int)) return __atomic_load_n((const int *)field, __ATOMIC_RELAXED);
+    return (int64_t)__atomic_load_n((const uint64_t *)field, __ATOMIC_RELAXED);
 }
 
-static void set_number(struct config *c, const struct option *o, uint64_t n) {
+static void set_number(struct config *c, const struct option *o, int64_t n) {
     void *field = (char *)c + o->offset;
     if (o->size == sizeof(int))
         __atomic_store_n((int *)field, (int)n, __ATOMIC_RELAXED);
     else
-        __atomic_store_n((uint64_t *)field, n, __ATOMIC_RELAXED);
+        __atomic_store_n((uint64_t *)field, (uint64_t)n, __ATOMIC_RELAXED);
 }
 
 static bool set_value(struct config *c, const struct option *o, const char *value) {
     void *field = (char *)c + o->offset;
-    uint64_t n = o->kind <= OUTPUT ? get_number(c, o) : strlen(value);
+    int64_t n = o->kind <= OUTPUT ? get_number(c, o) : (int64_t)strlen(value);
     if (o->kind == FIXED) return strcasecmp(value, o->initial) == 0;
     bool ok = o->kind == OUTPUT  ? parse_output(value, &n)
               : o->kind < OUTPUT ? parse_number(o->kind, value, &n)
                                  : !strpbrk(value, "\r\n"); /* a secret's file often ends with one */
     if (!ok || ((n < o->min || n > o->max) && !(n == 0 && o->zero))) return false;
     if (o->kind > OUTPUT)
-        memcpy(field, value, n + 1);
+        memcpy(field, value, (size_t)n + 1);
     else
         set_number(c, o, n);
     return true;
@@ -543,7 +428,7 @@ enum config_change config_change(struct config *next, const char *name, const ch
     struct load l = {.config = next, .error = error, .error_size = error_size};
     const struct option *o = find_option(name);
     if (!o || o->kind > FIXED) return CONFIG_UNKNOWN;
-    if (o->kind != FIXED && !o->changes) return CONFIG_IMMUTABLE;
+    if (o->kind != FIXED && o->changes != AT_ANY_TIME) return CONFIG_IMMUTABLE;
     return !value || set_option(&l, o->name, value, 1) ? CONFIG_CHANGED : CONFIG_INVALID;
 }
 

@@ -28,6 +28,7 @@
 #define MAXMEMORY_MIN (8ull << 20)          /* bytes: 128 KB a shard; below that its index leaves no room */
 #define MAXMEMORY_MAX (1ull << 40)          /* bytes: 16 GiB a shard, what an entry's reference can reach */
 #define PROCESS_OVERHEAD_BYTES (8ull << 20) /* what the process needs beside entries and clients' buffers */
+#define SLOWLOG_MAX 1024                    /* slow requests that are kept: some 300 KB */
 #define SPARE_DESCRIPTORS 32                /* listeners, signals, log, and room to refuse a client politely */
 
 /* ---- what a user may set ---- */
@@ -58,7 +59,13 @@ struct config {
     _Atomic int protected_mode;             /* no password, no client from beyond loopback */
     _Atomic int authentication_timeout_s;   /* 0: never */
     _Atomic int shutdown_timeout_s;
-    _Atomic int loglevel; /* enum log_level */
+    _Atomic int loglevel;             /* enum log_level */
+    _Atomic int log_format;           /* enum log_format */
+    _Atomic int slowlog_us;           /* requests that take longer are kept; 0: all that are timed, -1: none */
+    _Atomic int slowlog_max_len;      /* how many of them, at most SLOWLOG_MAX */
+    int admin_port;                   /* 0: no admin endpoint */
+    char admin_bind[CONFIG_TEXT_MAX]; /* its addresses, as bind */
+    int supervised;                   /* accepted for Redis's sake: NOTIFY_SOCKET alone decides */
 
     /* worked out by config_resolve() */
     char maxmemory_source[128]; /* for the start-up line: "maxmemory", "cgroup limit of 512 MB" */

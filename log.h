@@ -4,6 +4,8 @@
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_VERBOSE, LOG_LEVEL_NOTICE, LOG_LEVEL_WARNING };
 
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
 struct log {
     int fd;            /* where lines go; 2 in the server */
     _Atomic int level; /* enum log_level: less important lines are not written */

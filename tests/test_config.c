@@ -120,7 +120,8 @@ static void test_defaults(void) {
         {"bind", "127.0.0.1 -::1"}, {"port", "7171"}, {"unixsocket", ""}, {"unixsocketperm", "0"}, {"threads", "0"},
         {"maxclients", "10000"}, {"timeout", "0"}, {"tcp-keepalive", "300"}, {"tcp-backlog", "511"}, {"maxmemory", "0"},
         {"shard-capacity", "0"}, {"max-key-size", "1024"}, {"max-value-size", "0"}, {"client-memory", "0"},
-        {"client-output-buffer-limit", "normal 0 0 0"}, {"requirepass", ""}, {"shutdown-timeout", "5"}, {"loglevel", "notice"},
+        {"client-output-buffer-limit", "normal 0 0 0"}, {"requirepass", ""}, {"shutdown-timeout", "5"}, {"loglevel", "notice"}, {"slowlog-log-slower-than", "10000"}, {"slowlog-max-len", "128"},
+        {"log-format", "text"}, {"admin-port", "0"}, {"admin-bind", "127.0.0.1"}, {"supervised", "no"},
         {"save", ""}, {"maxmemory-policy", "allkeys-lru"}, {"masterauth", "(no such option)"}, {"hz", "(no such option)"}};
     config_init(&config);
     for (size_t i = 0; i < COUNT(rows); i++)
@@ -178,8 +179,12 @@ static void test_bounds(void) {
         {"maxmemory-policy", "allkeys-lru", "allkeys-lru", "noeviction", "", "allkeys-lru: the least recently used go first, with a TTL or without"},
         {"databases", "1", "16", "0", "17", "a whole number from 1 to 16"},
         {"daemonize", "no", "no", "yes", "", "no: let a service manager or container run it"},
-        {"supervised", "no", "no", "systemd", "", "no: let a service manager or container run it"},
-        {"pidfile", "", "", "/run/redis.pid", " ", "\"\": it stays in the foreground, its starter knows the pid"},
+        {"supervised", "auto", "systemd", "upstart", "", "no, auto or systemd"},
+        {"log-format", "TEXT", "json", "xml", "", "text or json"},
+        {"slowlog-log-slower-than", "-1", "2147483647", "-2", "2147483648", "a whole number from -1 to 2147483647"},
+        {"slowlog-max-len", "0", "1024", "-1", "1025", "a whole number from 0 to 1024"},
+        {"admin-port", "1", "65535", "-1", "65536", "a whole number from 1 to 65535, or 0 for no such endpoint"},
+        {"admin-bind", "::1", "* -::*", "", "a\nb", "addresses apart by spaces, 1 to 1023 bytes"},
         {"logfile", "", "", "/var/log/redis.log", " ", "\"\": the log goes to stderr, redirect that"},
         {"protected-mode", "no", "YES", "1", "", "yes or no"},
         {"authentication-timeout", "1", "2147483", "-1", "2147484", "1 to 2147483 seconds, or 0 for never"},
@@ -363,7 +368,7 @@ static void test_limit_and_ignored(void) {
     static const char *const bad[] = {"", "normal", "normal 0 0", "normal 0 0 0 0", "normal 0 0 x", "normal x 0 0", "normal 0 -1 0",
         "master 0 0 0", "0 0 0", "normal 1mb 0 0 pubsub", "normal 2mb 1mb 10", "pubsub x 0 0"};
     static const char *const ignored[] = {"lazyfree-lazy-eviction", "activedefrag", "HZ", "rdbcompression", "dir", "appendfsync",
-        "auto-aof-rewrite-min-size", "maxmemory-samples", "repl-diskless-sync", "cluster-node-timeout", "lfu-decay-time"};
+        "auto-aof-rewrite-min-size", "pidfile", "maxmemory-samples", "repl-diskless-sync", "cluster-node-timeout", "lfu-decay-time"};
     START("client-output-buffer-limit", "normal 4mb 0 0", "client-output-buffer-limit", "slave 256mb 64mb 60");
     CHECK(config.client_output_bytes == 4 * MB);
     struct config before = config;

@@ -33,11 +33,11 @@ def words(file, pattern):
 
 def dictionary(name):
     """Words that the input is made of."""
-    options = words("config.c", r'^ .*?\{"([\w-]+)", [A-Z]+, ')
+    options = words("options.h", r'^ .*?\{"([\w-]+)", [A-Z]+, ')
     if name == "config":
         values = {"s3cr3t", "normal", "64mb", "1tb", "512kb", "tcp://", "--"}
         variables = {"SPONSON_" + option.upper().replace("-", "_") for option in options}
-        return options | values | variables | words("config.c", r'[A-Z]+\(("[\w*-]+", "[\w-]*)"')
+        return options | values | variables | words("options.h", r'[A-Z]+\(("[\w*-]+", "[\w-]*)"')
     common = {"*1\\x0d\\x0a", "*2\\x0d\\x0a", "*3\\x0d\\x0a", "$1\\x0d\\x0a", "$3\\x0d\\x0a", "$40000\\x0d\\x0a",
               "\\x0d\\x0a", "\\xff\\x01", "\\xff\\xc1", "9223372036854775807", "29000"}
     if name == "resp":
