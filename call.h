@@ -1,11 +1,13 @@
 /* call.h -- one call of a command's handler: what it gets, and the replies that many of them give.
  *
  * command.c makes a struct call for each request and calls the handler of its row in the table; the handlers of keys
- * and values are in keyspace.c, those of connections and the server in command.c. */
+ * and values are in keyspace.c, those that tell what is measured in info.c, those of connections and the server in
+ * command.c. */
 #ifndef SPONSON_CALL_H
 #define SPONSON_CALL_H
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -29,8 +31,8 @@ enum command_result {
     COMMAND_CLOSE      /* as COMMAND_DONE, and the connection is to be closed once that is sent */
 };
 
-struct command_server;
 struct call;
+struct host;
 
 /* What executes a command. */
 typedef enum command_result command_handler(struct call *c);
@@ -45,6 +47,54 @@ struct command {
     int variant;
     const char *keys, *tips, *group, *since, *syntax, *summary;
 };
+
+enum command_index { COMMAND_SLOTS = 256 };
+enum command_samples { SAMPLE_COMMANDS, SAMPLE_INPUT, SAMPLE_OUTPUT, SAMPLES };
+
+/* What all workers share. */
+struct command_server {
+    /* set once, before they start */
+    struct shards *shards;
+    struct registry *registry;
+    const struct host *host;
+    struct pool_budget *client_memory;
+    struct metrics **metrics; /* of every thread that counts */
+    int metrics_count;
+    int64_t started_ms;
+    char run_id[41];                 /* forty hexadecimal digits, new at every start */
+    void (*shutdown)(void *context); /* asks for an orderly end; returns at once */
+    /* Makes `next` the configuration; under config_lock. False, and nothing changed: `error` says why. */
+    bool (*reconfigure)(void *context, const struct config *next, char *error, size_t error_size);
+    void *callback_context; /* of both */
+    struct command_slot {
+        uint64_t letters; /* of the name, in lower case */
+        size_t size;
+        const struct command *command; /* NULL: free */
+    } index[COMMAND_SLOTS];            /* by name; command_init() fills it */
+
+    /* of the last second, and what info_sample() counts from */
+    _Atomic uint64_t per_s[SAMPLES];
+    int64_t sampled_ms;
+    uint64_t sampled[SAMPLES];
+    _Atomic uint64_t used_peak_bytes; /* most that entries and index took, looked at once a second */
+
+    _Atomic int64_t paused_until_ms, paused_ms; /* by CLIENT PAUSE: no longer than that, should the clock be set back */
+    atomic_bool paused_all;                     /* not only what writes */
+
+    pthread_mutex_t config_lock;
+    struct config *config; /* changed under the lock; its atomic fields are read without */
+    struct metrics since;  /* what was counted up to CONFIG RESETSTAT */
+
+    struct slowlog {
+        pthread_mutex_t lock;
+        /* under it */
+        int64_t first_id, next_id;                 /* those are kept, the second one excluded */
+        struct slow_request *request[SLOWLOG_MAX]; /* number n stands at n % SLOWLOG_MAX */
+    } slowlog;
+};
+
+/* The name of a row of the command table, in lower case, a subcommand "client|list"; NULL past the end. command.c has it. */
+const char *command_name(uint32_t row);
 
 /* What one worker has of its own, and of what all share. */
 struct command_context {
@@ -101,6 +151,9 @@ __attribute__((format(printf, 2, 3))) static inline enum command_result error_fo
     size_t size = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     return call_error(c, (struct slice){text, size});
 }
+
+/* Writes a reply of several values: as resp_put(). */
+#define put(c, ...) resp_put((c)->out, (c)->resp, __VA_ARGS__)
 
 /* An error whose text is a literal. */
 #define ERROR(c, text) call_error(c, SLICE(text))

@@ -108,7 +108,7 @@ bool client_set_text(struct registry *r, char **field, struct slice text) {
 size_t client_name(struct registry *r, const struct client *c, char *to) {
     pthread_mutex_lock(&r->lock);
     size_t n = c->name ? strlen(c->name) : 0;
-    memcpy(to, c->name ? c->name : "", n);
+    memcpy(to, c->name ? c->name : "", n + 1);
     pthread_mutex_unlock(&r->lock);
     return n;
 }
@@ -136,6 +136,13 @@ static void put_addresses(const struct client *c, struct buf *addr, struct buf *
     struct client_address a = address_of(&local.storage);
     put_address(addr, &c->address);
     put_address(laddr, &a);
+}
+
+void client_address(const struct client *c, char *to) {
+    char text[CLIENT_ADDRESS_MAX];
+    struct buf addr = {to, 0, CLIENT_ADDRESS_MAX - 1, false}, laddr = {text, 0, sizeof text, false};
+    put_addresses(c, &addr, &laddr);
+    to[addr.len] = '\0';
 }
 
 static bool matches(const struct client *c, const struct client_filter *f) {

@@ -26,7 +26,11 @@ enum client_mode {
 
 struct transaction; /* what command.c keeps of MULTI and WATCH */
 
-enum client_limits { CLIENT_NAME_MAX = 256, CLIENT_LIBRARY_MAX = 64 }; /* bytes: ten thousand clients have them */
+enum client_limits {
+    CLIENT_NAME_MAX = 256,
+    CLIENT_LIBRARY_MAX = 64,
+    CLIENT_ADDRESS_MAX = 128
+}; /* bytes: ten thousand clients have them */
 
 /* What a command that was suspended goes on with. */
 struct suspended {
@@ -77,9 +81,7 @@ struct client {
 
 /* What it holds of client-memory. */
 static inline size_t client_bytes(const struct client *c) {
-    return (size_t)relaxed_load(c->input_bytes) +
-           relaxed_load(c->output_bytes) +
-           relaxed_load(c->multi_bytes);
+    return (size_t)relaxed_load(c->input_bytes) + relaxed_load(c->output_bytes) + relaxed_load(c->multi_bytes);
 }
 
 struct registry {
@@ -118,8 +120,11 @@ static inline struct client *registry_record(const struct registry *r, uint32_t 
 /* Copies `text` into one of the fields under lock; an empty one clears it. False: out of memory. */
 bool client_set_text(struct registry *r, char **field, struct slice text);
 
-/* Copies the name to `to` (CLIENT_NAME_MAX bytes) and returns its length; 0 when there is none. */
+/* Copies the name to `to` (CLIENT_NAME_MAX bytes), with a NUL, and returns its length; 0 when there is none. */
 size_t client_name(struct registry *r, const struct client *c, char *to);
+
+/* Writes the peer's address as CLIENT LIST shows it to `to` (CLIENT_ADDRESS_MAX bytes), with a NUL. */
+void client_address(const struct client *c, char *to);
 
 /* Which clients are meant: those for which all holds that is set. */
 struct client_filter {

@@ -24,12 +24,11 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "glob.h"
-#include "host.h"
+#include "info.h"
 #include "keyspace.h"
 
 #define COMMANDS_MAX 128         /* of one COMMAND INFO or DOCS: some 6 KB each at most */
@@ -84,30 +83,6 @@ static const char *const flag_names[FLAGS_SHOWN] = {"write",      "readonly",   
 static bool list_fits(struct call *c, int argc, int most, const char *what) {
     if (argc <= most) return true;
     return error_format(c, "ERR at most %d %s at once", most, what), false;
-}
-
-/* Writes a reply by its shape: '*' an array, '%' a map, '~' a set, each with an int, how many follow; '$' a bulk string,
- * '+' a simple one (const char *), 's' a bulk string (struct slice), ':' a number (int64_t). */
-static void put(struct call *c, const char *shape, ...) {
-    va_list args;
-    va_start(args, shape);
-    for (; *shape; shape++) {
-        if (*shape == '*')
-            resp_array(c->out, (size_t)va_arg(args, int));
-        else if (*shape == '%')
-            resp_map(c->out, (size_t)va_arg(args, int), c->resp);
-        else if (*shape == '~')
-            resp_set(c->out, (size_t)va_arg(args, int), c->resp);
-        else if (*shape == '$')
-            resp_bulk(c->out, slice_of(va_arg(args, const char *)));
-        else if (*shape == 's')
-            resp_bulk(c->out, va_arg(args, struct slice));
-        else if (*shape == '+')
-            resp_simple(c->out, slice_of(va_arg(args, const char *)));
-        else
-            resp_integer(c->out, va_arg(args, int64_t));
-    }
-    va_end(args);
 }
 
 static void set_mode(struct client *client, uint8_t mode, bool on) {
@@ -1049,207 +1024,6 @@ static enum command_result cmd_config_set(struct call *c) {
     return COMMAND_DONE;
 }
 
-/* Adds up what all threads have counted. */
-static void sum_metrics(const struct command_server *s, struct metrics_totals *totals) {
-    memset(totals, 0, sizeof *totals);
-    for (int i = 0; i < s->metrics_count; i++)
-        metrics_sum(totals, s->metrics[i]);
-}
-
-/* The same since CONFIG RESETSTAT. */
-static void count_all(struct command_server *s, struct metrics_totals *totals) {
-    pthread_mutex_lock(&s->config_lock);
-    sum_metrics(s, totals);
-    metrics_subtract(totals, &s->since);
-    pthread_mutex_unlock(&s->config_lock);
-}
-
-void command_sample(struct command_server *s, int64_t now_ms) {
-    struct metrics_totals now;
-    sum_metrics(s, &now);
-    const uint64_t counted[] = {now.total_commands_processed, now.total_net_input_bytes, now.total_net_output_bytes};
-    uint64_t ms = now_ms > s->sampled_ms ? (uint64_t)(now_ms - s->sampled_ms) : 1;
-    for (int i = 0; i < SAMPLES; i++) {
-        atomic_store(&s->per_s[i], (counted[i] - s->sampled[i]) * 1000 / ms);
-        s->sampled[i] = counted[i];
-    }
-    s->sampled_ms = now_ms;
-}
-
-/* CONFIG RESETSTAT */
-static enum command_result cmd_config_resetstat(struct call *c) {
-    struct command_server *s = c->context->server;
-    pthread_mutex_lock(&s->config_lock);
-    sum_metrics(s, &s->since);
-    pthread_mutex_unlock(&s->config_lock);
-    shards_reset_counters(c->shards);
-    return ok(c);
-}
-
-static void info_server(struct call *c, struct buf *b) {
-    const struct command_server *s = c->context->server;
-    int64_t up_s = c->now_ms > s->started_ms ? (c->now_ms - s->started_ms) / 1000 : 0; /* the clock may be set back */
-    buf_printf(b,
-               "# Server\r\nredis_version:%s\r\nsponson_version:%s\r\nredis_mode:standalone\r\narch_bits:%zu\r\n"
-               "multiplexing_api:epoll\r\natomicvar_api:c11-builtin\r\ngcc_version:%d.%d.%d\r\nprocess_id:%ld\r\n"
-               "run_id:%s\r\ntcp_port:%d\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%lld\r\n"
-               "uptime_in_days:%lld\r\nhz:10\r\nconfigured_hz:10\r\nio_threads_active:%d\r\n",
-               SPONSON_REDIS_VERSION, SPONSON_VERSION, sizeof(void *) * CHAR_BIT, __GNUC__, __GNUC_MINOR__,
-               __GNUC_PATCHLEVEL__, (long)getpid(), s->run_id, s->config->port, (long long)c->now_ms * 1000,
-               (long long)up_s, (long long)up_s / 86400, s->config->threads > 1);
-}
-
-static void info_clients(struct call *c, struct buf *b) {
-    const struct command_server *s = c->context->server;
-    buf_printf(b,
-               "# Clients\r\nconnected_clients:%u\r\ncluster_connections:0\r\nmaxclients:%d\r\nblocked_clients:0\r\n"
-               "tracking_clients:0\r\n",
-               relaxed_load(s->registry->count), s->config->maxclients);
-}
-
-/* A number of bytes, for machines and for people. */
-static void print_bytes(struct buf *b, const char *name, uint64_t bytes) {
-    double v = (double)bytes;
-    int unit = 0;
-    for (; v >= 1024 && unit < 4; unit++)
-        v /= 1024;
-    buf_printf(b, "%s:%" PRIu64 "\r\n%s_human:%.*f%c\r\n", name, bytes, name, unit ? 2 : 0, v, "BKMGT"[unit]);
-}
-
-static void info_memory(struct call *c, struct buf *b) {
-    const struct command_server *s = c->context->server;
-    struct shards_totals totals;
-    shards_total(c->shards, &totals);
-    uint64_t clients = relaxed_load(s->client_memory->used_bytes);
-    uint64_t used = totals.used_bytes + clients, rss = host_resident_bytes();
-    buf_printf(b, "# Memory\r\n");
-    print_bytes(b, "used_memory", used);
-    print_bytes(b, "used_memory_rss", rss);
-    buf_printf(b, "used_memory_dataset:%" PRIu64 "\r\nmem_clients_normal:%" PRIu64 "\r\n", totals.used_bytes, clients);
-    print_bytes(b, "maxmemory", s->config->maxmemory_bytes);
-    buf_printf(b, "maxmemory_policy:allkeys-lru\r\nmem_fragmentation_ratio:%.2f\r\nmem_allocator:arena\r\n",
-               used ? (double)rss / (double)used : 0.0);
-}
-
-/* The lag that 99 of 100 swept entries did not pass: the upper end of its power of two, or the longest there was. */
-static uint64_t lag_p99_ms(const struct shards_totals *t) {
-    uint64_t swept = 0, seen = 0, longest = t->lag_max_ms;
-    for (int i = 0; i < LRU_LAG_BINS; i++)
-        swept += t->lag[i];
-    for (int i = 0; i < LRU_LAG_BINS; i++)
-        if ((seen += t->lag[i]) >= swept - swept / 100) return (1ull << i) < longest ? 1ull << i : longest;
-    return longest;
-}
-
-static void info_stats(struct call *c, struct buf *b) {
-    const struct command_server *s = c->context->server;
-    struct metrics_totals counters;
-    struct shards_totals totals;
-    count_all(c->context->server, &counters);
-    shards_total(c->shards, &totals);
-    buf_printf(b, "# Stats\r\n");
-    metrics_print(b, &counters);
-    buf_printf(b,
-               "instantaneous_ops_per_sec:%" PRIu64 "\r\ninstantaneous_input_kbps:%.2f\r\n"
-               "instantaneous_output_kbps:%.2f\r\n"
-               "expired_keys:%" PRIu64 "\r\nexpired_lag_p99_ms:%" PRIu64 "\r\nexpired_lag_max_ms:%" PRIu64
-               "\r\nevicted_keys:%" PRIu64 "\r\nevicted_out_of_order:%" PRIu64 "\r\nkeyspace_hits:%" PRIu64
-               "\r\nkeyspace_misses:%" PRIu64 "\r\n",
-               atomic_load(&s->per_s[SAMPLE_COMMANDS]), (double)atomic_load(&s->per_s[SAMPLE_INPUT]) / 1024,
-               (double)atomic_load(&s->per_s[SAMPLE_OUTPUT]) / 1024, totals.expired, lag_p99_ms(&totals),
-               totals.lag_max_ms, totals.evicted, totals.evicted_out_of_order, totals.hits, totals.misses);
-}
-
-static void info_cpu(struct call *c, struct buf *b) {
-    (void)c;
-    struct rusage r;
-    getrusage(RUSAGE_SELF, &r);
-    buf_printf(b, "# CPU\r\nused_cpu_sys:%lld.%06ld\r\nused_cpu_user:%lld.%06ld\r\n", (long long)r.ru_stime.tv_sec,
-               (long)r.ru_stime.tv_usec, (long long)r.ru_utime.tv_sec, (long)r.ru_utime.tv_usec);
-}
-
-static void info_commandstats(struct call *c, struct buf *b);
-
-static void info_keyspace(struct call *c, struct buf *b) {
-    struct shards_totals totals;
-    shards_total(c->shards, &totals);
-    buf_printf(b, "# Keyspace\r\n");
-    for (int d = 0; d < DATABASES_MAX; d++)
-        if (totals.database[d].entries)
-            buf_printf(b, "db%d:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", d, totals.database[d].entries,
-                       totals.database[d].with_deadline);
-}
-
-/* INFO [section [section ...]] */
-static enum command_result cmd_info(struct call *c) {
-    static const struct {
-        const char *name;
-        void (*print)(struct call *c, struct buf *b);
-        const char *text; /* of a section that always says the same */
-    } sections[] = {
-        {"server", info_server, NULL},
-        {"clients", info_clients, NULL},
-        {"memory", info_memory, NULL},
-        {"persistence", NULL,
-         "# Persistence\r\nloading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n"
-         "aof_enabled:0\r\naof_rewrite_in_progress:0\r\n"},
-        {"stats", info_stats, NULL},
-        {"replication", NULL,
-         "# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\n"
-         "master_repl_offset:0\r\nrepl_backlog_active:0\r\n"},
-        {"cpu", info_cpu, NULL},
-        {"modules", NULL, "# Modules\r\n"},
-        {"commandstats", info_commandstats, NULL},
-        {"cluster", NULL, "# Cluster\r\ncluster_enabled:0\r\n"},
-        {"keyspace", info_keyspace, NULL},
-    };
-    if (!list_fits(c, c->argc, NAMES_MAX, "names")) return COMMAND_DONE;
-    char text[32768];
-    struct buf b = {text, 0, sizeof text, false};
-    for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
-        struct slice name = slice_of(sections[s].name);
-        bool usual = sections[s].print != info_commandstats, wanted = c->argc == 1 && usual;
-        for (int i = 1; i < c->argc && !wanted; i++)
-            wanted = is_word(c->argv[i], name) || is_word(c->argv[i], SLICE("all")) ||
-                     is_word(c->argv[i], SLICE("everything")) || (usual && is_word(c->argv[i], SLICE("default")));
-        if (!wanted) continue;
-        if (b.len) buf_printf(&b, "\r\n");
-        if (sections[s].print)
-            sections[s].print(c, &b);
-        else
-            buf_printf(&b, "%s", sections[s].text);
-    }
-    resp_text(c->out, (struct slice){text, b.len}, c->resp);
-    return COMMAND_DONE;
-}
-
-/* MEMORY PURGE: upkeep gives free pages back without being asked */
-static enum command_result cmd_memory_purge(struct call *c) { return ok(c); }
-
-/* MEMORY STATS */
-static enum command_result cmd_memory_stats(struct call *c) {
-    const struct command_server *s = c->context->server;
-    struct shards_totals totals;
-    shards_total(c->shards, &totals);
-    uint64_t clients = relaxed_load(s->client_memory->used_bytes);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } items[] = {
-        {"total.allocated", totals.used_bytes + clients},
-        {"clients.normal", clients},
-        {"keys.count", totals.entries},
-        {"keys.bytes-per-key", totals.entries ? totals.used_bytes / totals.entries : 0},
-        {"dataset.bytes", totals.used_bytes},
-        {"maxmemory", s->config->maxmemory_bytes},
-        {"resident", host_resident_bytes()},
-    };
-    put(c, "%", (int)(sizeof items / sizeof *items));
-    for (size_t i = 0; i < sizeof items / sizeof *items; i++)
-        put(c, "$:", items[i].name, (int64_t)items[i].value);
-    return COMMAND_DONE;
-}
-
 static command_handler cmd_command, cmd_command_count, cmd_command_list, cmd_command_info, cmd_command_docs,
     cmd_command_getkeys;
 
@@ -1271,21 +1045,6 @@ const char *command_summary(uint32_t row) { return row < COMMANDS ? commands[row
 
 /* client->last_command is a row plus one: 0 is a client that sent nothing yet. */
 const char *command_last_name(uint32_t last_command) { return last_command ? commands[last_command - 1].name : "NULL"; }
-
-static void info_commandstats(struct call *c, struct buf *b) {
-    struct metrics_totals t;
-    count_all(c->context->server, &t);
-    buf_printf(b, "# Commandstats\r\n");
-    for (int i = 0; i < COMMANDS; i++) {
-        uint64_t calls = t.command[i].calls;
-        double each = t.command[i].timed ? (double)t.command[i].ns / 1000 / (double)t.command[i].timed : 0;
-        if (calls || t.command[i].rejected)
-            buf_printf(b,
-                       "cmdstat_%s:calls=%" PRIu64 ",usec=%.0f,usec_per_call=%.2f,rejected_calls=%" PRIu64
-                       ",failed_calls=%" PRIu64 "\r\n",
-                       commands[i].name, calls, each * (double)calls, each, t.command[i].rejected, t.command[i].failed);
-    }
-}
 
 /* ---- COMMAND, which prints the table ---- */
 
@@ -1637,6 +1396,7 @@ static const struct command *lookup(const struct command_server *s, struct slice
 
 void command_init(struct command_server *server) {
     pthread_mutex_init(&server->config_lock, NULL);
+    info_init(server);
     memset(server->index, 0, sizeof server->index);
     for (size_t r = 0; r < COMMANDS; r++) {
         if (!is_child(&commands[r], SLICE(""))) continue;
@@ -1699,7 +1459,10 @@ void command_prepare(const struct command_context *c, const struct client *clien
     const struct command *command = r->command = lookup(c->server, r->argv[0]);
     r->hash = 0;
     r->ahead = NULL;
-    if (command == NULL || command->first_key != 1 || r->argc < 2) return;
+    if (command == NULL || command->first_key != 1 || r->argc < 2) {
+        r->timed |= command && !(command->flags & FAST);
+        return;
+    }
     struct slice key = r->argv[1];
     if (key.p == NULL || key.n > KEY_SIZE_MAX) return;
     r->hash = shards_hash(c->shards, database_of_client(client), key);

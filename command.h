@@ -12,55 +12,14 @@
 #ifndef SPONSON_COMMAND_H
 #define SPONSON_COMMAND_H
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include "call.h"
-
-enum command_index { COMMAND_SLOTS = 256 };
-enum command_samples { SAMPLE_COMMANDS, SAMPLE_INPUT, SAMPLE_OUTPUT, SAMPLES };
-
-struct host;
-
-/* What all workers share. */
-struct command_server {
-    /* set once, before they start */
-    struct shards *shards;
-    struct registry *registry;
-    const struct host *host;
-    struct pool_budget *client_memory;
-    struct metrics **metrics; /* of every thread that counts */
-    int metrics_count;
-    int64_t started_ms;
-    char run_id[41];                 /* forty hexadecimal digits, new at every start */
-    void (*shutdown)(void *context); /* asks for an orderly end; returns at once */
-    /* Makes `next` the configuration; under config_lock. False, and nothing changed: `error` says why. */
-    bool (*reconfigure)(void *context, const struct config *next, char *error, size_t error_size);
-    void *callback_context; /* of both */
-    struct command_slot {
-        uint64_t letters; /* of the name, in lower case */
-        size_t size;
-        const struct command *command; /* NULL: free */
-    } index[COMMAND_SLOTS];            /* by name; command_init() fills it */
-
-    /* of the last second, and what command_sample() counts from */
-    _Atomic uint64_t per_s[SAMPLES];
-    int64_t sampled_ms;
-    uint64_t sampled[SAMPLES];
-
-    _Atomic int64_t paused_until_ms, paused_ms; /* by CLIENT PAUSE: no longer than that, should the clock be set back */
-    atomic_bool paused_all;                     /* not only what writes */
-
-    pthread_mutex_t config_lock;
-    struct config *config;       /* changed under the lock; its atomic fields are read without */
-    struct metrics_totals since; /* under the lock: what was counted up to CONFIG RESETSTAT */
-};
 
 struct request {
     struct slice *argv; /* argc >= 1 of them; p is NULL where an argument was too long to be kept */
     int argc;
     bool resumed;         /* it answered COMMAND_AGAIN before */
     bool sizes_are_right; /* no argument is longer than command_argument_safe(): saves looking at each */
+    bool timed;           /* it may take long; so may others that command_prepare() finds */
     /* between the steps */
     uint32_t ref;
     const struct command *command;
@@ -73,9 +32,6 @@ void command_init(struct command_server *server);
 
 /* What a new client may do: with a password set, only authenticate. */
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms);
-
-/* Works out the rates that INFO shows, since the last call: one worker does, once a second. */
-void command_sample(struct command_server *server, int64_t now_ms);
 
 /* Whether CLIENT PAUSE holds: context->paused says so to command_execute(). */
 bool command_is_paused(const struct command_server *server, int64_t now_ms);
@@ -105,8 +61,7 @@ size_t command_argument_safe(const struct config *config);
 /* Returns to the pool what a suspended command of this client holds, and its transaction. */
 void command_forget(struct command_context *c, struct client *client);
 
-/* The table, for documents and tests: row i, in lower case; NULL past the end. Subcommands are "client|list". */
-const char *command_name(uint32_t row);
+/* The table, for documents and tests, as command_name(). */
 const char *command_last_name(uint32_t last_command); /* of client->last_command; "NULL" when there was none */
 const char *command_syntax(uint32_t row);
 const char *command_summary(uint32_t row);

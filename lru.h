@@ -26,7 +26,7 @@ struct entry {
     uint64_t meta; /* see the drawing in lru.c; only the functions below read it */
 };
 
-enum lru_wheel { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64, LRU_LAG_BINS = 24 };
+enum lru_wheel { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64, LRU_LAG_BINS = 24, LRU_AGE_BINS = 32 };
 
 struct lru_options {
     void *memory;        /* lru_reserve_bytes() of zeroed, page-aligned address space; stays the caller's */

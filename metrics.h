@@ -1,4 +1,4 @@
-/* metrics.h -- counters: one list, summed and printed.
+/* metrics.h -- counters: one list, summed and printed by info.c.
  *
  * Every thread that counts has its own struct metrics and is the only one to write it, so counting is a plain add
  * and no cache line is shared; a reader sums them all and may be a moment late. */
@@ -11,13 +11,16 @@
 
 #include "buf.h"
 
-/* name as INFO stats shows it */
+/* Those that are printed are named in figures.h. */
 #define METRICS(X)                                                                                                     \
     X(total_connections_received)                                                                                      \
     X(total_net_input_bytes)                                                                                           \
     X(total_net_output_bytes)                                                                                          \
-    X(rejected_connections)                                                                                            \
+    X(rejected_maxclients)                                                                                             \
+    X(rejected_protected_mode)                                                                                         \
+    X(rejected_resources)                                                                                              \
     X(total_error_replies)                                                                                             \
+    X(slow_requests)                                                                                                   \
     X(acl_access_denied_auth)                                                                                          \
     X(evicted_clients)                                                                                                 \
     X(client_query_buffer_limit_disconnections)                                                                        \
@@ -25,43 +28,35 @@
 
 enum { METRICS_COMMANDS = 192 }; /* rows of the command table, and room for more */
 
+/* Of a command's times: bin i counts those below 2^i us and not below half of it; the last one all that are longer. */
+enum { METRICS_BINS = 24 };
+
+/* One in so many requests is timed, and then counts for so many; some are timed always, and count once. */
+#define METRICS_SAMPLE 64
+
 struct metrics {
 #define METRICS_FIELD(name) alignas(8) _Atomic uint64_t name;
     METRICS(METRICS_FIELD)
 #undef METRICS_FIELD
     struct {
         _Atomic uint64_t calls;    /* executed */
-        _Atomic uint64_t ns;       /* those of them took that were timed, one in METRICS_SAMPLE, ... */
-        _Atomic uint64_t timed;    /* ... so many */
         _Atomic uint64_t rejected; /* an error was answered before it was executed: arguments, authentication */
         _Atomic uint64_t failed;   /* or while it was */
+        _Atomic uint64_t ns;       /* what those took that are in `bins` */
+        _Atomic uint64_t bins[METRICS_BINS];
     } command[METRICS_COMMANDS];
-};
-
-#define METRICS_SAMPLE 64
-
-struct metrics_totals {
-#define METRICS_FIELD(name) uint64_t name;
-    METRICS(METRICS_FIELD)
-#undef METRICS_FIELD
-    struct {
-        uint64_t calls, ns, timed, rejected, failed;
-    } command[METRICS_COMMANDS];
-    uint64_t total_commands_processed;
 };
 
 /* Adds to a counter of the calling thread. */
 static inline void metrics_add(_Atomic uint64_t *counter, uint64_t n) {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+    relaxed_store(*counter, relaxed_load(*counter) + n);
 }
 
-/* Adds the counters of one thread to *totals. */
-void metrics_sum(struct metrics_totals *totals, struct metrics *m);
-
-/* Takes what was counted up to `since` away. */
-void metrics_subtract(struct metrics_totals *totals, const struct metrics_totals *since);
-
-/* Writes all totals as lines "name:value\r\n". */
-void metrics_print(struct buf *out, const struct metrics_totals *totals);
+/* Counts the time of a request that stands for `weight` of them. */
+static inline void metrics_time(struct metrics *m, uint32_t row, uint64_t ns, uint64_t weight) {
+    int bin = 64 - __builtin_clzll(ns / 1000 << 1 | 1) - 1;
+    metrics_add(&m->command[row].ns, ns * weight);
+    metrics_add(&m->command[row].bins[bin < METRICS_BINS ? bin : METRICS_BINS - 1], weight);
+}
 
 #endif

@@ -8,6 +8,7 @@
 #include "resp.h"
 
 #include <endian.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "config.h"
@@ -362,6 +363,28 @@ void resp_map(struct buf *out, size_t pairs, int resp) {
 }
 
 void resp_set(struct buf *out, size_t items, int resp) { number_line(out, resp == 2 ? '*' : '~', (int64_t)items); }
+
+void resp_put(struct buf *out, int resp, const char *shape, ...) {
+    va_list args;
+    va_start(args, shape);
+    for (; *shape; shape++) {
+        if (*shape == '*')
+            resp_array(out, (size_t)va_arg(args, int));
+        else if (*shape == '%')
+            resp_map(out, (size_t)va_arg(args, int), resp);
+        else if (*shape == '~')
+            resp_set(out, (size_t)va_arg(args, int), resp);
+        else if (*shape == '$')
+            resp_bulk(out, slice_of(va_arg(args, const char *)));
+        else if (*shape == 's')
+            resp_bulk(out, va_arg(args, struct slice));
+        else if (*shape == '+')
+            resp_simple(out, slice_of(va_arg(args, const char *)));
+        else
+            resp_integer(out, va_arg(args, int64_t));
+    }
+    va_end(args);
+}
 
 void resp_text(struct buf *out, struct slice text, int resp) {
     if (resp == 2) {

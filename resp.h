@@ -76,6 +76,10 @@ void resp_set(struct buf *out, size_t items, int resp);
 /* Text for people: a verbatim string in RESP3, a bulk string in RESP2. */
 void resp_text(struct buf *out, struct slice text, int resp);
 
+/* Several values by their shape: '*' an array, '%' a map, '~' a set, each with an int, how many follow; '$' a bulk string,
+ * '+' a simple one (const char *), 's' a bulk string (struct slice), ':' a number (int64_t). */
+void resp_put(struct buf *out, int resp, const char *shape, ...);
+
 /* Bytes that a bulk string of n bytes takes at most. */
 static inline size_t resp_bulk_bytes(size_t n) { return n + 32; }
 

@@ -36,6 +36,7 @@
 #include "command.h"
 #include "config.h"
 #include "host.h"
+#include "info.h"
 #include "log.h"
 #include "shard.h"
 #include "worker.h"
@@ -308,10 +309,10 @@ static void close_old_refused(struct server *s, int64_t now_ms) {
 }
 
 /* Says the line to a client that is not served. */
-static void refuse(struct server *s, int fd, const char *line, int64_t now_ms) {
+static void refuse(struct server *s, int fd, const char *line, _Atomic uint64_t *counter, int64_t now_ms) {
     struct refused *r = &s->refused[s->refused_next++ % REFUSED_MAX];
     if (r->fd >= 0) close_refused(r);
-    metrics_add(&s->metrics.rejected_connections, 1); /* first: who has read its line finds itself counted */
+    metrics_add(counter, 1); /* first: who has read its line finds itself counted */
     log_line(&s->log, LOG_LEVEL_VERBOSE, "client refused: %.*s", (int)strcspn(line + 1, ":\r"), line + 1);
     ssize_t n = send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
@@ -344,6 +345,7 @@ static bool is_protected(struct server *s) {
 }
 
 static const char too_many[] = "-ERR max number of clients reached\r\n";
+static const char no_room[] = "-ERR the system gives no memory or descriptor for another client\r\n";
 static const char denied[] =
     "-DENIED sponson is in protected mode: no password is set, so it serves only clients on its own machine, by "
     "loopback "
@@ -370,9 +372,11 @@ static void accept_some(struct server *s, int listener, int64_t now_ms) {
         if (fd < 0) continue;
         metrics_add(&s->metrics.total_connections_received, 1);
         if (!is_loopback(&peer) && is_protected(s))
-            refuse(s, fd, denied, now_ms);
+            refuse(s, fd, denied, &s->metrics.rejected_protected_mode, now_ms);
+        else if (relaxed_load(s->registry.count) >= relaxed_load(s->registry.limit))
+            refuse(s, fd, too_many, &s->metrics.rejected_maxclients, now_ms);
         else if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms))
-            refuse(s, fd, too_many, now_ms);
+            refuse(s, fd, no_room, &s->metrics.rejected_resources, now_ms);
     }
 }
 
@@ -659,6 +663,7 @@ static int start(struct server *s) {
         fail("cannot make %d workers: %s", s->config.threads, strerror(errno));
     for (int i = s->worker_count - 1; i >= 0; i--)
         worker_free(s->workers[i]);
+    info_release(&s->command);
     free(s->command.metrics);
     free(s->workers);
     registry_release(&s->registry);

@@ -134,6 +134,9 @@ struct shards_totals {
     uint64_t expired;
     uint64_t lag[LRU_LAG_BINS]; /* as in struct lru */
     uint64_t lag_max_ms;
+    uint64_t used_bytes_min, used_bytes_max, entries_min, entries_max, misses_expired, misses_evicted,
+        evicted_by_entries;
+    uint64_t age[LRU_AGE_BINS];
 };
 
 /* Adds up all shards, locking one after the other. */

@@ -42,6 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "info.h"
 #include "resp.h"
 
 #define EVENTS_MAX 256
@@ -62,6 +63,7 @@
 #define SLOW_TURNS 64            /* ... for so many turns */
 #define TIMED_FEW 1024           /* requests that are timed after sixteen that took over a ms: it may be chance */
 #define TIMED_LONG 65536         /* the same after one that took SLOW_US */
+#define LONG_REQUEST (4u << 10)  /* one of so many bytes is timed */
 #define LONG_REPLY (16u << 10)   /* after one of so many bytes the clock is looked at before the next request */
 #define TURN_MS 4                /* a turn that has lasted so long gives everybody one more request, and ends */
 #define RECEIVE_LATE (4u << 10)  /* and reads no more than this of who comes late */
@@ -155,7 +157,9 @@ struct worker {
 
     /* own thread only */
     struct command_context context;
-    int64_t turn_ms; /* when this turn began */
+    int64_t turn_ms;  /* when this turn began */
+    uint64_t turn_ns; /* the same by the clock that nobody sets, which is coarse */
+    bool slow_known;  /* a request was found to be slow since the clock was looked at */
     uint32_t turns;
     struct pool pool;
     struct metrics metrics; /* read by others */
@@ -658,33 +662,47 @@ static bool is_late(const struct worker *w) {
     return lasted_ms >= TURN_MS || lasted_ms < 0;
 }
 
+static uint64_t clock_ns(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* So many us since the clock was looked at before: one of the requests was slow, if none of them is known to be. A clock
+ * that was set is no turn that took as long. */
+static void notice_slow(struct worker *w, int64_t us) {
+    struct slice unknown = SLICE("(one of up to 16 requests, none of which was timed)");
+    int64_t slow_us = w->server->config->slowlog_us;
+    if (slow_us < 0 || us < slow_us || us < 2000 || w->slow_known) return;
+    if ((clock_ns(CLOCK_MONOTONIC_COARSE) - w->turn_ns) / 1000 + 8000 < (uint64_t)us) return;
+    info_slow(w->server, &w->metrics, NULL, &unknown, 1, (uint64_t)us, w->context.now_ms);
+}
+
 static void look_at_clock(struct worker *w) {
     int64_t before_ms = w->context.now_ms;
     w->clock_left = CLOCK_REQUESTS;
     w->context.now_ms = worker_now_ms();
+    if (w->context.now_ms - before_ms > 1) notice_slow(w, (w->context.now_ms - before_ms) * 1000);
+    w->slow_known = false;
     if (w->context.now_ms - before_ms > 1 && w->timed_left < TIMED_FEW) w->timed_left = TIMED_FEW;
     w->context.paused =
         command_is_paused(w->server, w->context.now_ms) && !relaxed_load(w->stopping); /* an end does not wait */
     w->late = is_late(w);
 }
 
-static uint64_t clock_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-/* Executes a request, and takes its time. Returns as execute() does. */
-static bool execute_timed(struct worker *w, struct part *p, const struct request *r, size_t bytes) {
-    uint64_t from = clock_ns();
+/* Executes a request, and takes its time, which stands for `weight` of them. Returns as execute() does. */
+static bool execute_timed(struct worker *w, struct part *p, const struct request *r, size_t bytes, uint64_t weight) {
+    uint64_t from = clock_ns(CLOCK_MONOTONIC);
     bool done = execute(w, p, r, bytes);
-    uint64_t ns = clock_ns() - from;
+    uint64_t ns = clock_ns(CLOCK_MONOTONIC) - from;
+    int64_t slow_us = w->server->config->slowlog_us;
     p->slow |= ns >= SLOW_US * 1000;
     if (p->slow) w->timed_left = TIMED_LONG;
     uint32_t row = relaxed_load(p->c->client.last_command);
-    if (row == 0) return done;
-    metrics_add(&w->metrics.command[row - 1].ns, ns);
-    metrics_add(&w->metrics.command[row - 1].timed, 1);
+    if (row) metrics_time(&w->metrics, row - 1, ns, weight);
+    if (slow_us < 0 || ns / 1000 < (uint64_t)slow_us) return done;
+    w->slow_known = true;
+    info_slow(w->server, &w->metrics, &p->c->client, r->argv, r->argc, ns / 1000, w->context.now_ms);
     return done;
 }
 
@@ -694,9 +712,10 @@ static void execute_next(struct worker *w, struct staged *b) {
     if (p->stop) return;
     assert(b->from == p->done);
     if (w->clock_left-- == 0) look_at_clock(w);
-    if (w->timed_left || w->executed % METRICS_SAMPLE == 0) {
+    bool timed = w->timed_left || b->request.timed;
+    if (timed || w->executed % METRICS_SAMPLE == 1) {
         w->timed_left -= w->timed_left > 0;
-        execute_timed(w, p, &b->request, b->to - b->from);
+        execute_timed(w, p, &b->request, b->to - b->from, timed || w->executed < METRICS_SAMPLE ? 1 : METRICS_SAMPLE);
     } else {
         execute(w, p, &b->request, b->to - b->from);
     }
@@ -742,7 +761,7 @@ static void execute_kept(struct worker *w, struct part *p) {
     struct request r = {.argv = q->argv, .argc = q->argc, .resumed = q->started};
     look_at_clock(w);
     command_prepare(&w->context, &p->c->client, &r);
-    if (!execute_timed(w, p, &r, q->request_bytes)) return;
+    if (!execute_timed(w, p, &r, q->request_bytes, 1)) return;
     p->parsed = p->done;
     drop_argv(w, q);
 }
@@ -831,6 +850,7 @@ static bool parse_next(struct worker *w, struct part *p) {
         b->request.argv = argv; /* the rest of it command_prepare() fills in */
         b->request.argc = r.argc;
         b->request.resumed = false;
+        b->request.timed = r.used > LONG_REQUEST;
         b->request.sizes_are_right = r.longest <= w->argument_safe;
         b->part = p;
         b->from = p->parsed;
@@ -1168,7 +1188,7 @@ static void tick(struct worker *w) {
     find_timed_out(w, now_ms);
     if (++w->ticks % 10 == 0) {
         pool_trim(&w->pool);
-        if (w->index == 0) command_sample(w->server, now_ms);
+        if (w->index == 0) info_sample(w->server, now_ms);
         trim_output(w);
     }
 }
@@ -1201,7 +1221,8 @@ static int wait_ms(const struct worker *w) {
 }
 
 static bool should_end(const struct worker *w) {
-    return atomic_load(&w->stopping) && (worker_connections(w) == 0 || clock_ns() >= atomic_load(&w->stop_at_ns));
+    return atomic_load(&w->stopping) &&
+           (worker_connections(w) == 0 || clock_ns(CLOCK_MONOTONIC) >= atomic_load(&w->stop_at_ns));
 }
 
 /* What CONFIG SET may have changed. */
@@ -1227,6 +1248,7 @@ static void *run(void *argument) {
     while (!should_end(w)) {
         int n = epoll_wait(w->epoll, events, EVENTS_MAX, wait_ms(w));
         w->turn_ms = w->context.now_ms = worker_now_ms();
+        w->turn_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
         look_at_clock(w);
         look_at_config(w);
         go_on_after_pause(w);
@@ -1298,7 +1320,7 @@ bool worker_start(struct worker *w) {
 }
 
 void worker_stop(struct worker *w, int64_t timeout_ms) {
-    atomic_store(&w->stop_at_ns, clock_ns() + (uint64_t)timeout_ms * 1000000);
+    atomic_store(&w->stop_at_ns, clock_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000);
     atomic_store(&w->stopping, true);
     uint64_t one = 1;
     ssize_t written = write(w->wake, &one, sizeof one);

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "../client.h"
-#include "../metrics.h"
 #include "random.h"
 #include "tap.h"
 
@@ -633,56 +632,6 @@ static void test_registry_threads(void) {
     registry_release(&shared_registry);
 }
 
-/* ---- counters ---- */
-
-static void test_metrics(void) {
-    static struct metrics one, two;
-    struct metrics_totals totals = {0};
-    char text[1024];
-    struct buf b = {text, 0, sizeof text - 1, false};
-    metrics_add(&one.total_connections_received, 3);
-    metrics_add(&one.total_connections_received, 4);
-    metrics_add(&two.total_connections_received, 10);
-    metrics_add(&one.command[3].calls, 2);
-    metrics_add(&two.command[3].calls, 3);
-    metrics_add(&two.command[METRICS_COMMANDS - 1].calls, 4);
-    metrics_add(&two.command[3].ns, 50);
-    metrics_add(&one.command[3].rejected, 6);
-    metrics_add(&one.command[3].failed, 7);
-    metrics_add(&one.total_net_input_bytes, 1);
-    metrics_add(&two.total_net_output_bytes, 2);
-    metrics_add(&one.rejected_connections, 5);
-    metrics_add(&two.total_error_replies, 6);
-    metrics_add(&two.evicted_clients, 10);
-    metrics_add(&one.client_query_buffer_limit_disconnections, 7);
-    metrics_add(&two.client_output_buffer_limit_disconnections, 8);
-    metrics_sum(&totals, &one);
-    metrics_sum(&totals, &two);
-    metrics_print(&b, &totals);
-    text[b.len] = '\0';
-    CHECK_TEXT(text, "total_commands_processed:9\r\n"
-                     "total_connections_received:17\r\n"
-                     "total_net_input_bytes:1\r\n"
-                     "total_net_output_bytes:2\r\n"
-                     "rejected_connections:5\r\n"
-                     "total_error_replies:6\r\n"
-                     "acl_access_denied_auth:0\r\n"
-                     "evicted_clients:10\r\n"
-                     "client_query_buffer_limit_disconnections:7\r\n"
-                     "client_output_buffer_limit_disconnections:8\r\n");
-    struct metrics_totals since = totals;
-    metrics_add(&two.command[3].calls, 1);
-    metrics_add(&one.total_error_replies, 1);
-    memset(&totals, 0, sizeof totals);
-    metrics_sum(&totals, &one);
-    metrics_sum(&totals, &two);
-    CHECK(totals.command[3].calls == 6 && totals.command[3].ns == 50 && totals.command[3].rejected == 6 &&
-          totals.command[3].failed == 7);
-    metrics_subtract(&totals, &since);
-    CHECK(totals.command[3].calls == 1 && totals.command[3].ns == 0 && totals.total_error_replies == 1 &&
-          totals.total_commands_processed == 1 && totals.total_connections_received == 0);
-}
-
 int main(void) {
     static const struct tap_test tests[] = {
         {"bytes go in, or full is set", test_put},
@@ -702,7 +651,6 @@ int main(void) {
         {"who holds most memory is shut first", test_evict},
         {"a list in pieces", test_list_in_pieces},
         {"a list while connections come and go", test_registry_threads},
-        {"counters are summed and printed", test_metrics},
     };
     return tap_main(tests, sizeof tests / sizeof *tests);
 }

@@ -13,6 +13,7 @@
 
 #include "../glob.h"
 #include "../host.h"
+#include "../info.h"
 #include "../resp.h"
 #include "random.h"
 #include "reply.h"
@@ -115,6 +116,7 @@ static void fixture_free(struct fixture *f) {
         lru_check(&f->shards.shard[i].lru);
     for (uint32_t i = 0; i < f->registry.high; i++)
         if (f->registry.live[i]) client_free(&f->registry, registry_record(&f->registry, i));
+    info_release(&f->server);
     shards_release(&f->shards);
     registry_release(&f->registry);
     pool_release(&f->pool);
@@ -2152,14 +2154,15 @@ static void test_config_set(void) {
 
 static void test_rates(void) {
     struct fixture *f = small();
-    command_sample(&f->server, NOW_MS);
+    info_sample(&f->server, NOW_MS);
     metrics_add(&f->metrics.command[3].calls, 300);
     metrics_add(&f->other.command[5].calls, 200);
     metrics_add(&f->other.total_net_input_bytes, 1024);
-    command_sample(&f->server, NOW_MS + 500);
-    CHECK(strstr(line(f, "INFO stats").p, "\r\ninstantaneous_ops_per_sec:1000\r\ninstantaneous_input_kbps:2.00\r\n"
-                                          "instantaneous_output_kbps:0.00\r\n") != NULL);
-    command_sample(&f->server, NOW_MS); /* a clock that went back */
+    info_sample(&f->server, NOW_MS + 500);
+    line(f, "INFO stats");
+    CHECK(has(f, "\r\ninstantaneous_ops_per_sec:1000\r\n"));
+    CHECK(has(f, "\r\ninstantaneous_input_kbps:2.00\r\ninstantaneous_output_kbps:0.00\r\n"));
+    info_sample(&f->server, NOW_MS); /* a clock that went back */
     CHECK(strstr(line(f, "INFO stats").p, "\r\ninstantaneous_input_kbps:0.00\r\n") != NULL);
     fixture_free(f);
 }
@@ -2187,9 +2190,9 @@ static void test_info(void) {
         "\r\n\r\n# Persistence\r\nloading:0\r\n",
         "\r\n\r\n# Stats\r\n",
         "\r\ntotal_commands_processed:46\r\n",
-        "\r\nkeyspace_hits:1\r\nkeyspace_misses:1\r\n",
-        "\r\nexpired_keys:0\r\nexpired_lag_p99_ms:0\r\nexpired_lag_max_ms:0\r\nevicted_keys:0\r\nevicted_out_of_order:"
-        "0\r\n",
+        "\r\nkeyspace_hits:1\r\nkeyspace_misses:1\r\nkeyspace_misses_never_seen:1\r\nkeyspace_misses_expired:0\r\n",
+        "\r\nexpired_keys:0\r\nexpired_lag_p99_ms:0\r\nexpired_lag_max_ms:0\r\nevicted_keys:0\r\nevicted_by_bytes:0\r\n"
+        "evicted_by_entries:0\r\nevicted_out_of_order:0\r\nevicted_age_p50_ms:0\r\n",
         "\r\n\r\n# Replication\r\nrole:master\r\n",
         "\r\n\r\n# CPU\r\n",
         "\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n",
@@ -2215,6 +2218,179 @@ static void test_info(void) {
     line(f, "INFO everything");
     CHECK(has(f, "# Server") && has(f, "# Keyspace"));
     fixture_free(f);
+}
+
+/* Every figure that is counted shows in INFO and at /metrics, under its names, summed over the threads. */
+static void test_metrics(void) {
+    struct fixture *f = small();
+    struct buf b = {malloc(INFO_METRICS_BYTES), 0, INFO_METRICS_BYTES - 1, false};
+    uint32_t get = 0;
+    while (strcmp(command_name(get), "get") != 0)
+        get++;
+    EXPECT(f, "SET k v", OK);
+    EXPECT(f, "GET k", "$1\r\nv\r\n");
+    EXPECT(f, "GET k x", ARITY("get"));
+    metrics_add(&f->other.command[get].calls, 9);
+    metrics_time(&f->metrics, get, 999, 64);     /* below 1 us */
+    metrics_time(&f->other, get, 1000, 1);       /* below 2 us */
+    metrics_time(&f->other, get, 1999, 1);       /* the same */
+    metrics_time(&f->other, get, 3000000000, 1); /* 3 s */
+    metrics_time(&f->other, get, 9000000000, 1); /* over all bounds but the last */
+    struct {
+        _Atomic uint64_t *counter;
+        uint64_t by;
+        const char *info, *text;
+    } counted[] = {
+        {&f->metrics.total_connections_received, 7, "total_connections_received:7", "sponson_connections_total 7"},
+        {&f->other.total_connections_received, 10, "total_connections_received:17", "sponson_connections_total 17"},
+        {&f->other.total_net_input_bytes, 11, "total_net_input_bytes:11", "sponson_network_receive_bytes_total 11"},
+        {&f->other.total_net_output_bytes, 12, "total_net_output_bytes:12", "sponson_network_transmit_bytes_total 12"},
+        {&f->other.rejected_maxclients, 13, "rejected_connections:13",
+         "sponson_rejected_connections_total{reason=\"maxclients\"} 13"},
+        {&f->other.rejected_protected_mode, 14, "rejected_connections:27",
+         "sponson_rejected_connections_total{reason=\"protected_mode\"} 14"},
+        {&f->other.rejected_resources, 15, "rejected_connections:42",
+         "sponson_rejected_connections_total{reason=\"resources\"} 15"},
+        {&f->other.slow_requests, 16, "slow_requests:16", "sponson_slow_requests_total 16"},
+        {&f->other.acl_access_denied_auth, 17, "acl_access_denied_auth:17", "sponson_auth_failures_total 17"},
+        {&f->other.evicted_clients, 18, "evicted_clients:18",
+         "sponson_closed_clients_total{reason=\"client_memory\"} 18"},
+        {&f->other.client_query_buffer_limit_disconnections, 19, "client_query_buffer_limit_disconnections:19",
+         "sponson_closed_clients_total{reason=\"query_buffer\"} 19"},
+        {&f->other.client_output_buffer_limit_disconnections, 20, "client_output_buffer_limit_disconnections:20",
+         "sponson_closed_clients_total{reason=\"output_buffer\"} 20"},
+        {&f->other.total_error_replies, 4, "total_error_replies:5", "sponson_errors_total 5"}, /* one was the arity */
+    };
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
+        char wanted[128];
+        metrics_add(counted[i].counter, counted[i].by);
+        b.len = 0;
+        info_metrics(&f->server, &b);
+        b.p[b.len] = '\0';
+        snprintf(wanted, sizeof wanted, "\n%s\n", counted[i].text);
+        CHECK(!b.full && strstr(b.p, wanted) != NULL);
+        line(f, "INFO all");
+        snprintf(wanted, sizeof wanted, "\r\n%s\r\n", counted[i].info);
+        CHECK(has(f, wanted));
+    }
+    static const char *const lines[] = {
+        "# TYPE sponson_commands_total counter\n",
+        "\nsponson_commands_total{command=\"get\"} 10\n",
+        "\nsponson_command_errors_total{command=\"get\"} 1\n",
+        "\nsponson_command_duration_seconds_bucket{command=\"get\",le=\"1e-06\"} 64\n",
+        "\nsponson_command_duration_seconds_bucket{command=\"get\",le=\"2e-06\"} 66\n",
+        "\nsponson_command_duration_seconds_bucket{command=\"get\",le=\"2.097152\"} 66\n",
+        "\nsponson_command_duration_seconds_bucket{command=\"get\",le=\"4.194304\"} 67\n",
+        "\nsponson_command_duration_seconds_bucket{command=\"get\",le=\"+Inf\"} 68\n",
+        "\nsponson_command_duration_seconds_count{command=\"get\"} 68\n",
+        "\nsponson_hits_total 1\n",
+        "\nsponson_entries 1\n",
+        "\nsponson_database_entries{db=\"0\"} 1\n",
+        "\nsponson_memory_max_bytes 67108864\n",
+        "\nsponson_build_info{version=\"" SPONSON_VERSION "\"} 1\n",
+        "\nsponson_evicted_age_seconds_bucket{le=\"+Inf\"} 0\n",
+        "\nprocess_start_time_seconds 1699909939\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        CHECK(strstr(b.p, lines[i]) != NULL);
+        if (!strstr(b.p, lines[i])) show("missing", slice_of(lines[i]));
+    }
+    line(f, "INFO latencystats");
+    CHECK(has(f, "latency_percentiles_usec_get:p50=1.000,p99=8388608.000,p99.9=8388608.000\r\n"));
+    EXPECT(f, "LATENCY HISTOGRAM get nothing",
+           "*2\r\n$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:10\r\n$14\r\nhistogram_usec\r\n*8\r\n"
+           ":1\r\n:9\r\n:2\r\n:10\r\n:4194304\r\n:10\r\n:8388608\r\n:10\r\n");
+    EXPECT(f, "CONFIG RESETSTAT", OK);
+    EXPECT(f, "LATENCY HISTOGRAM", "*0\r\n");
+    b.len = 0;
+    info_metrics(&f->server, &b);
+    b.p[b.len] = '\0';
+    CHECK(strstr(b.p, "\nsponson_connections_total 0\n") && strstr(b.p, "\nsponson_hits_total 0\n") &&
+          !strstr(b.p, "command=\"get\""));
+    free(b.p);
+    fixture_free(f);
+}
+
+static void slow(struct fixture *f, const char *text, uint64_t us) {
+    struct slice argv[64];
+    char copy[8192], *p = copy;
+    int argc = 0;
+    snprintf(copy, sizeof copy, "%s", text);
+    for (char *word = strtok_r(copy, " ", &p); word; word = strtok_r(NULL, " ", &p))
+        argv[argc++] = slice_of(word);
+    info_slow(&f->server, &f->metrics, f->client, argv, argc, us, NOW_MS);
+}
+
+static void test_slowlog(void) {
+    struct fixture *f = small();
+    char text[4096];
+    EXPECT(f, "SLOWLOG LEN", ":0\r\n");
+    EXPECT(f, "SLOWLOG GET", "*0\r\n");
+    EXPECT(f, "CLIENT SETNAME me", OK);
+    slow(f, "KEYS *", 15000);
+#define SLOW_HEAD(id, us) "*6\r\n:" id "\r\n:1700000000\r\n:" us "\r\n"
+#define SLOW_TAIL "$9\r\n0.0.0.0:0\r\n$2\r\nme\r\n"
+    EXPECT(f, "SLOWLOG GET", "*1\r\n" SLOW_HEAD("0", "15000") "*2\r\n$4\r\nKEYS\r\n$1\r\n*\r\n" SLOW_TAIL);
+    slow(f, "AUTH user secret", 1);
+    slow(f, "CONFIG SET requirepass secret", 2);
+    slow(f, "hello 3 AUTH default secret", 3);
+    line(f, "SLOWLOG GET -1");
+    CHECK(!has(f, "secret") && !has(f, "user") && !has(f, "requirepass") && has(f, "*4\r\n*6\r\n:3\r\n"));
+    CHECK(has(f, "$4\r\nAUTH\r\n$10\r\n(redacted)\r\n"));
+    EXPECT(f, "SLOWLOG RESET", OK);
+    EXPECT(f, "SLOWLOG LEN", ":0\r\n");
+    memset(text, 'x', sizeof text); /* a long argument, and many */
+    memcpy(text, "SET k ", 6);
+    text[6 + 200] = '\0';
+    slow(f, text, 4);
+    CHECK(line(f, "SLOWLOG GET 1").n && has(f, "xxx... (72 more bytes)\r\n"));
+    for (int i = 0; i < 40; i++)
+        memcpy(text + 2 * i, i ? "a " : "D ", 2);
+    text[79] = '\0';
+    slow(f, text, 5);
+    CHECK(line(f, "SLOWLOG GET 1").n && has(f, "*32\r\n$1\r\nD\r\n") && has(f, "... (9 more arguments)\r\n"));
+    memset(text, 'y', sizeof text);
+    for (int i = 0; i < 20; i++)
+        text[i * 150] = ' ';
+    text[3000] = '\0';
+    slow(f, text, 6); /* more than is kept of one request */
+    CHECK(line(f, "SLOWLOG GET 1").n && has(f, "*3\r\n$") && has(f, "... (18 more arguments)\r\n"));
+    f->config.slowlog_max_len = 2;
+    slow(f, "GET 1", 7);
+    EXPECT(f, "SLOWLOG LEN", ":2\r\n");
+    for (int i = 0; i < 3000; i++)
+        slow(f, "GET n", 8);
+    EXPECT(f, "SLOWLOG LEN", ":2\r\n");
+    f->config.slowlog_max_len = SLOWLOG_MAX;
+    for (int i = 0; i < 3 * SLOWLOG_MAX; i++) {
+        memset(text, 'z', 3000);
+        for (int n = 0; n < 20; n++)
+            text[n * 150] = ' ';
+        slow(f, text, 9);
+    }
+    EXPECT(f, "SLOWLOG LEN", ":1024\r\n");
+    line(f, "SLOWLOG GET -1"); /* turn() checks that there is room for all of it */
+    f->config.slowlog_max_len = 0;
+    slow(f, "GET 1", 7);
+    EXPECT(f, "SLOWLOG LEN", ":1024\r\n");
+    EXPECT(f, "SLOWLOG GET -2", "-ERR count should be greater than or equal to -1\r\n");
+    EXPECT(f, "SLOWLOG GET x", "-ERR count should be greater than or equal to -1\r\n");
+    EXPECT(f, "SLOWLOG GET 1 2", ARITY("slowlog|get"));
+    EXPECT(f, "SLOWLOG RESET", OK);
+    fixture_free(f);
+}
+
+static void test_latency(void) {
+    static const struct step steps[] = {
+        {"LATENCY LATEST", "*0\r\n", NULL},
+        {"LATENCY HISTORY command", "*0\r\n", NULL},
+        {"LATENCY RESET", ":0\r\n", NULL},
+        {"LATENCY RESET command fork", ":0\r\n", NULL},
+        {"LATENCY GRAPH command", "-ERR No samples available for event 'command'\r\n", NULL},
+        {"LATENCY HISTOGRAM nothing", "*0\r\n", "%0\r\n"},
+        {"LATENCY NOPE", "-ERR unknown subcommand 'NOPE'. Try LATENCY HELP.\r\n", NULL},
+    };
+    run_steps(steps, sizeof steps / sizeof *steps);
 }
 
 static void test_config_get(void) {
@@ -2620,6 +2796,9 @@ int main(void) {
         {"CONFIG SET and RESETSTAT", test_config_set},
         {"INFO: rates of the last second", test_rates},
         {"INFO", test_info},
+        {"INFO and /metrics: every counter, the histograms, RESETSTAT", test_metrics},
+        {"SLOWLOG: what is shown, and how much is kept", test_slowlog},
+        {"LATENCY", test_latency},
         {"CONFIG GET", test_config_get},
         {"CLIENT LIST over turns", test_client_list},
         {"TIME", test_time},

@@ -1,0 +1,548 @@
+/* info.c -- what is measured, told: INFO, MEMORY STATS, LATENCY, the slow log, and the text that Prometheus reads.
+ *
+ * Owns    the slow log: a request is kept as the reply that SLOWLOG GET will give, cut to SLOW_BYTES.
+ *
+ * Figures all numbers are collected into one struct figures, without a lock: the threads' own counters are summed,
+ *         the shards' read as they stand, so they may differ by what happened meanwhile. The list of them in figures.h
+ *         says how each is called in INFO and at /metrics.
+ * Times   one request in METRICS_SAMPLE is timed, and counts for as many; those that may take long are timed always,
+ *         and all are while some do (worker.c). So the histograms are estimates of all requests.
+ *
+ * Threads any.   Failure: a request for which there is no memory is not in the slow log. */
+#include "info.h"
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "host.h"
+
+#define SLOW_ARGS 32       /* arguments that the slow log shows, as Redis, ... */
+#define SLOW_ARG_BYTES 128 /* ... of each so much, ... */
+#define SLOW_BYTES 512     /* ... and of all: SLOWLOG_MAX of them, with their clients, are a reply at once */
+#define SLOW_SHOWN 10      /* by SLOWLOG GET without a count */
+#define INFO_BYTES (96u << 10)
+
+struct figures {
+    struct metrics counted; /* since CONFIG RESETSTAT, as all that counts */
+    struct shards_totals shards;
+    uint64_t commands, rejected, per_s[SAMPLES];
+    uint64_t connected_clients, maxclients, client_memory, client_memory_max;
+    uint64_t maxmemory, used_peak, resident, with_ttl;
+    uint64_t lag_p99_ms, age_p50_ms, age_p99_ms, misses_never_seen, evicted_by_bytes;
+    uint64_t cpu_us, started_ms;
+    int64_t now_ms;
+};
+
+#include "figures.h"
+
+enum { FIGURES = sizeof list / sizeof *list };
+
+/* ---- collecting ---- */
+
+/* Adds up what all threads have counted: a struct metrics is nothing but numbers. */
+static void sum_metrics(const struct command_server *s, struct metrics *sum) {
+    _Atomic uint64_t *to = (_Atomic uint64_t *)sum;
+    memset(sum, 0, sizeof *sum);
+    for (int i = 0; i < s->metrics_count; i++)
+        for (size_t n = 0; n < sizeof *sum / sizeof *to; n++)
+            metrics_add(&to[n], relaxed_load(((_Atomic uint64_t *)s->metrics[i])[n]));
+}
+
+static uint64_t commands_of(const struct metrics *m) {
+    uint64_t calls = 0;
+    for (int i = 0; i < METRICS_COMMANDS; i++)
+        calls += relaxed_load(m->command[i].calls);
+    return calls;
+}
+
+/* The end of the power of two below which so large a share of what was counted lies; 0: nothing was. */
+static uint64_t percentile(const uint64_t *bins, int n, double share) {
+    uint64_t all = 0, seen = 0;
+    for (int i = 0; i < n; i++)
+        all += bins[i];
+    for (int i = 0; i < n && all; i++)
+        if ((double)(seen += bins[i]) >= share * (double)all) return 1ull << i;
+    return 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static void collect(struct command_server *s, int64_t now_ms, struct figures *f) {
+    memset(f, 0, sizeof *f);
+    f->now_ms = now_ms;
+    sum_metrics(s, &f->counted);
+    _Atomic uint64_t *counted = (_Atomic uint64_t *)&f->counted, *since = (_Atomic uint64_t *)&s->since;
+    for (size_t i = 0; i < sizeof f->counted / sizeof *counted; i++) /* RESETSTAT may be under way */
+        relaxed_store(counted[i], relaxed_load(counted[i]) - least(relaxed_load(counted[i]), relaxed_load(since[i])));
+    shards_total(s->shards, &f->shards);
+    f->commands = commands_of(&f->counted);
+    f->rejected = f->counted.rejected_maxclients + f->counted.rejected_protected_mode + f->counted.rejected_resources;
+    for (int i = 0; i < SAMPLES; i++)
+        f->per_s[i] = relaxed_load(s->per_s[i]);
+    f->connected_clients = relaxed_load(s->registry->count);
+    f->maxclients = (uint64_t)s->config->maxclients;
+    f->client_memory = relaxed_load(s->client_memory->used_bytes);
+    f->client_memory_max = relaxed_load(s->client_memory->limit_bytes);
+    f->maxmemory = s->config->maxmemory_bytes;
+    f->used_peak = relaxed_load(s->used_peak_bytes);
+    f->used_peak += f->shards.used_bytes - least(f->shards.used_bytes, f->used_peak);
+    f->resident = host_resident_bytes();
+    for (int d = 0; d < DATABASES_MAX; d++)
+        f->with_ttl += f->shards.database[d].with_deadline;
+    f->lag_p99_ms = least(percentile(f->shards.lag, LRU_LAG_BINS, 0.99), f->shards.lag_max_ms);
+    f->age_p50_ms = percentile(f->shards.age, LRU_AGE_BINS, 0.5);
+    f->age_p99_ms = percentile(f->shards.age, LRU_AGE_BINS, 0.99);
+    f->misses_never_seen =
+        f->shards.misses - least(f->shards.misses, f->shards.misses_expired + f->shards.misses_evicted);
+    f->evicted_by_bytes =
+        f->shards.evicted - least(f->shards.evicted, f->shards.evicted_by_entries + f->shards.evicted_out_of_order);
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    f->cpu_us =
+        (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * US + (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+    f->started_ms = (uint64_t)s->started_ms;
+}
+
+static uint64_t figure(const struct figures *f, const struct figure *row) {
+    return *(const uint64_t *)(const void *)((const char *)f + row->offset);
+}
+
+void info_sample(struct command_server *s, int64_t now_ms) {
+    struct metrics now;
+    struct shards_totals totals;
+    sum_metrics(s, &now);
+    shards_total(s->shards, &totals);
+    if (totals.used_bytes > relaxed_load(s->used_peak_bytes)) relaxed_store(s->used_peak_bytes, totals.used_bytes);
+    const uint64_t counted[] = {commands_of(&now), now.total_net_input_bytes, now.total_net_output_bytes};
+    uint64_t ms = now_ms > s->sampled_ms ? (uint64_t)(now_ms - s->sampled_ms) : 1;
+    for (int i = 0; i < SAMPLES; i++) {
+        relaxed_store(s->per_s[i], (counted[i] - s->sampled[i]) * 1000 / ms);
+        s->sampled[i] = counted[i];
+    }
+    s->sampled_ms = now_ms;
+}
+
+/* CONFIG RESETSTAT */
+enum command_result cmd_config_resetstat(struct call *c) {
+    struct metrics now;
+    sum_metrics(c->context->server, &now);
+    for (size_t i = 0; i < sizeof now / sizeof(uint64_t); i++)
+        relaxed_store(((_Atomic uint64_t *)&c->context->server->since)[i], ((_Atomic uint64_t *)&now)[i]);
+    shards_reset_counters(c->shards);
+    return ok(c);
+}
+
+/* ---- INFO ---- */
+
+/* A number of bytes for people. */
+static void print_human(struct buf *b, const char *name, uint64_t bytes) {
+    double v = (double)bytes;
+    int unit = 0;
+    for (; v >= 1024 && unit < 4; unit++)
+        v /= 1024;
+    buf_printf(b, "%s_human:%.*f%c\r\n", name, unit ? 2 : 0, v, "BKMGT"[unit]);
+}
+
+static void print_figures(const struct figures *f, struct buf *b, const char *section) {
+    for (int i = 0; i < FIGURES; i++) {
+        const struct figure *row = &list[i];
+        if (!row->section || strcmp(row->section, section) != 0) continue;
+        buf_printf(b, "%s:%" PRIu64 "\r\n", row->info, figure(f, row));
+        if (!strncmp(row->info, "used_memory", 11) || !strcmp(row->info, "maxmemory"))
+            print_human(b, row->info, figure(f, row));
+    }
+}
+
+static void info_server(const struct command_server *s, const struct figures *f, struct buf *b) {
+    long long up_s = f->now_ms > s->started_ms ? (f->now_ms - s->started_ms) / 1000 : 0; /* the clock may be set back */
+    buf_printf(b,
+               "redis_version:%s\r\nsponson_version:%s\r\nredis_mode:standalone\r\narch_bits:%zu\r\n"
+               "multiplexing_api:epoll\r\natomicvar_api:c11-builtin\r\ngcc_version:%d.%d.%d\r\nprocess_id:%ld\r\n"
+               "run_id:%s\r\ntcp_port:%d\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%lld\r\n"
+               "uptime_in_days:%lld\r\nhz:10\r\nconfigured_hz:10\r\nio_threads_active:%d\r\n",
+               SPONSON_REDIS_VERSION, SPONSON_VERSION, sizeof(void *) * CHAR_BIT, __GNUC__, __GNUC_MINOR__,
+               __GNUC_PATCHLEVEL__, (long)getpid(), s->run_id, s->config->port, (long long)f->now_ms * 1000, up_s,
+               up_s / 86400, s->config->threads > 1);
+}
+
+static void info_clients(const struct command_server *s, const struct figures *f, struct buf *b) {
+    (void)s;
+    print_figures(f, b, "clients");
+    buf_printf(b, "cluster_connections:0\r\nblocked_clients:0\r\ntracking_clients:0\r\n");
+}
+
+static void info_memory(const struct command_server *s, const struct figures *f, struct buf *b) {
+    (void)s;
+    print_figures(f, b, "memory");
+    uint64_t used = f->shards.used_bytes + f->client_memory;
+    buf_printf(b, "maxmemory_policy:allkeys-lru\r\nmem_fragmentation_ratio:%.2f\r\nmem_allocator:arena\r\n",
+               used ? (double)f->resident / (double)used : 0.0);
+}
+
+static void info_stats(const struct command_server *s, const struct figures *f, struct buf *b) {
+    (void)s;
+    print_figures(f, b, "stats");
+    buf_printf(b, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",
+               (double)f->per_s[SAMPLE_INPUT] / 1024, (double)f->per_s[SAMPLE_OUTPUT] / 1024);
+}
+
+static void info_cpu(const struct command_server *s, const struct figures *f, struct buf *b) {
+    (void)s, (void)f;
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    buf_printf(b, "used_cpu_sys:%lld.%06ld\r\nused_cpu_user:%lld.%06ld\r\n", (long long)r.ru_stime.tv_sec,
+               (long)r.ru_stime.tv_usec, (long long)r.ru_utime.tv_sec, (long)r.ru_utime.tv_usec);
+}
+
+/* The times of a command that were counted, and how many they stand for. */
+static uint64_t times_of(const struct figures *f, uint32_t row, uint64_t *bins) {
+    uint64_t timed = 0;
+    for (int i = 0; i < METRICS_BINS; i++)
+        timed += bins[i] = relaxed_load(f->counted.command[row].bins[i]);
+    return timed;
+}
+
+static void info_commandstats(const struct command_server *s, const struct figures *f, struct buf *b) {
+    uint64_t bins[METRICS_BINS], rejected;
+    const char *name;
+    (void)s;
+    for (uint32_t i = 0; (name = command_name(i)) != NULL; i++) {
+        uint64_t calls = f->counted.command[i].calls, timed = times_of(f, i, bins);
+        double each = timed ? (double)f->counted.command[i].ns / 1000 / (double)timed : 0;
+        if (calls + (rejected = f->counted.command[i].rejected) == 0) continue;
+        buf_printf(b,
+                   "cmdstat_%s:calls=%" PRIu64 ",usec=%.0f,usec_per_call=%.2f,rejected_calls=%" PRIu64
+                   ",failed_calls=%" PRIu64 "\r\n",
+                   name, calls, each * (double)calls, each, rejected, f->counted.command[i].failed);
+    }
+}
+
+static void info_latencystats(const struct command_server *s, const struct figures *f, struct buf *b) {
+    uint64_t bins[METRICS_BINS];
+    const char *name;
+    (void)s;
+    for (uint32_t i = 0; (name = command_name(i)) != NULL; i++)
+        if (times_of(f, i, bins))
+            buf_printf(b,
+                       "latency_percentiles_usec_%s:p50=%" PRIu64 ".000,p99=%" PRIu64 ".000,p99.9=%" PRIu64 ".000\r\n",
+                       name, percentile(bins, METRICS_BINS, 0.5), percentile(bins, METRICS_BINS, 0.99),
+                       percentile(bins, METRICS_BINS, 0.999));
+}
+
+static void info_keyspace(const struct command_server *s, const struct figures *f, struct buf *b) {
+    (void)s;
+    for (int d = 0; d < DATABASES_MAX; d++)
+        if (f->shards.database[d].entries)
+            buf_printf(b, "db%d:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", d, f->shards.database[d].entries,
+                       f->shards.database[d].with_deadline);
+}
+
+/* INFO [section [section ...]] */
+enum command_result cmd_info(struct call *c) {
+    static const struct {
+        const char *title;
+        void (*print)(const struct command_server *s, const struct figures *f, struct buf *b);
+        const char *text; /* of a section that always says the same */
+    } sections[] = {
+        {"Server", info_server, NULL},
+        {"Clients", info_clients, NULL},
+        {"Memory", info_memory, NULL},
+        {"Persistence", NULL,
+         "loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:0\r\n"
+         "aof_rewrite_in_progress:0\r\n"},
+        {"Stats", info_stats, NULL},
+        {"Replication", NULL,
+         "role:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\nmaster_repl_offset:0\r\n"
+         "repl_backlog_active:0\r\n"},
+        {"CPU", info_cpu, NULL},
+        {"Modules", NULL, ""},
+        {"Commandstats", info_commandstats, NULL},
+        {"Latencystats", info_latencystats, NULL},
+        {"Cluster", NULL, "cluster_enabled:0\r\n"},
+        {"Keyspace", info_keyspace, NULL},
+    };
+    if (c->argc > NAMES_MAX) return error_format(c, "ERR at most %d names at once", NAMES_MAX);
+    struct figures f;
+    char text[INFO_BYTES];
+    struct buf b = {text, 0, sizeof text, false};
+    collect(c->context->server, c->now_ms, &f);
+    for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
+        struct slice name = slice_of(sections[s].title);
+        bool usual = sections[s].print != info_commandstats && sections[s].print != info_latencystats;
+        bool wanted = c->argc == 1 && usual;
+        for (int i = 1; i < c->argc && !wanted; i++) {
+            int group = one_of(c->argv[i], "default all everything");
+            wanted = is_word(c->argv[i], name) || group > 0 || (usual && group == 0);
+        }
+        if (!wanted) continue;
+        buf_printf(&b, "%s# %s\r\n%s", b.len ? "\r\n" : "", sections[s].title,
+                   sections[s].print ? "" : sections[s].text);
+        if (sections[s].print) sections[s].print(c->context->server, &f, &b);
+    }
+    resp_text(c->out, (struct slice){text, b.len}, c->resp);
+    return COMMAND_DONE;
+}
+
+/* MEMORY PURGE: upkeep gives free pages back without being asked */
+enum command_result cmd_memory_purge(struct call *c) { return ok(c); }
+
+/* MEMORY STATS */
+enum command_result cmd_memory_stats(struct call *c) {
+    struct figures f;
+    collect(c->context->server, c->now_ms, &f);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } items[] = {
+        {"peak.allocated", f.used_peak},
+        {"total.allocated", f.shards.used_bytes + f.client_memory},
+        {"clients.normal", f.client_memory},
+        {"keys.count", f.shards.entries},
+        {"keys.bytes-per-key", f.shards.entries ? f.shards.used_bytes / f.shards.entries : 0},
+        {"dataset.bytes", f.shards.used_bytes},
+        {"maxmemory", f.maxmemory},
+        {"resident", f.resident},
+    };
+    put(c, "%", (int)(sizeof items / sizeof *items));
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++)
+        put(c, "$:", items[i].name, (int64_t)items[i].value);
+    return COMMAND_DONE;
+}
+
+/* ---- LATENCY: the histograms; there is no monitor of events, so of those there never are any ---- */
+
+/* LATENCY HISTOGRAM [command [command ...]] */
+enum command_result cmd_latency_histogram(struct call *c) {
+    struct figures f;
+    uint64_t bins[METRICS_BINS];
+    const char *name;
+    collect(c->context->server, c->now_ms, &f);
+    for (int counting = 1, found = 0; counting >= 0; counting--) {
+        for (uint32_t row = 0; (name = command_name(row)) != NULL; row++) {
+            int i = 2, filled = 0, last = 0;
+            uint64_t timed = times_of(&f, row, bins), below = 0;
+            while (i < c->argc && i < NAMES_MAX && !is_word(c->argv[i], slice_of(name)))
+                i++;
+            if (!timed || (c->argc > 2 && (i == c->argc || i == NAMES_MAX))) continue;
+            found++;
+            if (counting) continue;
+            for (int bin = 0; bin < METRICS_BINS; bin++)
+                if (bins[bin]) last = bin, filled++;
+            double each = (double)f.counted.command[row].calls / (double)timed; /* what a timed one stands for */
+            put(c, "$%$:$%", name, 2, "calls", (int64_t)f.counted.command[row].calls, "histogram_usec", filled);
+            for (int bin = 0; bin <= last; bin++)
+                if (below += bins[bin], bins[bin])
+                    put(c, "::", (int64_t)1 << bin, (int64_t)((double)below * each + 0.5));
+        }
+        if (counting) put(c, "%", found);
+    }
+    return COMMAND_DONE;
+}
+
+/* LATENCY LATEST, LATENCY HISTORY event */
+enum command_result cmd_latency_latest(struct call *c) { return resp_array(c->out, 0), COMMAND_DONE; }
+
+/* LATENCY RESET [event [event ...]] */
+enum command_result cmd_latency_reset(struct call *c) { return integer(c, 0); }
+
+/* LATENCY GRAPH event */
+enum command_result cmd_latency_graph(struct call *c) {
+    return error_format(c, "ERR No samples available for event '%.*s'", shown_bytes(c->argv[2]), c->argv[2].p);
+}
+
+/* LATENCY DOCTOR */
+enum command_result cmd_latency_doctor(struct call *c) {
+    resp_text(c->out,
+              SLICE("No latency events are recorded here. LATENCY HISTOGRAM and INFO latencystats show how long "
+                    "commands take, SLOWLOG GET those that took longest (slowlog-log-slower-than)."),
+              c->resp);
+    return COMMAND_DONE;
+}
+
+/* ---- the slow log ---- */
+
+struct slow_request {
+    int64_t id, at_s, us;
+    char client[CLIENT_ADDRESS_MAX], name[CLIENT_NAME_MAX];
+    size_t bytes;
+    char argv[SLOW_BYTES]; /* as the reply has them */
+};
+
+void info_init(struct command_server *s) { pthread_mutex_init(&s->slowlog.lock, NULL); }
+
+/* Whether the arguments behind the first `n` of them may be secrets. */
+static bool is_secret(const struct slice *argv, int argc, int *n) {
+    *n = 1;
+    if (argc > 1 && is_word(argv[0], SLICE("auth"))) return true;
+    if (argc > 2 && is_word(argv[0], SLICE("hello"))) return true;
+    *n = 2;
+    return argc > 2 && is_word(argv[0], SLICE("config")) && is_word(argv[1], SLICE("set"));
+}
+
+/* Encodes a request's arguments, as many and as much of each as the slow log shows. */
+static size_t encode_slow(const struct slice *argv, int argc, char *to) {
+    struct buf b = {to, 0, SLOW_BYTES, false};
+    char text[SLOW_ARG_BYTES + 64];
+    size_t ends[SLOW_ARGS + 1], head = 8; /* "*32\r\n" is put before it */
+    int shown = 0, open;
+    bool secret = is_secret(argv, argc, &open);
+    b.len = head;
+    for (; shown < argc && shown < SLOW_ARGS; shown++) {
+        struct slice a = secret && shown >= open ? SLICE("(redacted)") : argv[shown];
+        size_t n = a.p == NULL ? 0 : a.n > SLOW_ARG_BYTES ? SLOW_ARG_BYTES : a.n;
+        ends[shown] = b.len;
+        memcpy(text, a.p ? a.p : "", n);
+        if (n < a.n) n += (size_t)snprintf(text + n, sizeof text - n, "... (%zu more bytes)", a.n - n);
+        if (buf_left(&b) < resp_bulk_bytes(n) + 64 + (shown + 1 < argc ? 32 : 0)) break;
+        resp_bulk(&b, (struct slice){text, n});
+    }
+    if (shown < argc) {
+        if (shown == SLOW_ARGS) b.len = ends[--shown];
+        int n = snprintf(text, sizeof text, "... (%d more arguments)", argc - shown++);
+        resp_bulk(&b, (struct slice){text, (size_t)n});
+    }
+    int n = snprintf(text, sizeof text, "*%d\r\n", shown);
+    memmove(to + n, to + head, b.len - head);
+    memcpy(to, text, (size_t)n);
+    return b.len - head + (size_t)n;
+}
+
+/* Forgets requests of lower numbers; under the lock. */
+static void forget(struct slowlog *l, int64_t before) {
+    for (; l->first_id < before; l->first_id++) {
+        free(l->request[l->first_id % SLOWLOG_MAX]);
+        l->request[l->first_id % SLOWLOG_MAX] = NULL;
+    }
+}
+
+void info_slow(struct command_server *s, struct metrics *m, const struct client *client, const struct slice *argv,
+               int argc, uint64_t us, int64_t now_ms) {
+    struct slowlog *l = &s->slowlog;
+    int64_t keep = s->config->slowlog_max_len;
+    metrics_add(&m->slow_requests, 1);
+    struct slow_request *r = keep ? malloc(sizeof *r) : NULL;
+    if (r == NULL) return;
+    *r = (struct slow_request){.at_s = now_ms / 1000, .us = (int64_t)us};
+    if (client) client_address(client, r->client);
+    if (client) client_name(s->registry, client, r->name);
+    r->bytes = encode_slow(argv, argc, r->argv);
+    pthread_mutex_lock(&l->lock);
+    r->id = l->next_id++;
+    forget(l, l->next_id - keep);
+    l->request[r->id % SLOWLOG_MAX] = r;
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* SLOWLOG GET [count] */
+enum command_result cmd_slowlog_get(struct call *c) {
+    struct slowlog *l = &c->context->server->slowlog;
+    int64_t wanted = SLOW_SHOWN;
+    if (c->argc > 3) return wrong_arity(c);
+    if (c->argc == 3 && (!resp_integer_of(c->argv[2], &wanted) || wanted < -1))
+        return ERROR(c, "ERR count should be greater than or equal to -1");
+    pthread_mutex_lock(&l->lock);
+    int64_t have = l->next_id - l->first_id, n = wanted < 0 || wanted > have ? have : wanted;
+    resp_array(c->out, (size_t)n);
+    for (int64_t id = l->next_id - 1; id >= l->next_id - n; id--) {
+        const struct slow_request *r = l->request[id % SLOWLOG_MAX];
+        put(c, "*:::", 6, r->id, r->at_s, r->us);
+        buf_put(c->out, r->argv, r->bytes);
+        put(c, "$$", r->client, r->name);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return COMMAND_DONE;
+}
+
+/* SLOWLOG LEN, SLOWLOG RESET */
+enum command_result cmd_slowlog_len(struct call *c) {
+    struct slowlog *l = &c->context->server->slowlog;
+    pthread_mutex_lock(&l->lock);
+    int64_t have = l->next_id - l->first_id;
+    if (c->command->variant) forget(l, l->next_id);
+    pthread_mutex_unlock(&l->lock);
+    return c->command->variant ? ok(c) : integer(c, have);
+}
+
+void info_release(struct command_server *s) { forget(&s->slowlog, s->slowlog.next_id); }
+
+/* ---- /metrics ---- */
+
+static void print_head(struct buf *b, const char *name, const char *type, const char *help) {
+    buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A histogram of powers of two: bin i counts what is below 2^i of `unit`, the last one what is longer too. */
+static void print_histogram(struct buf *b, const char *name, const char *label, const uint64_t *bins, int n,
+                            enum unit unit, double sum) {
+    const char *comma = *label ? "," : "", *open = *label ? "{" : "", *close = *label ? "}" : "";
+    uint64_t below = 0;
+    for (int i = 0; i < n; i++) {
+        char end[32] = "+Inf";
+        below += bins[i];
+        if (i < n - 1) snprintf(end, sizeof end, "%.9g", (double)(1ull << i) / unit);
+        buf_printf(b, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, label, comma, end, below);
+    }
+    buf_printf(b, "%s_sum%s%s%s %.9g\n%s_count%s%s%s %" PRIu64 "\n", name, open, label, close, sum, name, open, label,
+               close, below);
+}
+
+/* One whose sum nobody kept: each is taken for the middle of its bin. */
+static void print_lengths(struct buf *b, const char *name, const char *help, const uint64_t *bins, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += (double)bins[i] * (double)(1ull << i) * 0.75 / MS;
+    print_head(b, name, "histogram", help);
+    print_histogram(b, name, "", bins, n, MS, sum);
+}
+
+static void print_commands(struct buf *b, const struct figures *f) {
+    uint64_t bins[METRICS_BINS];
+    const char *name, *text;
+    for (int pass = 0; pass < 3; pass++) { /* what has one name stands together */
+        if (pass == 0) print_head(b, text = "sponson_commands_total", "counter", "Commands executed.");
+        if (pass == 1)
+            print_head(b, text = "sponson_command_errors_total", "counter", "Commands answered with an error.");
+        if (pass == 2)
+            print_head(b, text = "sponson_command_duration_seconds", "histogram",
+                       "Time that commands took, without the network. One in 64 is timed, and all that may take long.");
+        for (uint32_t row = 0; (name = command_name(row)) != NULL; row++) {
+            char label[96];
+            uint64_t calls = f->counted.command[row].calls, rejected = f->counted.command[row].rejected;
+            uint64_t timed = times_of(f, row, bins);
+            if (calls + rejected + timed == 0) continue;
+            snprintf(label, sizeof label, "command=\"%s\"", name);
+            if (pass < 2)
+                buf_printf(b, "%s{%s} %" PRIu64 "\n", text, label,
+                           pass ? rejected + f->counted.command[row].failed : calls);
+            else if (timed)
+                print_histogram(b, text, label, bins, METRICS_BINS, US, (double)f->counted.command[row].ns / 1e9);
+        }
+    }
+}
+
+void info_metrics(struct command_server *s, struct buf *b) {
+    struct figures f;
+    collect(s, s->started_ms, &f);
+    print_head(b, "sponson_build_info", "gauge", "The version that runs.");
+    buf_printf(b, "sponson_build_info{version=\"" SPONSON_VERSION "\"} 1\n");
+    for (int i = 0; i < FIGURES; i++) {
+        const struct figure *row = &list[i];
+        bool open = row->labels[0] != '\0',
+             first = i == 0 || !list[i - 1].name || strcmp(list[i - 1].name, row->name ? row->name : "");
+        if (row->name == NULL) continue;
+        if (first) print_head(b, row->name, row->kind == COUNTER ? "counter" : "gauge", row->help);
+        buf_printf(b, "%s%s%s%s %.17g\n", row->name, open ? "{" : "", row->labels, open ? "}" : "",
+                   (double)figure(&f, row) / row->unit);
+    }
+    print_head(b, "sponson_database_entries", "gauge", "Entries of a database.");
+    for (int d = 0; d < s->config->databases; d++)
+        buf_printf(b, "sponson_database_entries{db=\"%d\"} %" PRIu64 "\n", d, f.shards.database[d].entries);
+    print_commands(b, &f);
+    print_lengths(b, "sponson_evicted_age_seconds", "Time since its last use, of what was evicted.", f.shards.age,
+                  LRU_AGE_BINS);
+    print_lengths(b, "sponson_expiry_lag_seconds", "Time from its deadline to when an entry was swept.", f.shards.lag,
+                  LRU_LAG_BINS);
+}
