@@ -56,7 +56,7 @@ static const struct command commands[] = {
     {"delex", -2, WRITE | FAST, 1, 1, 1, cmd_delex, 0, "RM access delete", "", "string", "8.4.0", "DELEX key [IFEQ ifeq-value]", "Deletes a key, or only when its value is the given one."},
     {"delifeq", 3, WRITE | FAST, 1, 1, 1, cmd_delex, VARIANT_IFEQ, "RM access delete", "", "string", "9.0.0", "DELIFEQ key value", "Deletes a key when its value is the given one."},
     {"discard", 1, NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | IN_MULTI, 0, 0, 0, cmd_discard, 0, "", "", "transactions", "2.0.0", "DISCARD", "Discards a transaction."},
-    {"echo", 2, LOADING | STALE | FAST, 0, 0, 0, cmd_echo, 0, "", "", "connection", "1.0.0", "ECHO message", "Returns the given string."},
+    {"echo", 2, LOADING | STALE | FAST, 0, 0, 0, cmd_ping, 0, "", "", "connection", "1.0.0", "ECHO message", "Returns the given string."},
     {"exec", 1, NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG | IN_MULTI, 0, 0, 0, cmd_exec, 0, "", "", "transactions", "1.2.0", "EXEC", "Executes all commands in a transaction."},
     {"exists", -2, READONLY | FAST, 1, -1, 1, cmd_exists, 0, "RO", MULTI_SUM, "generic", "1.0.0", "EXISTS key [key ...]", "Determines whether one or more keys exist."},
     {"expire", -3, WRITE | FAST, 1, 1, 1, cmd_expire, VARIANT_SECONDS, "RW update", "", "generic", "1.0.0", "EXPIRE key seconds [NX | XX | GT | LT]", "Sets the expiration time of a key in seconds."},
