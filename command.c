@@ -144,6 +144,10 @@ static enum command_result no_memory(struct call *c) {
     return ERROR(c, "ERR client-memory is used up; send less at once");
 }
 
+static enum command_result exec_without_memory(struct call *c) {
+    return ERROR(c, "EXECABORT Transaction discarded because client-memory is used up; send it in parts");
+}
+
 static void unwatch(struct shards *shards, struct transaction *t) {
     uint32_t watches[SHARDS] = {0};
     for (size_t i = 0; i < t->watch_count; i++)
@@ -176,21 +180,24 @@ static void end_transaction(struct shards *shards, struct pool *pool, struct cli
     show_transaction(client);
 }
 
-/* The keys of a request: argv[*first], then every *step-th up to argv[*last]. False: it has none. */
-static bool key_range(const struct command *command, const struct slice *argv, int argc, int *first, int *last,
-                      int *step) {
+/* The keys of a request: argv[first], then every step-th up to argv[last], which is before `first` when there are none. */
+struct keys {
+    int first, last, step, count;
+};
+
+static struct keys keys_of(const struct command *command, const struct slice *argv, int argc) {
+    static const struct keys none = {0, -1, 1, 0};
+    struct keys k = {command->first_key, command->last_key, command->key_step, 0};
     int64_t n;
-    *first = command->first_key;
-    *last = command->last_key < 0 ? argc - 1 : command->last_key;
-    *step = command->key_step;
     if (command->flags & MOVABLE) { /* MSETEX numkeys key value ... */
-        if (argc < 3 || argv[1].p == NULL || !resp_integer_of(argv[1], &n) || n <= 0 || n > (argc - 2) / 2)
-            return false;
-        *first = *step = 2;
-        *last = 2 * (int)n;
+        if (argc < 3 || argv[1].p == NULL || !resp_integer_of(argv[1], &n) || n <= 0 || n > (argc - 2) / 2) return none;
+        k = (struct keys){2, 2 * (int)n, 2, 0};
     }
-    *last -= *step ? (*last - *first) % *step : 0;
-    return *first > 0 && *first < argc;
+    if (k.first <= 0 || k.first >= argc) return none;
+    if (k.last < 0) k.last = argc - 1;
+    k.count = (k.last - k.first) / k.step + 1;
+    k.last = k.first + (k.count - 1) * k.step;
+    return k;
 }
 
 /* The bytes that may be changed at once: a few of the largest values always may. */
@@ -203,30 +210,22 @@ static uint64_t atomic_bytes(const struct call *c) {
 static enum command_result queue_request(struct call *c) {
     struct transaction *t = c->client->transaction;
     size_t bytes = sizeof(struct queued) + (size_t)c->argc * sizeof(uint32_t);
-    int first, last, step;
-    bool keyed = key_range(c->command, c->argv, c->argc, &first, &last, &step);
-    uint32_t keys = t->keys + (keyed ? (uint32_t)((last - first) / step + 1) : 0);
-    if (keys > ATOMIC_KEYS || t->count >= ATOMIC_KEYS) {
-        t->aborted = true;
+    struct keys k = keys_of(c->command, c->argv, c->argc);
+    uint32_t keys = t->keys + (uint32_t)k.count;
+    if (keys > ATOMIC_KEYS || t->count >= ATOMIC_KEYS)
         return error_format(c, "ERR a transaction may have %d requests or keys; send it in parts", ATOMIC_KEYS);
-    }
     for (int i = 0; i < c->argc; i++)
         bytes += c->argv[i].n;
     bytes = (bytes + 7) / 8 * 8;
     if (t->queue_cap - t->queue_bytes < bytes) {
         size_t wanted = t->queue_bytes + bytes;
         uint64_t most = c->context->config->client_memory_bytes / 2;
-        char *p = wanted > most || bytes > UINT32_MAX
-                      ? NULL
-                      : pool_grow(c->context->pool, t->queue, &t->queue_cap, t->queue_bytes, wanted);
-        if (p == NULL) {
-            t->aborted = true;
-            return wanted <= most ? no_memory(c)
-                                  : error_format(c,
-                                                 "ERR a transaction may take half of client-memory (%" PRIu64
-                                                 " bytes); send it in parts",
-                                                 most);
-        }
+        if (wanted > most)
+            return error_format(
+                c, "ERR a transaction may take half of client-memory (%" PRIu64 " bytes); send it in parts", most);
+        char *p =
+            bytes > UINT32_MAX ? NULL : pool_grow(c->context->pool, t->queue, &t->queue_cap, t->queue_bytes, wanted);
+        if (p == NULL) return no_memory(c);
         t->queue = p;
         show_transaction(c->client);
     }
@@ -243,22 +242,9 @@ static enum command_result queue_request(struct call *c) {
     relaxed_store(c->client->queued, t->count);
     t->argc_max = c->argc > t->argc_max ? c->argc : t->argc_max;
     t->keys = keys;
-    t->all |= !keyed || c->command->handler == cmd_move || (c->command->handler == cmd_copy && c->argc > 4);
+    t->all |= k.count == 0 || c->command->handler == cmd_move || (c->command->handler == cmd_copy && c->argc > 4);
     resp_simple(c->out, SLICE("QUEUED"));
     return COMMAND_DONE;
-}
-
-/* The request at `p` of the queue, its arguments into argv. Returns where the next one is. */
-static const char *unqueue(const char *p, struct queued *q, struct slice *argv) {
-    memcpy(q, p, sizeof *q);
-    const char *sizes = p + sizeof *q, *bytes = sizes + q->argc * sizeof(uint32_t);
-    for (uint32_t i = 0; i < q->argc; i++) {
-        uint32_t n;
-        memcpy(&n, sizes + i * sizeof n, sizeof n);
-        argv[i] = (struct slice){bytes, n};
-        bytes += n;
-    }
-    return p + q->bytes;
 }
 
 /* What EXEC works with: memory that it has before it locks. */
@@ -268,29 +254,45 @@ struct plan {
     uint32_t sizes_mask;
     struct slice argv_own[EXEC_ARGS];
     uint32_t sizes_own[EXEC_SIZES];
-    size_t argv_cap, sizes_cap; /* of blocks of the pool; 0: the own ones */
-    uint64_t written;           /* bytes that all requests together write at most */
+    char *block; /* of the pool, for what is too long for its own; NULL: none */
+    size_t block_cap;
+    uint64_t written; /* bytes that all requests together write at most */
+    /* the request that next_request() found; its arguments are in argv */
+    const struct command *command;
+    int argc;
+    struct keys keys;
 };
 
-static void plan_release(struct call *c, struct plan *p) {
-    pool_put(c->context->pool, p->argv_cap ? (char *)p->argv : NULL, p->argv_cap);
-    pool_put(c->context->pool, p->sizes_cap ? (char *)p->sizes : NULL, p->sizes_cap);
+/* The request at *p of the queue; *p is moved to the next. False: there is none. */
+static bool next_request(const struct transaction *t, const char **p, struct plan *plan) {
+    struct queued q;
+    if (*p == t->queue + t->queue_bytes) return false;
+    memcpy(&q, *p, sizeof q);
+    const char *sizes = *p + sizeof q, *bytes = sizes + q.argc * sizeof(uint32_t);
+    for (uint32_t i = 0; i < q.argc; i++) {
+        uint32_t n;
+        memcpy(&n, sizes + i * sizeof n, sizeof n);
+        plan->argv[i] = (struct slice){bytes, n};
+        bytes += n;
+    }
+    *p += q.bytes;
+    plan->command = q.command;
+    plan->argc = (int)q.argc;
+    plan->keys = keys_of(q.command, plan->argv, plan->argc);
+    return true;
 }
 
 static bool plan_init(struct call *c, const struct transaction *t, struct plan *p) {
-    p->argv = p->argv_own;
-    p->sizes = p->sizes_own;
     p->sizes_mask = EXEC_SIZES - 1;
-    p->argv_cap = p->sizes_cap = 0;
-    if (t->argc_max > EXEC_ARGS)
-        p->argv = pool_get(c->context->pool, (size_t)t->argc_max * sizeof *p->argv, &p->argv_cap);
     while (p->sizes_mask < 4 * t->keys)
         p->sizes_mask = 2 * p->sizes_mask + 1;
-    if (p->sizes_mask >= EXEC_SIZES)
-        p->sizes = pool_get(c->context->pool, (p->sizes_mask + 1) * sizeof *p->sizes, &p->sizes_cap);
-    if (p->argv && p->sizes) return true;
-    plan_release(c, p);
-    return false;
+    size_t argv_bytes = t->argc_max > EXEC_ARGS ? (size_t)t->argc_max * sizeof *p->argv : 0;
+    size_t sizes_bytes = p->sizes_mask >= EXEC_SIZES ? (p->sizes_mask + 1) * sizeof *p->sizes : 0;
+    bool needed = argv_bytes || sizes_bytes;
+    p->block = needed ? pool_get(c->context->pool, argv_bytes + sizes_bytes, &p->block_cap) : NULL;
+    p->argv = argv_bytes ? (struct slice *)(void *)p->block : p->argv_own;
+    p->sizes = sizes_bytes && p->block ? (uint32_t *)(void *)(p->block + argv_bytes) : p->sizes_own;
+    return p->block || !needed;
 }
 
 /* The shards of all keys, watched ones included. */
@@ -298,15 +300,9 @@ static uint64_t shards_of(struct call *c, const struct transaction *t, struct pl
     uint64_t set = t->all ? SHARDS_ALL : 0;
     for (size_t i = 0; i < t->watch_count; i++)
         set |= 1ull << hash_shard(t->watches[i].hash);
-    const char *p = t->queue;
-    for (uint32_t n = 0; n < t->count && set != SHARDS_ALL; n++) {
-        struct queued q;
-        int first, last, step;
-        p = unqueue(p, &q, plan->argv);
-        if (key_range(q.command, plan->argv, (int)q.argc, &first, &last, &step))
-            for (int i = first; i <= last; i += step)
-                set |= 1ull << hash_shard(shards_hash(c->shards, c->database, plan->argv[i]));
-    }
+    for (const char *p = t->queue; set != SHARDS_ALL && next_request(t, &p, plan);)
+        for (int i = plan->keys.first; i <= plan->keys.last; i += plan->keys.step)
+            set |= 1ull << hash_shard(shards_hash(c->shards, c->database, plan->argv[i]));
     return set;
 }
 
@@ -337,9 +333,10 @@ static size_t float_digits(struct slice increment, size_t size) {
 }
 
 /* The most that a request can add to the reply, and to the sizes of the values of its keys. */
-static size_t request_bound(struct call *c, const struct queued *q, struct plan *plan, uint32_t database, bool *any) {
-    const struct command *command = q->command;
-    int first, last, step, argc = (int)q->argc;
+static size_t request_bound(struct call *c, struct plan *plan, uint32_t database, bool *any) {
+    const struct command *command = plan->command;
+    struct keys k = plan->keys;
+    int argc = plan->argc;
     size_t longest = 0, bound = command->first_key == 1 ? REPLY_BYTES : REPLY_BYTES_OTHER;
     for (int i = 1; i < argc; i++)
         longest = plan->argv[i].n > longest ? plan->argv[i].n : longest;
@@ -349,19 +346,19 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
         plan->written += scan ? SCAN_REPLY_BYTES : RANDOMKEY_COST;
         return bound + (scan ? SCAN_REPLY_BYTES : KEY_SIZE_MAX);
     }
-    if (!key_range(command, plan->argv, argc, &first, &last, &step)) { /* ECHO, PING; FLUSHALL, DBSIZE */
+    if (k.count == 0) { /* ECHO, PING; FLUSHALL, DBSIZE */
         *any |= command->handler == cmd_swapdb;
         plan->written += command->flags & (WRITE | READONLY) ? SHARDS_COST : 0;
         return bound + longest;
     }
     size_t unknown = *any ? shards_value_room(c->shards) : 0, largest = unknown;
-    for (int i = first; i <= last; i += step) {
+    for (int i = k.first; i <= k.last; i += k.step) {
         uint32_t *size = &plan->sizes[shards_hash(c->shards, database, plan->argv[i]) & plan->sizes_mask];
         size_t held = *size > unknown ? *size : unknown;
         largest = held > largest ? held : largest;
         if ((command->flags & RETURNS) || (command->handler == cmd_set && argc > 3)) bound += resp_bulk_bytes(held);
         if (!(command->flags & WRITE)) continue;
-        if (step == 2 && i + 1 < argc) longest = plan->argv[i + 1].n; /* each key of MSET has its value */
+        if (k.step == 2 && i + 1 < argc) longest = plan->argv[i + 1].n; /* each key of MSET has its value */
         int64_t offset = 0;
         if (command->handler == cmd_append) {
             longest += held;
@@ -379,7 +376,7 @@ static size_t request_bound(struct call *c, const struct queued *q, struct plan 
         bool rewrites = !strncmp(command->keys, "RW", 2) && command->handler != cmd_set &&
                         command->handler != cmd_getdel && command->handler != cmd_increment &&
                         command->handler != cmd_incrbyfloat;
-        if (i > first || command->last_key != 2) plan->written += rewrites && held > longest ? held : longest;
+        if (i > k.first || command->last_key != 2) plan->written += rewrites && held > longest ? held : longest;
         grow_to(size, longest);
     }
     /* after these, what a key holds is not what it held */
@@ -394,22 +391,17 @@ static size_t reply_bound(struct call *c, const struct transaction *t, struct pl
     plan->written = 0;
     memset(plan->sizes, 0, (plan->sizes_mask + 1) * sizeof *plan->sizes);
     for (int pass = 0; pass < 2; pass++) { /* first what the keys hold, then what becomes of it */
-        const char *p = t->queue;
         uint32_t database = c->database;
-        for (uint32_t n = 0; n < t->count; n++) {
-            struct queued q;
-            int first, last, step;
+        for (const char *p = t->queue; next_request(t, &p, plan);) {
             int64_t index;
-            p = unqueue(p, &q, plan->argv);
-            if (strcmp(q.command->name, "select") == 0 && resp_integer_of(plan->argv[1], &index) && index >= 0 &&
+            if (strcmp(plan->command->name, "select") == 0 && resp_integer_of(plan->argv[1], &index) && index >= 0 &&
                 index < c->context->config->databases)
                 database = (uint32_t)index;
             if (pass == 1) {
-                bound += request_bound(c, &q, plan, database, &any);
+                bound += request_bound(c, plan, database, &any);
                 continue;
             }
-            if (!key_range(q.command, plan->argv, (int)q.argc, &first, &last, &step)) continue;
-            for (int i = first; i <= last; i += step) {
+            for (int i = plan->keys.first; i <= plan->keys.last; i += plan->keys.step) {
                 uint64_t hash = shards_hash(c->shards, database, plan->argv[i]);
                 const struct entry *e = lru_peek(shard_locked(c->shards, hash), hash, plan->argv[i], c->now_ms);
                 if (e) grow_to(&plan->sizes[hash & plan->sizes_mask], entry_value_size(e));
@@ -425,24 +417,21 @@ static uint32_t row_of(const struct command *command);
 
 /* Executes what is queued, one after the other, into `out`. */
 static void run_queue(struct call *c, const struct transaction *t, struct plan *plan, struct buf *out) {
-    const char *p = t->queue;
     size_t error_room = ERROR_ROOM;
     resp_array(out, t->count);
-    for (uint32_t n = 0; n < t->count; n++) {
-        struct queued q;
-        p = unqueue(p, &q, plan->argv);
+    for (const char *p = t->queue; next_request(t, &p, plan);) {
         struct call one = *c;
-        one.command = q.command;
-        one.row = row_of(q.command);
+        one.command = plan->command;
+        one.row = row_of(plan->command);
         one.argv = plan->argv;
-        one.argc = (int)q.argc;
+        one.argc = plan->argc;
         one.out = out;
         one.in_exec = true;
         one.error_room = &error_room;
         one.failed = false;
         one.database = database_of_client(c->client);
         one.resp = relaxed_load(c->client->resp);
-        if (q.command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
+        if (plan->command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
         while (run_handler(&one) == COMMAND_AGAIN)
             ;
     }
@@ -451,50 +440,40 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
 /* Locks what is needed and executes; `out` has room for a reply of LIST_REPLY_BYTES, a longer one gets a block. */
 static enum command_result execute_queue(struct call *c, const struct transaction *t, struct plan *plan) {
     struct buf block = {NULL, 0, 0, false};
-    size_t spare, limit = c->context->config->client_output_bytes;
+    size_t limit = c->context->config->client_output_bytes;
     for (;;) {
         uint64_t set = shards_of(c, t, plan), locked = shards_lock_many(c->shards, set);
-        if (shards_of(c, t, plan) & ~set) { /* a database was flushed or swapped meanwhile */
-            shards_unlock_many(c->shards, locked);
-            continue;
-        }
-        bool hold = watches_hold(c, t);
-        spare = shards_value_room(c->shards); /* no larger value is in these shards */
+        bool right = !(shards_of(c, t, plan) & ~set); /* no database was flushed or swapped meanwhile */
+        bool hold = right && watches_hold(c, t);
+        size_t spare = shards_value_room(c->shards); /* no larger value is in these shards */
         size_t bound = hold ? reply_bound(c, t, plan) : 0;
         bool much = hold && plan->written > atomic_bytes(c);
         bool here = bound <= LIST_REPLY_BYTES, room = here || bound + spare <= block.cap;
         if (hold && room && !much) run_queue(c, t, plan, here ? c->out : &block);
         shards_unlock_many(c->shards, locked);
-        if (!hold) {
-            resp_null_array(c->out, c->resp);
-            break;
-        }
-        if (much) {
-            error_format(c,
-                         "EXECABORT Transaction discarded because it could write more than %" PRIu64
-                         " bytes; send it in parts",
-                         atomic_bytes(c));
-            break;
-        }
-        if (room && !here) {
+        if (!right) continue;
+        if (hold && room && !much && !here) {
             c->out->full |= block.full; /* the bound was wrong: the connection cannot go on */
             c->client->suspended = (struct suspended){.reply = block};
             return COMMAND_COLLECTED;
         }
-        if (room) break;
         pool_put(c->context->pool, block.p, block.cap);
-        block = (struct buf){NULL, 0, 0, false};
+        if (!hold) resp_null_array(c->out, c->resp);
+        if (much)
+            return error_format(c,
+                                "EXECABORT Transaction discarded because it could write more than %" PRIu64
+                                " bytes; send it in parts",
+                                atomic_bytes(c));
+        if (room) return COMMAND_DONE;
         if (bound > limit)
             return error_format(c,
                                 "EXECABORT Transaction discarded because its reply could exceed "
                                 "client-output-buffer-limit (%zu bytes); send it in parts",
                                 limit);
+        block = (struct buf){NULL, 0, 0, false};
         block.p = pool_get(c->context->pool, bound + spare, &block.cap);
-        if (block.p == NULL)
-            return ERROR(c, "EXECABORT Transaction discarded because client-memory is used up; send it in parts");
+        if (block.p == NULL) return exec_without_memory(c);
     }
-    pool_put(c->context->pool, block.p, block.cap);
-    return COMMAND_DONE;
 }
 
 /* MULTI */
@@ -515,10 +494,10 @@ static enum command_result cmd_exec(struct call *c) {
     if (t->aborted) {
         ERROR(c, "EXECABORT Transaction discarded because of previous errors.");
     } else if (!plan_init(c, t, &plan)) {
-        ERROR(c, "EXECABORT Transaction discarded because client-memory is used up; send it in parts");
+        exec_without_memory(c);
     } else {
         result = execute_queue(c, t, &plan);
-        plan_release(c, &plan);
+        pool_put(c->context->pool, plan.block, plan.block_cap);
     }
     end_transaction(c->shards, c->context->pool, c->client);
     return result;
@@ -576,16 +555,13 @@ void command_forget(struct command_context *context, struct client *client) {
 
 /* ---- connection ---- */
 
-/* PING [message] */
+/* PING [message], ECHO message */
 static enum command_result cmd_ping(struct call *c) {
     if (c->argc > 2) return wrong_arity(c);
     if (c->argc == 2) return bulk(c, c->argv[1]);
     resp_simple(c->out, SLICE("PONG"));
     return COMMAND_DONE;
 }
-
-/* ECHO message */
-static enum command_result cmd_echo(struct call *c) { return bulk(c, c->argv[1]); }
 
 /* SELECT index */
 static enum command_result cmd_select(struct call *c) {
@@ -1424,17 +1400,17 @@ static bool arity_right(const struct command *command, int argc) {
 
 /* COMMAND GETKEYS command [arg [arg ...]], COMMAND GETKEYSANDFLAGS command [arg [arg ...]] */
 static enum command_result cmd_command_getkeys(struct call *c) {
-    int first, last, step, argc = c->argc - 2;
+    int argc = c->argc - 2;
     struct slice *argv = c->argv + 2;
     const struct command *command = find_command(argv[0]);
     if (command && command->handler == NULL && argc > 1) command = subcommand(command, argv[1]);
     if (command == NULL) return ERROR(c, "ERR Invalid command specified");
     if (command->keys[0] == '\0') return ERROR(c, "ERR The command has no key arguments");
     if (!arity_right(command, argc)) return ERROR(c, "ERR Invalid number of arguments specified for command");
-    if (!key_range(command, argv, argc, &first, &last, &step))
-        return ERROR(c, "ERR Invalid arguments specified for command");
+    struct keys k = keys_of(command, argv, argc);
+    if (k.count == 0) return ERROR(c, "ERR Invalid arguments specified for command");
     size_t bytes = 0;
-    for (int i = first; i <= last; i += step)
+    for (int i = k.first; i <= k.last; i += k.step)
         bytes += resp_bulk_bytes(argv[i].n) + 64;
     if (bytes > LIST_REPLY_BYTES) return error_format(c, "ERR at most %u bytes of keys at once", LIST_REPLY_BYTES);
     struct slice keys, each = {"", 0};
@@ -1442,8 +1418,8 @@ static enum command_result cmd_command_getkeys(struct call *c) {
     for (int i = 3; i < argc; i++)
         returns |= is_word(argv[i], SLICE("get"));
     keys = slice_of(returns ? command->keys : "OW update");
-    resp_array(c->out, (size_t)((last - first) / step + 1));
-    for (int i = first; i <= last; i += step) {
+    resp_array(c->out, (size_t)k.count);
+    for (int i = k.first; i <= k.last; i += k.step) {
         if (c->command->variant) put(c, "*", 2);
         resp_bulk(c->out, argv[i]);
         if (!c->command->variant) continue;
@@ -1491,14 +1467,10 @@ size_t command_argument_safe(const struct config *config) {
     return (size_t)(key < value ? key : value);
 }
 
-/* "POST" or "Host:" at the start of a line is a browser that was tricked into talking to us. */
-static bool is_http(struct slice name) {
-    return name.p && (is_word(name, SLICE("post")) || is_word(name, SLICE("host:")));
-}
-
 static enum command_result unknown_command(struct call *c) {
     struct slice name = c->argv[0];
-    if (is_http(name)) return COMMAND_CLOSE;
+    /* at the start of a line that is a browser that was tricked into talking to us */
+    if (name.p && one_of(name, "post host:") >= 0) return COMMAND_CLOSE;
     char args[160];
     size_t n = 0;
     args[0] = '\0';
@@ -1520,11 +1492,10 @@ static enum command_result unknown_subcommand(struct call *c, const struct comma
 /* Checks the sizes of all arguments. False: the error is answered. */
 static bool sizes_right(struct call *c) {
     uint64_t max_key = c->context->config->max_key_size_bytes, max_value = c->context->config->max_value_size_bytes;
-    int first, last, step;
-    if (key_range(c->command, c->argv, c->argc, &first, &last, &step))
-        for (int i = first; i <= last && i < c->argc; i += step)
-            if (c->argv[i].n > max_key)
-                return error_format(c, "ERR key exceeds max-key-size (%" PRIu64 " bytes)", max_key), false;
+    struct keys k = keys_of(c->command, c->argv, c->argc);
+    for (int i = k.first; i <= k.last; i += k.step)
+        if (c->argv[i].n > max_key)
+            return error_format(c, "ERR key exceeds max-key-size (%" PRIu64 " bytes)", max_key), false;
     for (int i = 1; i < c->argc; i++)
         if (c->argv[i].p == NULL)
             return error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max_value), false;
@@ -1535,11 +1506,9 @@ static bool sizes_right(struct call *c) {
  * error is answered. */
 static bool atomic_right(struct call *c) {
     uint64_t bytes = 0;
-    int first, last, step;
     for (int i = 1; i < c->argc; i++)
         bytes += c->argv[i].n;
-    bool keyed = key_range(c->command, c->argv, c->argc, &first, &last, &step);
-    if ((!keyed || (last - first) / step < ATOMIC_KEYS) && bytes <= atomic_bytes(c)) return true;
+    if (keys_of(c->command, c->argv, c->argc).count <= ATOMIC_KEYS && bytes <= atomic_bytes(c)) return true;
     error_format(c, "ERR at most %d keys and %" PRIu64 " bytes are changed at once; send them in parts", ATOMIC_KEYS,
                  atomic_bytes(c));
     return false;
@@ -1584,6 +1553,7 @@ static bool instead(struct call *c, enum command_result *result) {
     }
     if (queued) {
         *result = queue_request(c);
+        c->client->transaction->aborted |= c->failed;
         return true;
     }
     bool writes = (command->flags & WRITE) || command->handler == cmd_exec;

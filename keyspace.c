@@ -47,14 +47,14 @@ struct lru *lock_key(struct call *c, uint32_t database, struct slice key, uint64
 
 static inline void unlock(struct call *c) { shard_unlock(c->shards, c->hash); }
 
-/* The same for argv[1] and the client's database. */
+/* The same for argv[1] and the client's database; the shard is c->lru. */
 static inline struct lru *lock(struct call *c) {
     if (hash_database(c->hash) == shards_id(c->shards, c->database)) { /* nearly always */
-        struct lru *l = shard_lock(c->shards, c->hash);
-        if (!c->shards->shared || hash_database(c->hash) == shards_id(c->shards, c->database)) return l;
+        c->lru = shard_lock(c->shards, c->hash);
+        if (!c->shards->shared || hash_database(c->hash) == shards_id(c->shards, c->database)) return c->lru;
         unlock(c);
     }
-    return lock_key(c, c->database, c->argv[1], &c->hash);
+    return c->lru = lock_key(c, c->database, c->argv[1], &c->hash);
 }
 
 /* Finds an entry for a command that reads it, counting hits and misses. */
@@ -65,7 +65,14 @@ static struct entry *read_entry(struct call *c, struct lru *l, uint64_t hash, st
     return e;
 }
 
-static struct entry *peek(struct call *c, struct lru *l) { return lru_peek(l, c->hash, c->argv[1], c->now_ms); }
+static struct entry *peek(struct call *c) { return lru_peek(c->lru, c->hash, c->argv[1], c->now_ms); }
+
+/* Locks argv[1]'s shard and finds its entry: to change it, or to read it. */
+static inline struct entry *lock_entry(struct call *c) { return lock(c), peek(c); }
+
+static inline struct entry *lock_read(struct call *c, bool touch) {
+    return read_entry(c, lock(c), c->hash, c->argv[1], touch);
+}
 
 static bool value_fits(struct call *c, size_t bytes) {
     uint64_t max = c->context->config->max_value_size_bytes;
@@ -83,8 +90,8 @@ static void store_at(struct call *c, struct lru *l, uint64_t hash, struct slice 
     lru_changed(l, hash); /* it was there for a moment */
 }
 
-static void store(struct call *c, struct lru *l, struct slice value, int64_t deadline_ms) {
-    store_at(c, l, c->hash, c->argv[1], value, deadline_ms);
+static void store(struct call *c, struct slice value, int64_t deadline_ms) {
+    store_at(c, c->lru, c->hash, c->argv[1], value, deadline_ms);
 }
 
 /* The end of `out`, `bytes` of it: a place to put a value together while the shard is locked. NULL: there is no room,
@@ -103,12 +110,12 @@ static bool scratch_copy(struct call *c, struct slice *value) {
 }
 
 /* Gives argv[1]'s entry another deadline; one that is over removes it. False: it could not, and that was answered. */
-static bool set_deadline(struct call *c, struct lru *l, struct entry *e, int64_t deadline_ms) {
-    if (deadline_ms && deadline_ms <= c->now_ms) return lru_remove(l, c->hash, e), true;
-    if (lru_set_deadline(l, e, deadline_ms)) return true;
+static bool set_deadline(struct call *c, struct entry *e, int64_t deadline_ms) {
+    if (deadline_ms && deadline_ms <= c->now_ms) return lru_remove(c->lru, c->hash, e), true;
+    if (lru_set_deadline(c->lru, e, deadline_ms)) return true;
     struct slice value = entry_value(e); /* it has no room for one */
     if (!scratch_copy(c, &value)) return false;
-    store(c, l, value, deadline_ms);
+    store(c, value, deadline_ms);
     return true;
 }
 
@@ -132,29 +139,16 @@ static void for_keys(struct call *c, int from, int to,
     }
 }
 
-/* Locks the shards of argv[from], argv[from + step] and so on below `to`, all at once, so nobody sees a part of what is
- * done. For shards_unlock_many(). */
-static uint64_t lock_keys(struct call *c, int from, int to, int step) {
+/* Locks the shards of argv[from], argv[from + 2] and so on below `to`, and that of argv[other] in a database that may be
+ * another, all at once, so nobody sees a part of what is done. For shards_unlock_many(). */
+static uint64_t lock_keys(struct call *c, int from, int to, int other, uint32_t database) {
     for (;;) {
-        uint32_t id = shards_id(c->shards, c->database);
-        uint64_t set = 0, locked;
-        for (int i = from; i < to; i += step)
+        uint32_t id = shards_id(c->shards, c->database), other_id = shards_id(c->shards, database);
+        uint64_t set = 1ull << hash_shard(hash_key(&c->shards->seed, other_id, c->argv[other])), locked;
+        for (int i = from; i < to; i += 2)
             set |= 1ull << hash_shard(hash_key(&c->shards->seed, id, c->argv[i]));
         locked = shards_lock_many(c->shards, set);
-        if (id == shards_id(c->shards, c->database)) return locked;
-        shards_unlock_many(c->shards, locked);
-    }
-}
-
-/* Locks the shards of argv[1] in the client's database and of argv[to] in another, and works out both hashes. */
-static uint64_t lock_two(struct call *c, int to, uint32_t database, uint64_t *to_hash) {
-    for (;;) {
-        c->hash = shards_hash(c->shards, c->database, c->argv[1]);
-        *to_hash = shards_hash(c->shards, database, c->argv[to]);
-        uint64_t locked = shards_lock_many(c->shards, 1ull << hash_shard(c->hash) | 1ull << hash_shard(*to_hash));
-        if (hash_database(c->hash) == shards_id(c->shards, c->database) &&
-            hash_database(*to_hash) == shards_id(c->shards, database))
-            return locked;
+        if (id == shards_id(c->shards, c->database) && other_id == shards_id(c->shards, database)) return locked;
         shards_unlock_many(c->shards, locked);
     }
 }
@@ -193,11 +187,8 @@ enum command_result collected(struct call *c, const char *format, size_t size) {
     struct suspended *s = &c->client->suspended;
     char header[COLLECT_HEADER];
     size_t n = (size_t)snprintf(header, sizeof header, format, size);
-    s->start = COLLECT_HEADER - n;
+    *s = (struct suspended){.reply = s->reply, .start = COLLECT_HEADER - n};
     memcpy(s->reply.p + s->start, header, n);
-    s->next = 0;
-    s->cursor = 0;
-    s->count = 0;
     return COMMAND_COLLECTED;
 }
 
@@ -210,12 +201,14 @@ struct set_options {
     int64_t deadline_ms; /* 0: none */
 };
 
-/* The deadline that `text` means: of `unit_ms` each, counted from now or as a time itself. False: the error is
- * answered. As Redis, only what is positive is a time to live. */
-static bool deadline_of(struct call *c, struct slice text, int64_t unit_ms, bool relative, int64_t *deadline_ms) {
-    int64_t v;
+/* The deadline that `text` means: in VARIANT_SECONDS or ms, counted from now or as VARIANT_UNIX says. False: the error is
+ * answered. As Redis, only what is positive is a time to live, but for EXPIRE: one that is `past` removes. */
+static bool deadline_of(struct call *c, struct slice text, int variant, bool past, int64_t *deadline_ms) {
+    int64_t v, unit_ms = variant & VARIANT_SECONDS ? 1000 : 1;
+    bool relative = !(variant & VARIANT_UNIX);
     if (!resp_integer_of(text, &v)) return not_an_integer(c), false;
-    if (v <= 0 || v > INT64_MAX / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms))
+    if ((v <= 0 && !past) || v > INT64_MAX / unit_ms || v < INT64_MIN / unit_ms ||
+        (relative && v * unit_ms > INT64_MAX - c->now_ms))
         return error_format(c, "ERR invalid expire time in '%s' command", c->command->name), false;
     *deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
     return true;
@@ -237,8 +230,9 @@ static bool set_options(struct call *c, int from, unsigned allowed, struct set_o
 
 /* Works out the deadline. False: the error is answered. */
 static bool set_time(struct call *c, struct set_options *o) {
-    bool seconds = o->flags & (SET_EX | SET_EXAT), relative = o->flags & (SET_EX | SET_PX);
-    return o->time == 0 || deadline_of(c, c->argv[o->time], seconds ? 1000 : 1, relative, &o->deadline_ms);
+    int unit = o->flags & (SET_EX | SET_EXAT) ? VARIANT_SECONDS : 0,
+        from = o->flags & (SET_EX | SET_PX) ? 0 : VARIANT_UNIX;
+    return o->time == 0 || deadline_of(c, c->argv[o->time], unit | from, false, &o->deadline_ms);
 }
 
 static bool value_is(const struct entry *e, struct slice value) { return e && slice_equal(entry_value(e), value); }
@@ -254,23 +248,22 @@ static void put_value(struct call *c, const struct entry *e) {
 
 /* GET key */
 enum command_result cmd_get(struct call *c) {
-    struct lru *l = lock(c);
-    put_value(c, read_entry(c, l, c->hash, c->argv[1], true));
+    put_value(c, lock_read(c, true));
     unlock(c);
     return COMMAND_DONE;
 }
 
 static enum command_result set_entry(struct call *c, const struct set_options *o, struct slice value) {
     if (!value_fits(c, value.n)) return COMMAND_DONE;
-    struct lru *l = lock(c);
-    struct entry *e = o->flags ? peek(c, l) : NULL;
+    lock(c);
+    struct entry *e = o->flags ? peek(c) : NULL;
     if (o->flags & SET_GET) {
-        *(e ? &l->hits : &l->misses) += 1;
+        *(e ? &c->lru->hits : &c->lru->misses) += 1;
         put_value(c, e);
     }
     bool stored = !((o->flags & SET_NX) && e) && !((o->flags & SET_XX) && !e) &&
                   !((o->flags & SET_IFEQ) && !value_is(e, c->argv[o->ifeq]));
-    if (stored) store(c, l, value, (o->flags & SET_KEEPTTL) && e ? entry_deadline_ms(e) : o->deadline_ms);
+    if (stored) store(c, value, (o->flags & SET_KEEPTTL) && e ? entry_deadline_ms(e) : o->deadline_ms);
     unlock(c);
     if (o->flags & SET_GET) return COMMAND_DONE;
     if (c->command->variant == SET_NX) return integer(c, stored);
@@ -290,16 +283,15 @@ enum command_result cmd_set(struct call *c) {
 /* SETEX key seconds value, PSETEX key milliseconds value */
 enum command_result cmd_setex(struct call *c) {
     struct set_options o = {0};
-    int64_t unit_ms = c->command->variant & VARIANT_SECONDS ? 1000 : 1;
-    return deadline_of(c, c->argv[2], unit_ms, true, &o.deadline_ms) ? set_entry(c, &o, c->argv[3]) : COMMAND_DONE;
+    bool right = deadline_of(c, c->argv[2], c->command->variant, false, &o.deadline_ms);
+    return right ? set_entry(c, &o, c->argv[3]) : COMMAND_DONE;
 }
 
 /* GETDEL key */
 enum command_result cmd_getdel(struct call *c) {
-    struct lru *l = lock(c);
-    struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    struct entry *e = lock_read(c, true);
     put_value(c, e);
-    if (e) lru_remove(l, c->hash, e);
+    if (e) lru_remove(c->lru, c->hash, e);
     unlock(c);
     return COMMAND_DONE;
 }
@@ -308,13 +300,12 @@ enum command_result cmd_getdel(struct call *c) {
 enum command_result cmd_getex(struct call *c) {
     struct set_options o = {0};
     if (!set_options(c, 2, SET_TIME | SET_PERSIST, &o)) return COMMAND_DONE;
-    struct lru *l = lock(c);
-    struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    struct entry *e = lock_read(c, true);
     if (e && set_time(c, &o)) { /* of what is not there, not even the time is looked at */
         bool over = o.deadline_ms && o.deadline_ms <= c->now_ms;
-        if (o.flags && !over && set_deadline(c, l, e, o.deadline_ms)) e = peek(c, l); /* it may have been stored anew */
+        if (o.flags && !over && set_deadline(c, e, o.deadline_ms)) e = peek(c); /* it may have been stored anew */
         if (!c->failed) resp_bulk(c->out, entry_value(e));
-        if (over) lru_remove(l, c->hash, e);
+        if (over) lru_remove(c->lru, c->hash, e);
     }
     unlock(c);
     return e ? COMMAND_DONE : null(c);
@@ -325,10 +316,9 @@ enum command_result cmd_delex(struct call *c) {
     bool compare = c->argc > 2;
     if (c->command->variant != VARIANT_IFEQ && compare && (c->argc != 4 || !is_word(c->argv[2], SLICE("ifeq"))))
         return c->argc == 3 || c->argc > 4 ? wrong_arity(c) : ERROR(c, "ERR Invalid condition. Use IFEQ");
-    struct lru *l = lock(c);
-    struct entry *e = peek(c, l);
+    struct entry *e = lock_entry(c);
     bool removed = e && (!compare || value_is(e, c->argv[c->argc - 1]));
-    if (removed) lru_remove(l, c->hash, e);
+    if (removed) lru_remove(c->lru, c->hash, e);
     unlock(c);
     return integer(c, removed);
 }
@@ -338,8 +328,7 @@ enum command_result cmd_delex(struct call *c) {
 static enum command_result overwrite(struct call *c, int64_t offset, struct slice bytes) {
     uint64_t max = c->context->config->max_value_size_bytes;
     bool nothing = bytes.n == 0 && offset >= 0;
-    struct lru *l = lock(c);
-    const struct entry *e = peek(c, l);
+    const struct entry *e = lock_entry(c);
     struct slice old = e ? entry_value(e) : (struct slice){"", 0};
     uint64_t at = offset < 0 ? old.n : (uint64_t)offset, size = nothing || at + bytes.n < old.n ? old.n : at + bytes.n;
     char *joined = !nothing && size <= max ? scratch(c, size) : NULL;
@@ -347,7 +336,7 @@ static enum command_result overwrite(struct call *c, int64_t offset, struct slic
         if (old.n) memcpy(joined, old.p, old.n);
         if (at > old.n) memset(joined + old.n, 0, at - old.n);
         if (bytes.n) memcpy(joined + at, bytes.p, bytes.n);
-        store(c, l, (struct slice){joined, size}, e ? entry_deadline_ms(e) : 0);
+        store(c, (struct slice){joined, size}, e ? entry_deadline_ms(e) : 0);
     }
     unlock(c);
     if (nothing || joined) return integer(c, (int64_t)size);
@@ -372,25 +361,21 @@ enum command_result cmd_setrange(struct call *c) {
 enum command_result cmd_getrange(struct call *c) {
     int64_t from, to;
     if (!resp_integer_of(c->argv[2], &from) || !resp_integer_of(c->argv[3], &to)) return not_an_integer(c);
-    struct lru *l = lock(c);
-    struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    struct entry *e = lock_read(c, true);
     struct slice value = e ? entry_value(e) : (struct slice){"", 0};
     int64_t n = (int64_t)value.n;
     bool none = from < 0 && to < 0 && from > to;
     from = from >= 0 ? from : from + n > 0 ? from + n : 0;
     to = to >= n ? n - 1 : to >= 0 ? to : to + n > 0 ? to + n : 0;
-    if (none || from > to || n == 0)
-        resp_bulk(c->out, SLICE(""));
-    else
-        resp_bulk(c->out, (struct slice){value.p + from, (size_t)(to - from + 1)});
+    none |= from > to || n == 0;
+    resp_bulk(c->out, none ? SLICE("") : (struct slice){value.p + from, (size_t)(to - from + 1)});
     unlock(c);
     return COMMAND_DONE;
 }
 
 /* STRLEN key */
 enum command_result cmd_strlen(struct call *c) {
-    struct lru *l = lock(c);
-    const struct entry *e = read_entry(c, l, c->hash, c->argv[1], true);
+    const struct entry *e = lock_read(c, true);
     int64_t size = e ? (int64_t)entry_value(e).n : 0;
     unlock(c);
     return integer(c, size);
@@ -402,14 +387,13 @@ enum command_result cmd_increment(struct call *c) {
     if ((c->command->variant & VARIANT_BY) && !resp_integer_of(c->argv[2], &by)) return not_an_integer(c);
     if ((c->command->variant & VARIANT_DOWN) && by == INT64_MIN) return ERROR(c, "ERR decrement would overflow");
     by = c->command->variant & VARIANT_DOWN ? -by : by;
-    struct lru *l = lock(c);
-    const struct entry *e = peek(c, l);
+    const struct entry *e = lock_entry(c);
     bool is_integer = e == NULL || resp_integer_of(entry_value(e), &value);
     bool in_range = is_integer && !__builtin_add_overflow(value, by, &value);
     if (in_range) {
         char text[24];
         int n = snprintf(text, sizeof text, "%" PRId64, value);
-        store(c, l, (struct slice){text, (size_t)n}, e ? entry_deadline_ms(e) : 0);
+        store(c, (struct slice){text, (size_t)n}, e ? entry_deadline_ms(e) : 0);
     }
     unlock(c);
     if (!is_integer) return not_an_integer(c);
@@ -443,13 +427,12 @@ enum command_result cmd_incrbyfloat(struct call *c) {
     long double value = 0, by;
     char text[5120]; /* the largest has 4,933 digits before the point */
     struct slice sum = {NULL, 0};
-    struct lru *l = lock(c);
-    const struct entry *e = peek(c, l);
+    const struct entry *e = lock_entry(c);
     bool is_float = (e == NULL || float_of(entry_value(e), &value)) && float_of(c->argv[2], &by);
     bool in_range = is_float && !isnan(value + by) && !isinf(value + by);
     if (in_range) {
         sum = float_text(text, value + by);
-        if (sum.n <= c->context->config->max_value_size_bytes) store(c, l, sum, e ? entry_deadline_ms(e) : 0);
+        if (sum.n <= c->context->config->max_value_size_bytes) store(c, sum, e ? entry_deadline_ms(e) : 0);
     }
     unlock(c);
     if (!is_float) return ERROR(c, "ERR value is not a valid float");
@@ -490,7 +473,7 @@ static enum command_result store_pairs(struct call *c, int from, int to, const s
     bool wanted = true;
     for (int i = from; i < to; i += 2)
         if (!value_fits(c, c->argv[i + 1].n)) return COMMAND_DONE;
-    uint64_t locked = lock_keys(c, from, to, 2);
+    uint64_t locked = lock_keys(c, from, to, from, c->database);
     for (int i = from; (o->flags & (SET_NX | SET_XX)) && wanted && i < to; i += 2) {
         uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
         bool there = lru_peek(shard_locked(c->shards, hash), hash, c->argv[i], c->now_ms) != NULL;
@@ -499,12 +482,8 @@ static enum command_result store_pairs(struct call *c, int from, int to, const s
     for (int i = from; wanted && i < to; i += 2) {
         uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
         struct lru *l = shard_locked(c->shards, hash);
-        int64_t deadline_ms = o->deadline_ms;
-        if (o->flags & SET_KEEPTTL) {
-            struct entry *e = lru_peek(l, hash, c->argv[i], c->now_ms);
-            deadline_ms = e ? entry_deadline_ms(e) : 0;
-        }
-        store_at(c, l, hash, c->argv[i], c->argv[i + 1], deadline_ms);
+        struct entry *e = o->flags & SET_KEEPTTL ? lru_peek(l, hash, c->argv[i], c->now_ms) : NULL;
+        store_at(c, l, hash, c->argv[i], c->argv[i + 1], e ? entry_deadline_ms(e) : o->deadline_ms);
     }
     shards_unlock_many(c->shards, locked);
     return answer ? integer(c, wanted) : ok(c);
@@ -564,8 +543,7 @@ enum command_result cmd_exists(struct call *c) { return count_keys(c, exists_one
 
 /* TYPE key */
 enum command_result cmd_type(struct call *c) {
-    struct lru *l = lock(c);
-    bool there = read_entry(c, l, c->hash, c->argv[1], false) != NULL;
+    bool there = lock_read(c, false) != NULL;
     unlock(c);
     resp_simple(c->out, there ? SLICE("string") : SLICE("none"));
     return COMMAND_DONE;
@@ -573,8 +551,7 @@ enum command_result cmd_type(struct call *c) {
 
 /* TTL key, PTTL key, EXPIRETIME key, PEXPIRETIME key: -2 no such key, -1 no deadline */
 enum command_result cmd_ttl(struct call *c) {
-    struct lru *l = lock(c);
-    const struct entry *e = read_entry(c, l, c->hash, c->argv[1], false);
+    const struct entry *e = lock_read(c, false);
     int64_t time_ms = e ? entry_deadline_ms(e) : 0;
     unlock(c);
     if (time_ms == 0) return integer(c, e ? -1 : -2);
@@ -601,37 +578,29 @@ static bool expire_options(struct call *c, unsigned *flags) {
 
 /* Whether the condition lets an entry with deadline `old_ms` (0: none, so infinitely late) have `new_ms`. */
 static bool expire_allowed(unsigned flags, int64_t old_ms, int64_t new_ms) {
-    if ((flags & EXPIRE_NX) && old_ms) return false;
-    if ((flags & EXPIRE_XX) && old_ms == 0) return false;
-    if ((flags & EXPIRE_GT) && (old_ms == 0 || new_ms <= old_ms)) return false;
-    return !((flags & EXPIRE_LT) && old_ms && new_ms >= old_ms);
+    unsigned not_later = new_ms <= old_ms ? EXPIRE_GT : 0, not_sooner = new_ms >= old_ms ? EXPIRE_LT : 0;
+    return !(flags & (old_ms ? EXPIRE_NX | not_later | not_sooner : EXPIRE_XX | EXPIRE_GT));
 }
 
 /* EXPIRE key seconds [NX | XX | GT | LT], PEXPIRE key milliseconds ..., EXPIREAT key unix-time-seconds ..., PEXPIREAT
  * key unix-time-milliseconds ... */
 enum command_result cmd_expire(struct call *c) {
-    bool relative = !(c->command->variant & VARIANT_UNIX);
-    int64_t v, unit_ms = c->command->variant & VARIANT_SECONDS ? 1000 : 1;
+    int64_t deadline_ms;
     unsigned flags = 0;
-    if (!expire_options(c, &flags)) return COMMAND_DONE;
-    if (!resp_integer_of(c->argv[2], &v)) return not_an_integer(c);
-    if (v > INT64_MAX / unit_ms || v < INT64_MIN / unit_ms || (relative && v * unit_ms > INT64_MAX - c->now_ms))
-        return error_format(c, "ERR invalid expire time in '%s' command", c->command->name);
-    int64_t deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
-    struct lru *l = lock(c);
-    struct entry *e = peek(c, l);
+    if (!expire_options(c, &flags) || !deadline_of(c, c->argv[2], c->command->variant, true, &deadline_ms))
+        return COMMAND_DONE;
+    struct entry *e = lock_entry(c);
     bool changed = e && expire_allowed(flags, entry_deadline_ms(e), deadline_ms);
-    bool done = !changed || set_deadline(c, l, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
+    bool done = !changed || set_deadline(c, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
     unlock(c);
     return done ? integer(c, changed) : COMMAND_DONE;
 }
 
 /* PERSIST key */
 enum command_result cmd_persist(struct call *c) {
-    struct lru *l = lock(c);
-    struct entry *e = peek(c, l);
+    struct entry *e = lock_entry(c);
     bool changed = e && entry_deadline_ms(e);
-    if (changed) lru_set_deadline(l, e, 0);
+    if (changed) lru_set_deadline(c->lru, e, 0);
     unlock(c);
     return integer(c, changed);
 }
@@ -639,17 +608,19 @@ enum command_result cmd_persist(struct call *c) {
 /* Copies argv[1]'s value and deadline to argv[to] of a database, or moves it there. Answers 1; 0 when there is nothing
  * to copy, or something in its place that may not be replaced. */
 static int64_t transfer(struct call *c, int to, uint32_t database, bool replace, bool move) {
-    uint64_t to_hash, locked = lock_two(c, to, database, &to_hash);
-    struct lru *from_lru = shard_locked(c->shards, c->hash), *to_lru = shard_locked(c->shards, to_hash);
-    struct entry *e = peek(c, from_lru);
+    uint64_t locked = lock_keys(c, 1, 2, to, database), to_hash = shards_hash(c->shards, database, c->argv[to]);
+    struct lru *to_lru = shard_locked(c->shards, to_hash);
+    c->hash = shards_hash(c->shards, c->database, c->argv[1]);
+    c->lru = shard_locked(c->shards, c->hash);
+    struct entry *e = peek(c);
     bool same = e && c->hash == to_hash && slice_equal(c->argv[1], c->argv[to]);
     bool done = e && (replace || lru_peek(to_lru, to_hash, c->argv[to], c->now_ms) == NULL);
     if (done && !same) {
-        e = peek(c, from_lru); /* looking at the other may have removed it: they share a shard */
+        e = peek(c); /* looking at the other may have removed it: they share a shard */
         struct slice value = entry_value(e);
         int64_t deadline_ms = entry_deadline_ms(e);
         if (scratch_copy(c, &value)) {
-            if (move) lru_remove(from_lru, c->hash, e);
+            if (move) lru_remove(c->lru, c->hash, e);
             store_at(c, to_lru, to_hash, c->argv[to], value, deadline_ms);
         }
     }
@@ -693,35 +664,25 @@ enum command_result cmd_move(struct call *c) {
     return c->failed ? COMMAND_DONE : integer(c, done > 0);
 }
 
-/* What Redis would say of a value: 64-bit integers, short strings, and others. */
-static struct slice encoding_of(struct slice value) {
-    int64_t v;
-    if (resp_integer_of(value, &v)) return SLICE("int");
-    return value.n <= EMBSTR_MAX ? SLICE("embstr") : SLICE("raw");
-}
-
 /* OBJECT ENCODING key, OBJECT IDLETIME key, OBJECT REFCOUNT key, OBJECT FREQ key */
 enum command_result cmd_object(struct call *c) {
+    int64_t number;
+    int variant = c->command->variant;
     uint64_t hash = shards_hash(c->shards, c->database, c->argv[2]);
     struct lru *l = lock_key(c, c->database, c->argv[2], &hash);
     const struct entry *e = lru_peek(l, hash, c->argv[2], c->now_ms);
-    struct slice encoding = e ? encoding_of(entry_value(e)) : SLICE("");
+    struct slice value = e ? entry_value(e) : SLICE("");
+    struct slice encoding = resp_integer_of(value, &number) ? SLICE("int")
+                            : value.n <= EMBSTR_MAX         ? SLICE("embstr")
+                                                            : SLICE("raw");
     int64_t idle_ms = e ? lru_idle_ms(l, e) : 0, bytes = e ? (int64_t)(lru_entry_bytes(e) + INDEX_BYTES) : 0;
     shard_unlock(c->shards, hash);
     if (e == NULL) return null(c);
-    switch (c->command->variant) {
-    case VARIANT_ENCODING:
-        return bulk(c, encoding);
-    case VARIANT_IDLETIME:
-        return integer(c, idle_ms / 1000);
-    case VARIANT_REFCOUNT:
-        return integer(c, 1);
-    case VARIANT_BYTES:
-        return integer(c, bytes);
-    default:
+    if (variant == VARIANT_ENCODING) return bulk(c, encoding);
+    if (variant == VARIANT_FREQ)
         return ERROR(c, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that "
                         "when switching between policies at runtime LRU and LFU data will take some time to adjust.");
-    }
+    return integer(c, variant == VARIANT_IDLETIME ? idle_ms / 1000 : variant == VARIANT_BYTES ? bytes : 1);
 }
 
 /* MEMORY USAGE key [SAMPLES count]: its entry, and its part of the index */
@@ -775,19 +736,6 @@ static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
     return error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max), false;
 }
 
-/* Room for the header of an array before its items are written: they are moved up to it. */
-static struct buf items_of(struct call *c) {
-    return (struct buf){c->out->p + c->out->len + 64, 0, buf_left(c->out) - 64, false};
-}
-
-static enum command_result put_items(struct call *c, const struct buf *items, int64_t found) {
-    resp_array(c->out, (size_t)found);
-    memmove(c->out->p + c->out->len, items->p, items->len);
-    c->out->len += items->len;
-    c->out->full |= items->full;
-    return COMMAND_DONE;
-}
-
 /* SCAN cursor [MATCH pattern] [COUNT count] [TYPE type] */
 enum command_result cmd_scan(struct call *c) {
     int64_t cursor, count = 10;
@@ -803,7 +751,7 @@ enum command_result cmd_scan(struct call *c) {
         if (count < 1) return syntax_error(c);
         if (option == 2) strings = is_word(c->argv[i + 1], SLICE("string"));
     }
-    struct buf items = items_of(c);
+    struct buf items = {c->out->p + c->out->len + 64, 0, buf_left(c->out) - 64, false}; /* the headers go before them */
     struct walk w = {.out = &items, .id = shards_id(c->shards, c->database), .pattern = pattern};
     uint64_t at = (uint64_t)cursor;
     int buckets = 0;
@@ -814,7 +762,11 @@ enum command_result cmd_scan(struct call *c) {
              items.len < SCAN_BYTES_MAX && w.steps < MATCH_STEPS_MAX);
     resp_array(c->out, 2);
     resp_bulk_integer(c->out, (int64_t)at);
-    return put_items(c, &items, w.found);
+    resp_array(c->out, (size_t)w.found);
+    memmove(c->out->p + c->out->len, items.p, items.len);
+    c->out->len += items.len;
+    c->out->full |= items.full;
+    return COMMAND_DONE;
 }
 
 /* KEYS pattern */
@@ -851,8 +803,7 @@ enum command_result cmd_randomkey(struct call *c) {
     for (int buckets = 0; buckets < BUCKETS_PER_TURN; buckets++) {
         s->cursor = shards_scan(c->shards, w.id, s->cursor, c->now_ms, walk_emit, &w);
         if (w.found || (s->cursor == 0 && s->count++ > 0)) {
-            s->next = s->count = 0;
-            s->cursor = 0;
+            *s = (struct suspended){0};
             return w.found ? COMMAND_DONE : null(c);
         }
     }
@@ -866,22 +817,12 @@ enum command_result cmd_dbsize(struct call *c) {
     return integer(c, (int64_t)totals.database[c->database].entries);
 }
 
-/* Whether there is nothing but the word that says how fast: all is removed at once anyway. */
-static bool flush_options(struct call *c) {
-    return c->argc == 1 || (c->argc == 2 && one_of(c->argv[1], "async sync") >= 0);
-}
-
-/* FLUSHALL [ASYNC | SYNC] */
-enum command_result cmd_flushall(struct call *c) {
-    if (!flush_options(c)) return syntax_error(c);
-    shards_clear(c->shards);
-    return ok(c);
-}
-
-/* FLUSHDB [ASYNC | SYNC] */
-enum command_result cmd_flushdb(struct call *c) {
-    if (!flush_options(c)) return syntax_error(c);
-    if (shards_clear_database(c->shards, c->database)) return ok(c);
+/* FLUSHALL [ASYNC | SYNC], FLUSHDB [ASYNC | SYNC]: all is removed at once, whichever is asked for */
+enum command_result cmd_flush(struct call *c) {
+    if (c->argc > 2 || (c->argc == 2 && one_of(c->argv[1], "async sync") < 0)) return syntax_error(c);
+    bool all = c->command->variant == VARIANT_ALL;
+    if (all) shards_clear(c->shards);
+    if (all || shards_clear_database(c->shards, c->database)) return ok(c);
     return c->in_exec
                ? ERROR(c, "ERR so many databases were just flushed that their memory is to be cleared first; try again")
                : COMMAND_AGAIN; /* upkeep will free an id */

@@ -4,17 +4,17 @@
 
 #include "call.h"
 
-command_handler cmd_append, cmd_copy, cmd_dbsize, cmd_del, cmd_delex, cmd_exists, cmd_expire, cmd_flushall, cmd_flushdb,
-    cmd_get, cmd_getdel, cmd_getex, cmd_getrange, cmd_increment, cmd_incrbyfloat, cmd_keys, cmd_memory_usage, cmd_mget,
-    cmd_move, cmd_mset, cmd_msetex, cmd_object, cmd_persist, cmd_randomkey, cmd_rename, cmd_scan, cmd_set, cmd_setex,
+command_handler cmd_append, cmd_copy, cmd_dbsize, cmd_del, cmd_delex, cmd_exists, cmd_expire, cmd_flush, cmd_get,
+    cmd_getdel, cmd_getex, cmd_getrange, cmd_increment, cmd_incrbyfloat, cmd_keys, cmd_memory_usage, cmd_mget, cmd_move,
+    cmd_mset, cmd_msetex, cmd_object, cmd_persist, cmd_randomkey, cmd_rename, cmd_scan, cmd_set, cmd_setex,
     cmd_setrange, cmd_strlen, cmd_swapdb, cmd_ttl, cmd_type;
 
 /* What tells commands of one handler apart: the row's `variant`. Of a time: */
 enum variant_time { VARIANT_SECONDS = 1, VARIANT_UNIX = 2 };
 /* INCR, DECR, INCRBY, DECRBY */
 enum variant_increment { VARIANT_DOWN = 1, VARIANT_BY = 2 };
-/* RENAME; DELEX */
-enum variant_other { VARIANT_NX = 1, VARIANT_IFEQ = 1 };
+/* RENAME; DELEX; FLUSHALL, FLUSHDB */
+enum variant_other { VARIANT_NX = 1, VARIANT_IFEQ = 1, VARIANT_ALL = 1 };
 /* OBJECT, MEMORY USAGE */
 enum variant_object { VARIANT_ENCODING, VARIANT_FREQ, VARIANT_IDLETIME, VARIANT_REFCOUNT, VARIANT_BYTES };
 /* SET and its kin: the options that they have without being asked. */
