@@ -14,6 +14,7 @@
 #include "../glob.h"
 #include "../host.h"
 #include "../resp.h"
+#include "check.h"
 #include "random.h"
 #include "reply.h"
 #include "tap.h"
