@@ -46,8 +46,13 @@ $(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(
 $(BUILD)/%.o: %.c Makefile $(BUILD)/flags
 	$(CC) $(ALL_CFLAGS) -MMD -c -o $@ $<
 
-$(BUILD)/test_%: tests/test_%.c $(ARCHIVE) tests/tap.h tests/random.h
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -o $@ $< $(ARCHIVE)
+# Two of the modules come with what checks them, ahead of the archive.
+CHECKED = $(BUILD)/check_lru.o $(BUILD)/check_heap.o
+$(BUILD)/check_%.o: tests/check_%.c Makefile $(BUILD)/flags
+	$(CC) $(ALL_CFLAGS) -MMD -c -o $@ $<
+
+$(BUILD)/test_%: tests/test_%.c $(CHECKED) $(ARCHIVE) tests/tap.h tests/random.h
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -o $@ $< $(CHECKED) $(ARCHIVE)
 
 # The fuzzers twice: with libFuzzer, and as tests that run the inputs which are kept.
 $(BUILD)/fuzz_%.o: tests/fuzz/fuzz_%.c Makefile $(BUILD)/flags
@@ -56,11 +61,11 @@ $(BUILD)/fuzz_%.o: tests/fuzz/fuzz_%.c Makefile $(BUILD)/flags
 $(BUILD)/replay.o: tests/fuzz/replay.c Makefile $(BUILD)/flags
 	$(CC) $(ALL_CFLAGS) -MMD -c -o $@ $<
 
-.SECONDARY: $(FUZZERS:%=$(BUILD)/fuzz_%.o)
-$(BUILD)/replay_%: $(BUILD)/fuzz_%.o $(BUILD)/replay.o $(ARCHIVE)
+.SECONDARY: $(FUZZERS:%=$(BUILD)/fuzz_%.o) $(CHECKED)
+$(BUILD)/replay_%: $(BUILD)/fuzz_%.o $(BUILD)/replay.o $(CHECKED) $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-$(BUILD)/fuzzer_%: $(BUILD)/fuzz_%.o $(ARCHIVE)
+$(BUILD)/fuzzer_%: $(BUILD)/fuzz_%.o $(CHECKED) $(ARCHIVE)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
 -include $(wildcard $(BUILD)/*.d)

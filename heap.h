@@ -74,7 +74,4 @@ void heap_clear(struct heap *h);
  * gives them back to the system before anything else is allocated. False: too few to be worth it. */
 bool heap_trim(struct heap *h, uint32_t max_units, uint32_t *from, uint32_t *units);
 
-/* Asserts every invariant, walking all blocks: for tests. Returns the units in used blocks. */
-uint32_t heap_check(const struct heap *h);
-
 #endif

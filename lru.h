@@ -210,7 +210,4 @@ bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes);
 /* Bytes that count against the budget and are in use: entries, and the pages of the index. */
 uint64_t lru_used_bytes(const struct lru *l);
 
-/* Asserts every invariant of index, list, wheel and heap: for tests. */
-void lru_check(const struct lru *l);
-
 #endif

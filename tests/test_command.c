@@ -15,6 +15,7 @@
 #include "../host.h"
 #include "../info.h"
 #include "../resp.h"
+#include "check.h"
 #include "random.h"
 #include "reply.h"
 #include "tap.h"

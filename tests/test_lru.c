@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "check.h"
 #include "random.h"
 #include "tap.h"
 

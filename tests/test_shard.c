@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "tap.h"
 
 static uint64_t next_random(uint64_t *state) {

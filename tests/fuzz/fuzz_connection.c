@@ -64,6 +64,7 @@ enum { FD_EPOLL = 1 << 20, FD_WAKE, FD_FIRST, SOCKETS = 3 }; /* none of these is
 
 #include "../../command.h"
 #include "../../host.h"
+#include "../check.h"
 #include "../reply.h"
 
 static enum command_result checked_execute(struct command_context *context, struct client *client,
