@@ -482,7 +482,7 @@ static void print_histogram(struct buf *b, const char *name, const char *label, 
     for (int i = 0; i < n; i++) {
         char end[32] = "+Inf";
         below += bins[i];
-        if (i < n - 1) snprintf(end, sizeof end, "%.9g", (double)(1ull << i) / unit);
+        if (i < n - 1) snprintf(end, sizeof end, "%.9g", (double)(1ull << i) / (int)unit);
         buf_printf(b, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, label, comma, end, below);
     }
     buf_printf(b, "%s_sum%s%s%s %.9g\n%s_count%s%s%s %" PRIu64 "\n", name, open, label, close, sum, name, open, label,
@@ -493,7 +493,7 @@ static void print_histogram(struct buf *b, const char *name, const char *label, 
 static void print_lengths(struct buf *b, const char *name, const char *help, const uint64_t *bins, int n) {
     double sum = 0;
     for (int i = 0; i < n; i++)
-        sum += (double)bins[i] * (double)(1ull << i) * 0.75 / MS;
+        sum += (double)bins[i] * (double)(1ull << i) * 0.75 / (int)MS;
     print_head(b, name, "histogram", help);
     print_histogram(b, name, "", bins, n, MS, sum);
 }
@@ -535,7 +535,7 @@ void info_metrics(struct command_server *s, struct buf *b) {
         if (row->name == NULL) continue;
         if (first) print_head(b, row->name, row->kind == COUNTER ? "counter" : "gauge", row->help);
         buf_printf(b, "%s%s%s%s %.17g\n", row->name, open ? "{" : "", row->labels, open ? "}" : "",
-                   (double)figure(&f, row) / row->unit);
+                   (double)figure(&f, row) / (int)row->unit);
     }
     print_head(b, "sponson_database_entries", "gauge", "Entries of a database.");
     for (int d = 0; d < s->config->databases; d++)
