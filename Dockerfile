@@ -30,7 +30,9 @@ USER 65532:65532
 
 # Every address of the container, IPv6 where there is any: without it a published port would lead nowhere.
 ENV SPONSON_BIND="* -::*" SPONSON_PROTECTED_MODE=no
-EXPOSE 7171
+# /metrics, /healthz and /readyz: SPONSON_ADMIN_PORT=0 for none.
+ENV SPONSON_ADMIN_PORT=9171 SPONSON_ADMIN_BIND="* -::*"
+EXPOSE 7171 9171
 
 # No shell, so nothing is left unreaped. The probe gives up after 2 s by itself, sees the same environment, and takes
 # the server's arguments from process 1.

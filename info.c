@@ -534,8 +534,11 @@ void info_metrics(struct command_server *s, struct buf *b) {
              first = i == 0 || !list[i - 1].name || strcmp(list[i - 1].name, row->name ? row->name : "");
         if (row->name == NULL) continue;
         if (first) print_head(b, row->name, row->kind == COUNTER ? "counter" : "gauge", row->help);
-        buf_printf(b, "%s%s%s%s %.17g\n", row->name, open ? "{" : "", row->labels, open ? "}" : "",
-                   (double)figure(&f, row) / (int)row->unit);
+        buf_printf(b, "%s%s%s%s ", row->name, open ? "{" : "", row->labels, open ? "}" : "");
+        if (row->unit == ONE)
+            buf_printf(b, "%" PRIu64 "\n", figure(&f, row));
+        else
+            buf_printf(b, "%.6f\n", (double)figure(&f, row) / (int)row->unit);
     }
     print_head(b, "sponson_database_entries", "gauge", "Entries of a database.");
     for (int d = 0; d < s->config->databases; d++)

@@ -32,6 +32,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "admin.h"
 #include "client.h"
 #include "command.h"
 #include "config.h"
@@ -60,6 +61,13 @@ struct refused {
     int64_t until_ms;
 };
 
+/* Sockets that listen: for clients, or for the admin endpoint. */
+struct listeners {
+    int fd[LISTENERS_MAX];
+    int count;
+    bool beyond_loopback; /* one can be reached from other machines */
+};
+
 struct server {
     struct host host;
     struct config config;
@@ -71,9 +79,9 @@ struct server {
     struct metrics metrics; /* of the accepting thread */
     struct worker **workers;
     int worker_count;
-    int listeners[LISTENERS_MAX];
-    int listener_count;
-    bool unix_bound; /* the unix socket's path is ours to remove */
+    struct listeners clients, admins;
+    struct admin *admin; /* NULL: there is none */
+    bool unix_bound;     /* the unix socket's path is ours to remove */
     int epoll, signals, shutdown_request;
     struct refused refused[REFUSED_MAX];
     int refused_next;
@@ -222,11 +230,11 @@ static void keep_alive(int listener, int idle) {
     }
 }
 
-static bool listen_on(struct server *s, const union address *a, socklen_t size) {
+static bool listen_on(struct server *s, struct listeners *l, const union address *a, socklen_t size) {
     int one = 1, fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return false;
-    s->listeners[s->listener_count++] = fd; /* closed with the others, whatever comes */
-    if (a->any.sa_family != AF_UNIX) {      /* accepted sockets inherit all of these */
+    l->fd[l->count++] = fd;            /* closed with the others, whatever comes */
+    if (a->any.sa_family != AF_UNIX) { /* accepted sockets inherit all of these */
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         keep_alive(fd, s->config.tcp_keepalive_s);
@@ -237,30 +245,29 @@ static bool listen_on(struct server *s, const union address *a, socklen_t size) 
     return listen(fd, s->config.tcp_backlog) == 0;
 }
 
-/* Listens on every address of bind. False: said why. */
-static bool listen_tcp(struct server *s, bool *beyond_loopback) {
+/* Listens on every address of the list that option `name` gives. False: said why. */
+static bool listen_tcp(struct server *s, struct listeners *l, const char *name, const char *addresses, int port) {
     char list[CONFIG_TEXT_MAX], *rest;
-    snprintf(list, sizeof list, "%s", s->config.bind);
+    snprintf(list, sizeof list, "%s", addresses);
     for (char *word = strtok_r(list, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
         bool optional = *word == '-';
         word += optional;
         union address a;
-        socklen_t size = address_parse(word, s->config.port, &a);
-        if (size == 0) {
-            return fail("bind: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all", word), false;
-        }
-        if (s->listener_count == TCP_LISTENERS_MAX)
-            return fail("bind: more than %d addresses", TCP_LISTENERS_MAX), false;
+        socklen_t size = address_parse(word, port, &a);
+        if (size == 0)
+            return fail("%s: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all", name, word),
+                   false;
+        if (l->count == TCP_LISTENERS_MAX) return fail("%s: more than %d addresses", name, TCP_LISTENERS_MAX), false;
         bool absent = false;
-        if (!listen_on(s, &a, size)) {
+        if (!listen_on(s, l, &a, size)) {
             absent = optional && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT || errno == ENOPROTOOPT);
-            if (!absent) return fail("cannot listen on %s port %d: %s", word, s->config.port, strerror(errno)), false;
-            if (errno != EAFNOSUPPORT) close(s->listeners[--s->listener_count]);
+            if (!absent) return fail("cannot listen on %s port %d (%s): %s", word, port, name, strerror(errno)), false;
+            if (errno != EAFNOSUPPORT) close(l->fd[--l->count]);
         }
-        *beyond_loopback |= !absent && !is_loopback(&a);
+        l->beyond_loopback |= !absent && !is_loopback(&a);
     }
-    if (s->listener_count > 0) return true;
-    return fail("bind: none of the addresses is there"), false;
+    if (l->count > 0) return true;
+    return fail("%s: none of the addresses is there", name), false;
 }
 
 /* Whether somebody answers on the unix socket at *a; if not, what lies there is a leftover. */
@@ -287,7 +294,8 @@ static bool listen_unix(struct server *s) {
                    false;
         unlink(path);
     }
-    if (listen_on(s, &a, size) && (s->config.unixsocketperm == 0 || chmod(path, (mode_t)s->config.unixsocketperm) == 0))
+    if (listen_on(s, &s->clients, &a, size) &&
+        (s->config.unixsocketperm == 0 || chmod(path, (mode_t)s->config.unixsocketperm) == 0))
         return true;
     return fail("cannot listen on %s: %s", path, strerror(errno)), false;
 }
@@ -329,9 +337,9 @@ static struct worker *least_loaded(const struct server *s) {
 
 static bool watch_listeners(const struct server *s, uint32_t events) {
     bool watched = true;
-    for (int i = 0; i < s->listener_count; i++) {
-        struct epoll_event event = {.events = events, .data.fd = s->listeners[i]};
-        watched &= epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->listeners[i], &event) == 0;
+    for (int i = 0; i < s->clients.count; i++) {
+        struct epoll_event event = {.events = events, .data.fd = s->clients.fd[i]};
+        watched &= epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->clients.fd[i], &event) == 0;
     }
     return watched;
 }
@@ -444,7 +452,7 @@ static void log_notes(const struct server *s, const struct config *c) {
         log_line(&s->log, LOG_LEVEL_WARNING, "%s", line);
 }
 
-static void log_start(const struct server *s, bool beyond_loopback) {
+static void log_start(const struct server *s) {
     const struct config *c = &s->config;
     char where[2 * CONFIG_TEXT_MAX + 64] = "";
     if (c->port) snprintf(where, sizeof where, "%s port %d", c->bind, c->port);
@@ -459,7 +467,7 @@ static void log_start(const struct server *s, bool beyond_loopback) {
              (unsigned long long)c->shard_capacity, (unsigned long long)c->max_key_size_bytes,
              (unsigned long long)c->max_value_size_bytes, c->value_size_note,
              (unsigned long long)(c->client_memory_bytes >> 20), c->maxclients, c->threads);
-    if (beyond_loopback && c->requirepass[0] == '\0')
+    if (s->clients.beyond_loopback && c->requirepass[0] == '\0')
         log_line(&s->log, LOG_LEVEL_WARNING, "%s",
                  c->protected_mode ? "protected-mode: clients of other machines are refused: set requirepass, or "
                                      "protected-mode no where nobody but your own clients can reach this port"
@@ -538,8 +546,8 @@ static bool reconfigure(void *context, const struct config *next, char *error, s
     atomic_store(&s->registry.limit, (unsigned)next->maxclients);
     atomic_store(&s->client_memory.limit_bytes, next->client_memory_bytes);
     atomic_store(&s->log.level, next->loglevel);
-    for (int i = 0; i < s->listener_count; i++)
-        keep_alive(s->listeners[i], next->tcp_keepalive_s);
+    for (int i = 0; i < s->clients.count; i++)
+        keep_alive(s->clients.fd[i], next->tcp_keepalive_s);
     log_notes(s, next);
     return true;
 }
@@ -587,29 +595,48 @@ static void stop_workers(struct server *s, int running, bool by_signal) {
         worker_join(s->workers[i]);
 }
 
+static void close_all(struct listeners *l) {
+    while (l->count)
+        close(l->fd[--l->count]);
+}
+
 static void close_listeners(struct server *s) {
-    for (int i = 0; i < s->listener_count; i++)
-        close(s->listeners[i]);
+    close_all(&s->clients);
     if (s->unix_bound) unlink(s->config.unixsocket);
     s->unix_bound = false;
-    s->listener_count = 0;
     for (int i = 0; i < REFUSED_MAX; i++)
         if (s->refused[i].fd >= 0) close_refused(&s->refused[i]);
 }
 
+static void print_metrics(void *context, struct buf *out) { info_metrics(&((struct server *)context)->command, out); }
+
+static bool start_admin(struct server *s) {
+    if (s->admins.count == 0) return true;
+    struct admin_options o = {.listeners = s->admins.fd,
+                              .listener_count = s->admins.count,
+                              .log = &s->log,
+                              .metrics = print_metrics,
+                              .context = s,
+                              .head_ms = ADMIN_HEAD_MS,
+                              .idle_ms = ADMIN_IDLE_MS,
+                              .send_ms = ADMIN_SEND_MS};
+    return (s->admin = admin_start(&o)) != NULL;
+}
+
 /* With listeners, shards and workers made: serves until the end. Returns the exit code. */
-static int run(struct server *s, bool beyond_loopback) {
+static int run(struct server *s) {
     int running = 0;
     while (running < s->worker_count && worker_start(s->workers[running]))
         running++;
     bool watched = true;
-    for (int i = 0; i < s->listener_count; i++)
-        watched &= watch(s, s->listeners[i]);
-    bool ready = running == s->worker_count && watched, by_signal = true;
+    for (int i = 0; i < s->clients.count; i++)
+        watched &= watch(s, s->clients.fd[i]);
+    bool ready = running == s->worker_count && watched && start_admin(s), by_signal = true;
     if (ready) {
-        log_start(s, beyond_loopback);
+        log_start(s);
         const char *why = serve(s);
         by_signal = strcmp(why, "SHUTDOWN") != 0;
+        if (s->admin) admin_drain(s->admin);
         log_line(&s->log, LOG_LEVEL_NOTICE, "%s: answering what has arrived, then closing %u connections", why,
                  atomic_load(&s->registry.count));
     } else {
@@ -619,19 +646,21 @@ static int run(struct server *s, bool beyond_loopback) {
     close_listeners(s);
     pthread_mutex_unlock(&s->command.config_lock);
     stop_workers(s, running, by_signal);
+    admin_stop(s->admin);
     if (ready) log_line(&s->log, LOG_LEVEL_NOTICE, "bye");
     return ready ? 0 : 1;
 }
 
 /* Makes what serving needs, in an order that the end reverses. */
 static int start(struct server *s) {
-    bool beyond_loopback = false;
+    const struct config *c = &s->config;
     int code = 1;
     for (int i = 0; i < REFUSED_MAX; i++)
         s->refused[i].fd = -1;
     if (!fit_descriptors(s)) return 1;
     if (!open_main_loop(s)) return fail("cannot start: %s", strerror(errno));
-    if ((s->config.port && !listen_tcp(s, &beyond_loopback)) || (s->config.unixsocket[0] && !listen_unix(s)))
+    if ((c->port && !listen_tcp(s, &s->clients, "bind", c->bind, c->port)) || (c->unixsocket[0] && !listen_unix(s)) ||
+        (c->admin_port && !listen_tcp(s, &s->admins, "admin-bind", c->admin_bind, c->admin_port)))
         goto listeners;
     if (!shards_init(&s->shards, s->config.maxmemory_bytes, (uint32_t)s->config.shard_capacity, s->config.threads)) {
         fail("cannot reserve address space for maxmemory %llu: %s", (unsigned long long)s->config.maxmemory_bytes,
@@ -658,7 +687,7 @@ static int start(struct server *s) {
     s->command.callback_context = s;
     command_init(&s->command);
     if (make_run_id(s->command.run_id) && make_workers(s))
-        code = run(s, beyond_loopback);
+        code = run(s);
     else
         fail("cannot make %d workers: %s", s->config.threads, strerror(errno));
     for (int i = s->worker_count - 1; i >= 0; i--)
@@ -671,6 +700,7 @@ shards:
     shards_release(&s->shards);
 listeners:
     close_listeners(s);
+    close_all(&s->admins);
     close(s->shutdown_request);
     close(s->signals);
     close(s->epoll);

@@ -272,6 +272,8 @@ start() {
         shift
     done
     shift
+    # On the host's network port 9171 may be taken, by another of these for one.
+    [[ "${flags[*]}" != *"--network host"* ]] || flags+=(-e SPONSON_ADMIN_PORT=0)
     docker run -d --name "$name" "${hardened[@]}" "${flags[@]}" "$image" "$@" >/dev/null &&
         wait_for 10 is_ready "$name" && return
     docker logs "$name"
@@ -324,7 +326,7 @@ test_metadata() {
         docker image inspect -f "{{$1}}" "$image"
     }
     equal user "$(image_field .Config.User)" 65532:65532 &&
-        equal ports "$(image_field 'json .Config.ExposedPorts')" '{"7171/tcp":{}}' &&
+        equal ports "$(image_field 'json .Config.ExposedPorts')" '{"7171/tcp":{},"9171/tcp":{}}' &&
         equal entrypoint "$(image_field 'json .Config.Entrypoint')" '["/sponson"]' &&
         equal "health check" "$(image_field 'json .Config.Healthcheck.Test')" '["CMD","/sponson","--ping"]' &&
         equal "stop signal" "$(image_field .Config.StopSignal)" SIGTERM &&
@@ -420,6 +422,16 @@ test_plain() {
     start plain --network none -- && connect_container plain || return 1
     equal PUT "$(in_namespace redis-cli -h "$net.6" -p 7171 PUT greeting hello)" OK &&
         equal GET "$(in_namespace redis-cli -h "$net.6" -p 7171 GET greeting)" hello
+}
+
+# http PATH: what the admin endpoint of "plain" answers, its head without carriage returns first.
+http() {
+    in_namespace bash -c "exec 3<>/dev/tcp/$net.6/9171 && printf 'GET $1 HTTP/1.0\r\n\r\n' >&3 && cat <&3" | tr -d '\r'
+}
+
+test_admin() {
+    equal /readyz "$(http /readyz | tail -n 1)" ok && equal status "$(http /metrics | head -n 1)" "HTTP/1.1 200 OK" &&
+        equal entries "$(http /metrics | grep '^sponson_entries ')" "sponson_entries 1"
 }
 
 test_healthy_plain() {
@@ -534,6 +546,7 @@ main() {
     tap_test "a port in use: exit 1 with the reason" test_port_in_use
     tap_test "docker stop returns at once with exit code 0 though a client is idle" test_stop_with_idle_client
     tap_test "listens on every address of a network of its own, port 7171" test_plain
+    tap_test "and on port 9171 /metrics and /readyz" test_admin
     tap_test "becomes healthy there" test_healthy_plain
     tap_test "and stops at once" test_stop_plain
     tap_test "arguments after the image's name go to the server" test_arguments

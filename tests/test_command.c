@@ -2290,7 +2290,7 @@ static void test_metrics(void) {
         "\nsponson_memory_max_bytes 67108864\n",
         "\nsponson_build_info{version=\"" SPONSON_VERSION "\"} 1\n",
         "\nsponson_evicted_age_seconds_bucket{le=\"+Inf\"} 0\n",
-        "\nprocess_start_time_seconds 1699909939\n",
+        "\nprocess_start_time_seconds 1699909939.000000\n",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         CHECK(strstr(b.p, lines[i]) != NULL);
