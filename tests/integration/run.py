@@ -17,6 +17,7 @@ import test_memory  # noqa: E402,F401
 import test_limits  # noqa: E402,F401
 import test_transactions  # noqa: E402,F401
 import test_access  # noqa: E402,F401
+import test_info  # noqa: E402,F401
 import test_examples  # noqa: E402,F401
 import test_random  # noqa: E402,F401
 import test_clients  # noqa: E402,F401
