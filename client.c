@@ -109,13 +109,13 @@ size_t client_name(struct registry *r, const struct client *c, char *to) {
 }
 
 struct addresses {
-    char peer[128], own[128]; /* as CLIENT LIST shows them */
+    char peer[CLIENT_ADDRESS_MAX], own[CLIENT_ADDRESS_MAX]; /* as CLIENT LIST shows them */
 };
 
-static void put_address(char to[128], const struct client_address *a) {
+static void put_address(char *to, const struct client_address *a) {
     char text[INET6_ADDRSTRLEN] = "";
     inet_ntop(a->family, a->ip, text, sizeof text);
-    snprintf(to, 128, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
+    snprintf(to, CLIENT_ADDRESS_MAX, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
 }
 
 /* For a unix socket both are its path. */
@@ -138,12 +138,7 @@ static struct addresses addresses_of(const struct client *c) {
     return both;
 }
 
-void client_address(const struct client *c, char *to) {
-    char text[CLIENT_ADDRESS_MAX];
-    struct buf addr = {to, 0, CLIENT_ADDRESS_MAX - 1, false}, laddr = {text, 0, sizeof text, false};
-    put_addresses(c, &addr, &laddr);
-    to[addr.len] = '\0';
-}
+void client_address(const struct client *c, char *to) { snprintf(to, CLIENT_ADDRESS_MAX, "%s", addresses_of(c).peer); }
 
 static bool matches(const struct client *c, const struct client_filter *f) {
     bool wanted = !f->nobody && c->id != f->not_id && (!f->created_before_ms || c->created_ms <= f->created_before_ms);
