@@ -90,13 +90,8 @@ void client_free(struct registry *r, struct client *c) {
 }
 
 bool client_set_text(struct registry *r, char **field, struct slice text) {
-    char *copy = NULL;
-    if (text.n) {
-        copy = malloc(text.n + 1);
-        if (copy == NULL) return false;
-        memcpy(copy, text.p, text.n);
-        copy[text.n] = '\0';
-    }
+    char *copy = text.n ? strndup(text.p, text.n) : NULL;
+    if (text.n && copy == NULL) return false;
     pthread_mutex_lock(&r->lock);
     char *old = *field;
     *field = copy;
@@ -113,14 +108,19 @@ size_t client_name(struct registry *r, const struct client *c, char *to) {
     return n;
 }
 
-static void put_address(struct buf *out, const struct client_address *a) {
-    char text[INET6_ADDRSTRLEN];
+struct addresses {
+    char peer[CLIENT_ADDRESS_MAX], own[CLIENT_ADDRESS_MAX]; /* as CLIENT LIST shows them */
+};
+
+static void put_address(char *to, const struct client_address *a) {
+    char text[INET6_ADDRSTRLEN] = "";
     inet_ntop(a->family, a->ip, text, sizeof text);
-    buf_printf(out, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
+    snprintf(to, CLIENT_ADDRESS_MAX, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
 }
 
-/* The peer's address and, in `laddr`, the own one: for a unix socket both are its path. */
-static void put_addresses(const struct client *c, struct buf *addr, struct buf *laddr) {
+/* For a unix socket both are its path. */
+static struct addresses addresses_of(const struct client *c) {
+    struct addresses both;
     union {
         struct sockaddr any;
         struct sockaddr_un un;
@@ -128,22 +128,17 @@ static void put_addresses(const struct client *c, struct buf *addr, struct buf *
     } local = {.storage = {.ss_family = AF_INET}};
     socklen_t size = sizeof local;
     getsockname(c->fd, &local.any, &size); /* a socket that is gone shows zeros */
+    struct client_address own = address_of(&local.storage);
+    put_address(both.peer, &c->address);
+    put_address(both.own, &own);
     if (c->address.family == AF_UNIX) {
-        buf_printf(addr, "%s:0", local.un.sun_path);
-        buf_printf(laddr, "%s:0", local.un.sun_path);
-        return;
+        snprintf(both.peer, sizeof both.peer, "%s:0", local.un.sun_path);
+        memcpy(both.own, both.peer, sizeof both.own);
     }
-    struct client_address a = address_of(&local.storage);
-    put_address(addr, &c->address);
-    put_address(laddr, &a);
+    return both;
 }
 
-void client_address(const struct client *c, char *to) {
-    char text[CLIENT_ADDRESS_MAX];
-    struct buf addr = {to, 0, CLIENT_ADDRESS_MAX - 1, false}, laddr = {text, 0, sizeof text, false};
-    put_addresses(c, &addr, &laddr);
-    to[addr.len] = '\0';
-}
+void client_address(const struct client *c, char *to) { snprintf(to, CLIENT_ADDRESS_MAX, "%s", addresses_of(c).peer); }
 
 static bool matches(const struct client *c, const struct client_filter *f) {
     bool wanted = !f->nobody && c->id != f->not_id && (!f->created_before_ms || c->created_ms <= f->created_before_ms);
@@ -152,35 +147,30 @@ static bool matches(const struct client *c, const struct client_filter *f) {
         if (resp_integer_of(f->ids[i], &id) && (uint64_t)id == c->id) break;
     if (!wanted || (f->ids && i == f->id_count)) return false;
     if (!f->addr.p && !f->laddr.p) return true;
-    char text[2][128];
-    struct buf addr = {text[0], 0, sizeof text[0], false}, laddr = {text[1], 0, sizeof text[1], false};
-    put_addresses(c, &addr, &laddr);
-    return (!f->addr.p || slice_equal(f->addr, (struct slice){addr.p, addr.len})) &&
-           (!f->laddr.p || slice_equal(f->laddr, (struct slice){laddr.p, laddr.len}));
+    struct addresses both = addresses_of(c);
+    return (!f->addr.p || slice_equal(f->addr, slice_of(both.peer))) &&
+           (!f->laddr.p || slice_equal(f->laddr, slice_of(both.own)));
 }
 
 static void describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
-    uint32_t input = relaxed_load(c->input_bytes);
     uint32_t output = relaxed_load(c->output_bytes);
-    uint32_t multi = relaxed_load(c->multi_bytes);
     int64_t idle_ms = now_ms - relaxed_load(c->active_ms);
     uint8_t modes = relaxed_load(c->modes);
-    char text[2][128], flags[8];
-    struct buf addr = {text[0], 0, sizeof text[0], false}, laddr = {text[1], 0, sizeof text[1], false};
-    put_addresses(c, &addr, &laddr);
+    char flags[8];
+    struct addresses both = addresses_of(c);
     snprintf(flags, sizeof flags, "%s%s%s%s", c->address.family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
              modes & CLIENT_NO_EVICT ? "e" : "", modes & CLIENT_NO_TOUCH ? "T" : "");
-    buf_printf(out, "id=%llu addr=%.*s laddr=%.*s", (unsigned long long)c->id, (int)addr.len, addr.p, (int)laddr.len,
-               laddr.p);
     buf_printf(out,
-               " fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d qbuf=%u qbuf-free=0 "
+               "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "
+               "qbuf=%u qbuf-free=0 "
                "argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s cmd=%s user=default "
                "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-               c->fd, c->name ? c->name : "", (long long)(now_ms - c->created_ms) / 1000,
-               (long long)(idle_ms > 0 ? idle_ms : 0) / 1000, flags[0] ? flags : "N", relaxed_load(c->database),
-               modes & CLIENT_MULTI ? (int)relaxed_load(c->queued) : -1, input, multi, output, output, client_bytes(c),
-               output ? "w" : "r", command, relaxed_load(c->resp), c->lib_name ? c->lib_name : "",
-               c->lib_version ? c->lib_version : "");
+               (unsigned long long)c->id, both.peer, both.own, c->fd, c->name ? c->name : "",
+               (long long)(now_ms - c->created_ms) / 1000, (long long)(idle_ms > 0 ? idle_ms : 0) / 1000,
+               flags[0] ? flags : "N", relaxed_load(c->database),
+               modes & CLIENT_MULTI ? (int)relaxed_load(c->queued) : -1, relaxed_load(c->input_bytes),
+               relaxed_load(c->multi_bytes), output, output, client_bytes(c), output ? "w" : "r", command,
+               relaxed_load(c->resp), c->lib_name ? c->lib_name : "", c->lib_version ? c->lib_version : "");
 }
 
 void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
@@ -189,28 +179,19 @@ void client_describe(struct registry *r, const struct client *c, int64_t now_ms,
     pthread_mutex_unlock(&r->lock);
 }
 
-int64_t registry_kill(struct registry *r, const struct client_filter *f, int64_t from, int most, uint64_t id,
-                      int64_t *killed, bool *self) {
+int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_t from, int most,
+                       struct client_visit *v) {
     pthread_mutex_lock(&r->lock);
     int64_t i = from, end = from + most < r->high ? from + most : r->high, high = r->high;
     for (; i < end; i++) {
         const struct client *c = registry_record(r, (uint32_t)i);
         if (!r->live[i] || !matches(c, f)) continue;
-        ++*killed;
-        *self |= c->id == id;
-        if (c->id != id) shutdown(c->fd, SHUT_RDWR);
-    }
-    pthread_mutex_unlock(&r->lock);
-    return i < high ? i : -1;
-}
-
-int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t from, int most, int64_t now_ms,
-                      const char *(*command_name)(uint32_t row), struct buf *out) {
-    pthread_mutex_lock(&r->lock);
-    int64_t i = from, end = from + most < r->high ? from + most : r->high, high = r->high;
-    for (; i < end; i++) {
-        const struct client *c = registry_record(r, (uint32_t)i);
-        if (r->live[i] && matches(c, f)) describe(c, now_ms, command_name(relaxed_load(c->last_command)), out);
+        v->found++;
+        v->own |= c->id == v->own_id;
+        if (v->out)
+            describe(c, v->now_ms, v->command_name(relaxed_load(c->last_command)), v->out);
+        else if (c->id != v->own_id)
+            shutdown(c->fd, SHUT_RDWR);
     }
     pthread_mutex_unlock(&r->lock);
     return i < high ? i : -1;

@@ -136,15 +136,20 @@ struct client_filter {
     int64_t created_before_ms; /* 0: any */
 };
 
-/* Appends the lines of CLIENT LIST for records `from` up to `from + most` and returns the next record to go on with,
- * or -1 at the end. `command_name` turns last_command into text. out->full when they do not fit. */
-int64_t registry_list(struct registry *r, const struct client_filter *f, int64_t from, int most, int64_t now_ms,
-                      const char *(*command_name)(uint32_t row), struct buf *out);
+/* What is done to them: their lines of CLIENT LIST are written; or, without `out`, their sockets are shut, so that their
+ * workers close them. */
+struct client_visit {
+    struct buf *out; /* `full` when they do not fit */
+    int64_t now_ms;
+    const char *(*command_name)(uint32_t last_command);
+    uint64_t own_id; /* of who asks: its socket stays open */
+    int64_t found;   /* so many were added to what was here; ... */
+    bool own;        /* ... one of them asks */
+};
 
-/* Shuts the sockets of those clients, so that their workers close them: records `from` up to `from + most`; returns as
- * registry_list() does. Adds how many to *killed; *self: one of them is client `id`, whose socket stays open. */
-int64_t registry_kill(struct registry *r, const struct client_filter *f, int64_t from, int most, uint64_t id,
-                      int64_t *killed, bool *self);
+/* Does so to records `from` up to `from + most`; returns the next record to go on with, or -1 at the end. */
+int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_t from, int most,
+                       struct client_visit *v);
 
 enum { EVICTED_AT_ONCE = 8, CLIENT_LINE_MAX = 1024 };
 

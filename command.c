@@ -761,8 +761,8 @@ static enum command_result cmd_client_list(struct call *c) {
     struct suspended *s = &c->client->suspended;
     if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "close some connections");
     size_t before = s->reply.len;
-    int64_t next = registry_list(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->now_ms,
-                                 command_last_name, &s->reply);
+    struct client_visit visit = {.out = &s->reply, .now_ms = c->now_ms, .command_name = command_last_name};
+    int64_t next = registry_visit(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, &visit);
     if (s->reply.full) /* lines of long names: once more, with more room */
         s->reply.len = before;
     else
@@ -777,7 +777,6 @@ static enum command_result cmd_client_list(struct call *c) {
 /* CLIENT KILL addr:port, or CLIENT KILL with filters: ID, TYPE, USER, ADDR, LADDR, SKIPME, MAXAGE */
 static enum command_result cmd_client_kill(struct call *c) {
     struct client_filter f = {.not_id = c->argc > 3 ? c->client->id : 0};
-    bool self = false;
     int64_t v;
     if (c->argc == 3) f.addr = c->argv[2];
     for (int i = 2; c->argc > 3 && i < c->argc; i += 2) {
@@ -807,20 +806,14 @@ static enum command_result cmd_client_kill(struct call *c) {
         }
     }
     struct suspended *s = &c->client->suspended;
-    s->next =
-        registry_kill(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, c->client->id, &s->count, &self);
-    s->cursor |= self;
-    if (s->next >= 0) return COMMAND_AGAIN;
-    int64_t killed = s->count;
-    self = s->cursor;
+    struct client_visit visit = {.own_id = c->client->id, .found = s->count, .own = s->cursor};
+    int64_t next = registry_visit(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, &visit);
+    *s = (struct suspended){.next = next, .count = visit.found, .cursor = visit.own};
+    if (next >= 0) return COMMAND_AGAIN;
     *s = (struct suspended){0};
-    if (c->argc > 3)
-        integer(c, killed);
-    else if (killed)
-        ok(c);
-    else
-        ERROR(c, "ERR No such client");
-    return self ? COMMAND_CLOSE : COMMAND_DONE;
+    if (c->argc == 3 && visit.found == 0) return ERROR(c, "ERR No such client");
+    c->argc == 3 ? ok(c) : integer(c, visit.found);
+    return visit.own ? COMMAND_CLOSE : COMMAND_DONE;
 }
 
 /* CLIENT PAUSE timeout [WRITE | ALL] */

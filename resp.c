@@ -62,11 +62,12 @@ static enum resp_status read_header(enum header h, const char *in, size_t n, siz
         return bad(r, "expected '$', got");
     }
     if (cr + 1 == in + n) return RESP_MORE;
-    *after = (size_t)(cr + 2 - in);
     if (!resp_integer_of((struct slice){p, (size_t)(cr - p)}, value) || *value < headers[h].least ||
         *value > headers[h].most)
         return bad(r, headers[h].wrong);
-    return r->unauthenticated && *value > headers[h].most_early ? bad(r, headers[h].early) : RESP_OK;
+    if (r->unauthenticated && *value > headers[h].most_early) return bad(r, headers[h].early);
+    *after = (size_t)(cr + 2 - in);
+    return RESP_OK;
 }
 
 /* ---- inline requests ---- */
@@ -92,32 +93,24 @@ static size_t unescape(const char *p, const char *end, char *to) {
 }
 
 bool resp_word(char **p, char *end, struct slice *word) {
-    char *from = *p, *to = *p, *start = *p, quote = 0;
-    for (;; from++) {
-        if (from == end) {
-            if (quote) return false;
-            break;
-        }
-        if (quote == 0 && is_space(*from)) break;
+    char *from = *p, *to = *p, quote = 0;
+    for (; from < end && (quote || !is_space(*from)); from++) {
         if (quote == 0 && (*from == '"' || *from == '\'')) {
             quote = *from;
         } else if (quote && *from == quote) {
-            if (from + 1 < end && !is_space(from[1])) return false;
-            from++;
+            if (++from < end && !is_space(*from)) return false;
+            quote = 0;
             break;
         } else if (quote == '"' && *from == '\\' && from + 1 < end) {
-            char c;
-            from += unescape(from + 1, end, &c);
-            *to++ = c;
-        } else if (quote == '\'' && *from == '\\' && from + 1 < end && from[1] == '\'') {
-            *to++ = *++from;
+            from += unescape(from + 1, end, to++);
         } else {
+            from += quote == '\'' && *from == '\\' && from + 1 < end && from[1] == '\'';
             *to++ = *from;
         }
     }
-    *word = (struct slice){start, (size_t)(to - start)};
+    *word = (struct slice){*p, (size_t)(to - *p)};
     *p = from;
-    return true;
+    return quote == 0;
 }
 
 /* Where the line at in[0] ends: its length without the line end goes to *length, with it to *used. */
@@ -260,10 +253,8 @@ enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_
     }
     if (s->args_left < 0) {
         int64_t count;
-        size_t after;
-        enum resp_status status = read_header(COUNT, in, *n, 0, &count, &after, r);
+        enum resp_status status = read_header(COUNT, in, *n, 0, &count, &s->pos, r);
         if (status != RESP_OK) return status;
-        s->pos = after;
         s->args_left = count > 0 ? count : 0;
     }
     for (;;) {
@@ -271,10 +262,8 @@ enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_
         if (s->skip || s->pos > *n) return RESP_MORE;
         if (s->args_left == 0) return RESP_OK;
         int64_t length;
-        size_t after;
-        enum resp_status status = read_header(BULK, in, *n, s->pos, &length, &after, r);
+        enum resp_status status = read_header(BULK, in, *n, s->pos, &length, &s->pos, r);
         if (status != RESP_OK) return status; /* the place stays: asked again, the answer is the same */
-        s->pos = after;
         s->args_left--;
         if ((size_t)length > max_bulk)
             s->skip = (uint64_t)length + 2;
@@ -391,8 +380,7 @@ void resp_text(struct buf *out, struct slice text, int resp) {
         resp_bulk(out, text);
         return;
     }
-    number_line(out, '=', (int64_t)text.n + 4);
-    buf_put_slice(out, SLICE("txt:"));
+    buf_printf(out, "=%zu\r\ntxt:", text.n + 4);
     buf_put_slice(out, text);
     buf_put_slice(out, SLICE("\r\n"));
 }

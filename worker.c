@@ -251,6 +251,14 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
 
 unsigned worker_connections(const struct worker *w) { return relaxed_load(w->connections); }
 
+/* Takes the first connection from a list, or from a place within it. */
+static struct conn *take(struct conn **from) {
+    struct conn *c = *from;
+    *from = c->next;
+    c->next = NULL;
+    return c;
+}
+
 /* Marks a connection as closed; it is freed at the end of the turn. */
 static void conn_close(struct worker *w, struct conn *c) {
     if (c->state == CLOSED) return;
@@ -267,18 +275,16 @@ static void conn_watch(struct worker *w, struct conn *c, uint32_t events) {
 
 /* The connection goes on in the next turn, or when CLIENT PAUSE is over, whatever its socket says. */
 static void conn_queue(struct worker *w, struct conn *c, bool wait) {
-    c->state = QUEUED;
-    c->next = NULL;
+    c->state = wait ? PAUSED : QUEUED;
+    c->next = wait ? w->paused : NULL;
     if (wait) {
-        c->state = PAUSED;
-        c->next = w->paused;
         w->paused = c;
         struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = c};
         epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->client.fd, &event);
-        return;
+    } else {
+        *w->queue_end = c;
+        w->queue_end = &c->next;
     }
-    *w->queue_end = c;
-    w->queue_end = &c->next;
 }
 
 /* Everything is said: tell the peer, and read on until it has closed too, lest a reset takes our last words. */
@@ -420,6 +426,14 @@ static void close_for_memory(struct worker *w, struct conn *c, _Atomic uint64_t 
     close_because(w, c, counter, "no room for its buffers in client-memory", w->server->client_memory->limit_bytes);
 }
 
+/* Makes room for the arguments of a request that the connection keeps. False: no memory, it is closed. */
+static bool make_argv(struct worker *w, struct conn *c, int argc) {
+    struct waiting *q = c->waiting;
+    q->argv = get_block(w, c, NULL, &q->argv_cap, 0, (size_t)argc * sizeof *q->argv);
+    if (q->argv == NULL) close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
+    return q->argv;
+}
+
 /* Makes sure that the bytes left of this part belong to the connection. False: no memory, it is closed. */
 static bool save_input(struct worker *w, struct part *p) {
     if (!p->shared) return true;
@@ -457,9 +471,10 @@ static ssize_t send_some(struct worker *w, struct conn *c, const char *p, size_t
     return sent;
 }
 
-/* Waits until the socket takes [from, to) of a block of the pool, which from now on is the connection's. */
+/* Waits until the socket takes [from, to) of a block of the pool, which from now on is the connection's; NULL: there was
+ * no memory for it. */
 static void wait_with_block(struct worker *w, struct conn *c, char *block, size_t cap, size_t from, size_t to) {
-    struct waiting *q = waiting_of(w, c);
+    struct waiting *q = block ? waiting_of(w, c) : NULL;
     if (q == NULL) {
         pool_put(&w->pool, block, cap);
         close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
@@ -485,11 +500,7 @@ static void wait_for_room(struct worker *w, struct conn *c, const char *p, size_
         return;
     }
     char *block = get_block(w, c, NULL, &cap, 0, n);
-    if (block == NULL) {
-        close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
-        return;
-    }
-    memcpy(block, p, n);
+    if (block) memcpy(block, p, n);
     wait_with_block(w, c, block, cap, 0, n);
 }
 
@@ -572,11 +583,7 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
     if (!save_input(w, p)) return;
     q = p->c->waiting;
     const char *after = p->in + p->done;
-    q->argv = get_block(w, p->c, NULL, &q->argv_cap, 0, (size_t)r->argc * sizeof *q->argv);
-    if (q->argv == NULL) {
-        close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
-        return;
-    }
+    if (!make_argv(w, p->c, r->argc)) return;
     for (int i = 0; i < r->argc; i++)
         q->argv[i] = (struct slice){after + (r->argv[i].p - before), r->argv[i].n};
     q->argc = r->argc;
@@ -588,14 +595,13 @@ static void suspend(struct worker *w, struct part *p, const struct request *r, s
 static void send_collected(struct worker *w, struct part *p) {
     struct conn *c = p->c;
     struct suspended *s = &c->client.suspended;
-    struct waiting *q;
+    size_t n = s->reply.len - s->start;
     flush_output(w);
-    ssize_t sent = c->state == READING ? send_some(w, c, s->reply.p + s->start, s->reply.len - s->start) : 0;
+    ssize_t sent = c->state == READING ? send_some(w, c, s->reply.p + s->start, n) : 0;
     if (sent < 0) {
         conn_close(w, c);
     } else if (c->state == SENDING) { /* behind what already waits */
-        q = c->waiting;
-        size_t n = s->reply.len - s->start;
+        struct waiting *q = c->waiting;
         char *joined = get_block(w, c, q->out, &q->out_cap, q->out_to, q->out_to + n);
         if (joined) {
             memcpy(joined + q->out_to, s->reply.p + s->start, n);
@@ -604,7 +610,7 @@ static void send_collected(struct worker *w, struct part *p) {
         } else {
             close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
         }
-    } else if (c->state == READING && (size_t)sent < s->reply.len - s->start) {
+    } else if (c->state == READING && (size_t)sent < n) {
         wait_with_block(w, c, s->reply.p, s->reply.cap, s->start + (size_t)sent, s->reply.len);
         s->reply.p = NULL;
     }
@@ -768,15 +774,10 @@ static void execute_kept(struct worker *w, struct part *p) {
 
 /* A request with more arguments than the worker has room for: executed alone, with arguments of its own. */
 static void execute_large(struct worker *w, struct part *p, int argc, bool stripped) {
-    if (!save_input(w, p)) return;
     struct waiting *q = p->c->waiting;
     struct resp_request r = {0};
-    q->argv = get_block(w, p->c, NULL, &q->argv_cap, 0, (size_t)argc * sizeof *q->argv);
-    if (q->argv == NULL) {
-        close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
-        p->stop = true;
-        return;
-    }
+    p->stop = !save_input(w, p) || !make_argv(w, p->c, argc);
+    if (p->stop) return;
     enum resp_status status =
         resp_parse(p->in + p->done, p->size - p->done, q->argument_max, stripped, q->argv, argc, &r);
     if (status != RESP_OK) { /* an inline request whose quotes are not balanced: everything else was scanned */
@@ -968,35 +969,25 @@ static ssize_t receive(struct worker *w, struct conn *c, char *to, size_t room) 
     return n < 0 ? 0 : n;
 }
 
-/* Reads one connection that holds the short beginning of a request: what comes is received into the shared input, the
- * beginning put before it. In a block of its own, which is as large as what was cut, each receive would be as small. */
-static ssize_t read_behind(struct worker *w, struct conn *c, size_t have) {
-    struct waiting *q = c->waiting;
-    char *in = w->input + w->input_used;
-    ssize_t n = receive(w, c, in + have, RECEIVE_MAX - have);
-    if (n <= 0) return n;
-    memcpy(in, q->in + q->in_from, have);
-    drop_input(w, q);
-    settle_waiting(w, c);
-    w->input_used += have + (size_t)n;
-    add_part(w, c, in, have + (size_t)n, true);
-    return n;
-}
-
 /* Reads one connection and adds what came to the group. Returns like receive(). */
 static ssize_t read_conn(struct worker *w, struct conn *c, uint32_t events) {
     struct waiting *q = c->waiting;
-    if (q == NULL || q->in == NULL) {
+    size_t room, have = q && q->in ? q->in_to - q->in_from : 0;
+    if (q == NULL || q->in == NULL || (have <= GROW_MIN && !q->stripped && q->argv == NULL)) {
+        /* the short beginning of a request is put before what comes: in a block of its own, which is as large as what was
+         * cut, each receive would be as small */
         char *in = w->input + w->input_used;
-        ssize_t n = receive(w, c, in, is_late(w) ? RECEIVE_LATE : RECEIVE_MAX);
-        if (n > 0) {
-            w->input_used += (size_t)n;
-            add_part(w, c, in, (size_t)n, true);
+        ssize_t n = receive(w, c, in + have, have || !is_late(w) ? RECEIVE_MAX - have : RECEIVE_LATE);
+        if (n <= 0) return n;
+        if (q && q->in) {
+            memcpy(in, q->in + q->in_from, have);
+            drop_input(w, q);
+            settle_waiting(w, c);
         }
+        w->input_used += have + (size_t)n;
+        add_part(w, c, in, have + (size_t)n, true);
         return n;
     }
-    size_t room, have = q->in_to - q->in_from;
-    if (have <= GROW_MIN && !q->stripped && q->argv == NULL) return read_behind(w, c, have);
     char *to = room_for_rest(w, c, &room);
     if (to == NULL) { /* the bytes may stay in the socket for as long as others take to go, if it is not one of these */
         if (!w->relief || (events & (EPOLLHUP | EPOLLERR)))
@@ -1021,6 +1012,7 @@ static void read_lingering(struct worker *w, struct conn *c) {
 }
 
 static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
+    struct conn **p = &w->paused;
     switch (c->state) {
     case READING:
         if (read_conn(w, c, events) < 0) conn_close(w, c);
@@ -1035,12 +1027,9 @@ static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
         read_lingering(w, c);
         break;
     case PAUSED:
-        for (struct conn **p = &w->paused; *p; p = &(*p)->next)
-            if (*p == c) {
-                *p = c->next;
-                break;
-            }
-        conn_close(w, c);
+        while (*p != c)
+            p = &(*p)->next;
+        conn_close(w, take(p));
         break;
     default: /* QUEUED: it is looked at in this turn anyway */
         break;
@@ -1075,7 +1064,7 @@ static bool is_heavy(const struct worker *w, const struct conn *c) {
  * time for, beginning with another in each turn. What is left of these is ready in the next turn too. */
 static void handle_events(struct worker *w, const struct epoll_event *events, int n, struct conn *queued) {
     int heavy[EVENTS_MAX], heavy_events = 0;
-    struct conn *rest = NULL, **end = &rest;
+    struct conn **end = &queued;
     for (int i = 0; i < n; i++) {
         if (i + 4 < n) __builtin_prefetch(events[i + 4].data.ptr);
         if (events[i].data.ptr == NULL)
@@ -1086,16 +1075,11 @@ static void handle_events(struct worker *w, const struct epoll_event *events, in
             handle_event(w, events[i].data.ptr, events[i].events);
     }
     run_group(w);
-    for (struct conn *c = queued, *next; c; c = next) {
-        next = c->next;
-        c->next = NULL;
-        if (!c->heavy) {
-            go_on(w, c);
-            continue;
-        }
-        *end = c;
-        end = &c->next;
-    }
+    while (*end) /* the heavy ones stay */
+        if ((*end)->heavy)
+            end = &(*end)->next;
+        else
+            go_on(w, take(end));
     run_group(w);
     bool time = true;
     for (int i = 0; i < heavy_events && time; i++) {
@@ -1103,15 +1087,12 @@ static void handle_events(struct worker *w, const struct epoll_event *events, in
         handle_event(w, e->data.ptr, e->events);
         time = run_heavy(w);
     }
-    for (time = true; rest && time; time = run_heavy(w)) {
-        struct conn *c = rest;
-        rest = c->next;
-        go_on(w, c);
-    }
-    if (rest) { /* before those that were queued meanwhile */
+    for (time = true; queued && time; time = run_heavy(w))
+        go_on(w, take(&queued));
+    if (queued) { /* before those that were queued meanwhile */
         *end = w->queue;
         w->queue_end = w->queue ? w->queue_end : end;
-        w->queue = rest;
+        w->queue = queued;
     }
 }
 
@@ -1129,11 +1110,8 @@ static void free_conn(struct worker *w, struct conn *c) {
 }
 
 static void close_closed(struct worker *w) {
-    while (w->closed) {
-        struct conn *c = w->closed;
-        w->closed = c->next;
-        free_conn(w, c);
-    }
+    while (w->closed)
+        free_conn(w, take(&w->closed));
 }
 
 /* A bounded piece of what the shards of this worker need: expired entries, free pages. */
@@ -1234,8 +1212,7 @@ static void look_at_config(struct worker *w) {
 
 static void go_on_after_pause(struct worker *w) {
     while (!w->context.paused && w->paused) {
-        struct conn *c = w->paused;
-        w->paused = c->next;
+        struct conn *c = take(&w->paused);
         c->state = READING;
         conn_watch(w, c, EPOLLIN);
         if (c->state == READING) conn_queue(w, c, false);
@@ -1281,8 +1258,7 @@ struct worker *worker_new(const struct worker_options *o) {
     w->index = o->index;
     w->count = o->count;
     w->upkeep_next = (uint32_t)o->index % SHARDS;
-    w->argument_max = command_argument_max(o->server->config);
-    w->argument_safe = command_argument_safe(o->server->config);
+    look_at_config(w);
     w->queue_end = &w->queue;
     pool_init(&w->pool, o->server->client_memory);
     pthread_mutex_init(&w->list_lock, NULL);

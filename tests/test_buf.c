@@ -412,6 +412,11 @@ static const struct client_filter everybody;
 
 static const char *row_name(uint32_t row) { return row == 0 ? "NULL" : "get"; }
 
+static int64_t list(struct registry *r, int64_t from, int most, struct buf *out) {
+    struct client_visit visit = {.out = out, .command_name = row_name};
+    return registry_visit(r, &everybody, from, most, &visit);
+}
+
 static void test_describe(void) {
     static const struct {
         const char *ip;
@@ -560,7 +565,7 @@ static void test_list_in_pieces(void) {
         int pieces = 0;
         for (int64_t next = 0; next >= 0; pieces++) {
             int64_t from_record = next;
-            next = registry_list(&r, &everybody, next, most, 0, row_name, &b);
+            next = list(&r, next, most, &b);
             CHECK(next == -1 || next == from_record + most);
             REQUIRE(pieces <= CAPACITY);
         }
@@ -581,14 +586,14 @@ static void test_list_in_pieces(void) {
         CHECK(*at == '\0');
     }
     struct buf small = {text, 0, 100, false};
-    registry_list(&r, &everybody, 0, CAPACITY, 0, row_name, &small);
+    list(&r, 0, CAPACITY, &small);
     CHECK(small.full && small.len <= 100);
     struct buf b = {text, 0, sizeof text, false};
-    CHECK(registry_list(&r, &everybody, CAPACITY, 10, 0, row_name, &b) == -1 && b.len == 0);
+    CHECK(list(&r, CAPACITY, 10, &b) == -1 && b.len == 0);
     for (int i = 0; i < CAPACITY; i++)
         if (i % 3) client_free(&r, c[i]);
     b.len = 0;
-    CHECK(registry_list(&r, &everybody, 0, CAPACITY, 0, row_name, &b) == -1 && b.len == 0);
+    CHECK(list(&r, 0, CAPACITY, &b) == -1 && b.len == 0);
     registry_release(&r);
 }
 
@@ -621,7 +626,7 @@ static void test_registry_threads(void) {
     for (int step = 0; step < 300; step++) {
         struct buf b = {text, 0, sizeof text, false};
         for (int64_t next = 0; next >= 0;)
-            next = registry_list(&shared_registry, &everybody, next, 5, 1000, row_name, &b);
+            next = list(&shared_registry, next, 5, &b);
         CHECK(!b.full);
     }
     for (int i = 0; i < 3; i++) {
