@@ -225,11 +225,11 @@ void registry_evict(struct registry *r, struct eviction *e) {
     while (e->count < found && atomic_load(e->used) > e->level + going) {
         struct client *c = largest[e->count];
         struct buf line = {e->closed[e->count].line, 0, CLIENT_LINE_MAX - 1, false};
-        c->evicted = true;
-        shutdown(c->fd, SHUT_RDWR);
         describe(c, e->now_ms, e->command_name(relaxed_load(c->last_command)), &line);
         line.p[line.len - 1] = '\0';
         going += client_bytes(c);
+        c->evicted = true;
+        shutdown(c->fd, SHUT_RDWR); /* last: its worker may free what it holds at once */
         e->closed[e->count++].client = c->owner == e->owner ? c : NULL;
     }
     pthread_mutex_unlock(&r->lock);

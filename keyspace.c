@@ -71,7 +71,8 @@ static struct entry *peek(struct call *c) { return lru_peek(c->lru, c->hash, c->
 static inline struct entry *lock_entry(struct call *c) { return lock(c), peek(c); }
 
 static inline struct entry *lock_read(struct call *c, bool touch) {
-    return read_entry(c, lock(c), c->hash, c->argv[1], touch);
+    lock(c); /* first: it mends c->hash */
+    return read_entry(c, c->lru, c->hash, c->argv[1], touch);
 }
 
 static bool value_fits(struct call *c, size_t bytes) {

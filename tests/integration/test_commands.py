@@ -907,3 +907,17 @@ def password():
                 c.send(request("QUIT"))
                 equal(c.rest(), b"+OK\r\n", f"{name}: QUIT needs no password")
     check(not wrong, "\n".join(wrong))
+
+
+@test
+def databases_in_one_batch():
+    """What comes behind SELECT, SWAPDB or FLUSHDB in one piece means the database that it then is."""
+    with Server() as server, server.connect() as c:
+        def batch(text):
+            return c.pipeline([request(line) for line in text.split(", ")])
+        equal(batch("SELECT 7, SET k 15, GET k, TTL k, STRLEN k, SUBSTR k 0 0, GETEX k, INCR k, TYPE k, EXISTS k, GETDEL k"),
+              [OK, OK, b"15", -1, 2, b"1", b"15", 16, Simple("string"), 1, b"16"])
+        equal(batch("SELECT 1, SET k one, SELECT 2, SET k two, GET k, SELECT 1, GET k, SWAPDB 1 2, GET k, SELECT 2, GET k"),
+              [OK, OK, OK, OK, b"two", OK, b"one", OK, b"two", OK, b"one"])
+        equal(batch("FLUSHDB, GET k, STRLEN k, SET k new, GET k, SELECT 1, GETSET k x, MGET k k, DEL k, GET k"),
+              [OK, None, 0, OK, b"new", OK, b"two", [b"x", b"x"], 1, None])
