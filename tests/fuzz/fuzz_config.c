@@ -22,9 +22,15 @@ static char path[64] = "/proc/self/fd/";
 
 #define MARK "s3cr3t" /* the dictionary has it: as a password it must not be shown */
 
-static void must_be_sentence(const char *error, size_t size) {
+static void must_be_sentence(char *error, size_t size) {
     size_t n = strnlen(error, size);
     MUST(n > 0 && n < size);
+    char *next = strchr(error, '\n'); /* a file may have several that are wrong */
+    if (next) {
+        *next++ = '\0';
+        must_be_sentence(next, size - (size_t)(next - error));
+        n = strlen(error);
+    }
     for (size_t i = 0; i < n; i++)
         MUST(!iscntrl((unsigned char)error[i]));
     bool named = strstr(error, "unknown ") || strstr(error, "quotes are not balanced") || strstr(error, "NUL bytes") ||
@@ -133,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct host host = {memory[machine & 3], memory[machine >> 2 & 3], 1 + (machine >> 4 & 3), machine >> 6};
     struct bytes text = section(&input);
     char *variables = section_text(&input), *flags = section_text(&input), *changes = section_text(&input);
-    char *argv[WORDS_MAX] = {"sponson", path}, *environment[WORDS_MAX], *lines[WORDS_MAX], error[CONFIG_TEXT_MAX] = "";
+    char *argv[WORDS_MAX] = {"sponson", path}, *environment[WORDS_MAX], *lines[WORDS_MAX], error[CONFIG_ERROR_MAX] = "";
 
     if (file < 0) {
         file = memfd_create("sponson.conf", 0);
