@@ -941,7 +941,7 @@ static enum command_result cmd_config_get(struct call *c) {
             if (counting) continue;
             /* as Redis: a name that is no pattern comes back as it was written */
             resp_bulk(c->out, is_word(c->argv[i], name) ? c->argv[i] : name);
-            resp_bulk(c->out, (struct slice){value, config_value(config, o, value, sizeof value)});
+            resp_bulk(c->out, (struct slice){value, config_value(config, o, false, value, sizeof value)});
         }
         if (counting) resp_map(c->out, (size_t)found, c->resp);
     }
@@ -977,14 +977,12 @@ static bool change_options(struct call *c, struct config *next) {
         snprintf(value, sizeof value, "%.*s", whole ? (int)a[1].n : 0, a[1].p);
         enum config_change change = config_change(next, name, names ? NULL : value, error, sizeof error);
         if (change == CONFIG_CHANGED && (names || whole)) continue;
+        if (!whole) strcpy(error, "at most 1023 bytes, and no NUL, are allowed");
         if (change == CONFIG_UNKNOWN)
             error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'%s", shown_bytes(a[0]),
                          a[0].p, error);
         else
-            config_set_failed(c, i,
-                              change == CONFIG_IMMUTABLE ? "can't set immutable config"
-                              : whole                    ? error
-                                                         : "at most 1023 bytes, and no NUL, are allowed");
+            config_set_failed(c, i, change == CONFIG_IMMUTABLE ? "can't set immutable config" : error);
         return false;
     }
     return true;

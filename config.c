@@ -54,15 +54,9 @@ struct load {
     size_t error_size;
 };
 
-static struct load begin(struct config *c, char *error, size_t error_size) {
-    *error = '\0';
-    return (struct load){.config = c, .error = error, .error_size = error_size};
-}
-
-/* Writes the error, behind those that are there. Always false, so that callers can return it. */
+/* Writes the error. Always false, so that callers can return it. */
 __attribute__((format(printf, 2, 3))) static bool refuse(const struct load *l, const char *format, ...) {
-    size_t n = strlen(l->error);
-    n += (size_t)snprintf(l->error + n, l->error_size - n, "%s%s", n ? "\n" : "", l->place);
+    size_t n = (size_t)snprintf(l->error, l->error_size, "%s", l->place);
     va_list args;
     va_start(args, format);
     if (n < l->error_size) vsnprintf(l->error + n, l->error_size - n, format, args);
@@ -106,30 +100,27 @@ static struct shown show_number(enum kind kind, int64_t n) {
 
 #define SHOW_BYTES(n) show_number(BYTES, (int64_t)(n)).text
 
-/* How many letters must be put in, left out or changed to make an option's name of `text`. */
-static size_t edits(const char *text, const char *name) {
-    size_t row[NAME_SIZE], n = strlen(name);
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (; *text; text++) {
-        size_t corner = row[0]++;
-        for (size_t j = 1; j <= n; j++) {
-            size_t changed = corner + (tolower((unsigned char)*text) != name[j - 1]);
-            corner = row[j];
-            row[j] = MIN(changed, MIN(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[n];
+static int letter(char c) { return c == '_' ? '-' : tolower((unsigned char)c); }
+
+/* How many letters differ between what the two begin with alike and what they end with alike. */
+static size_t difference(const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b), same = 0;
+    while (same < MIN(n, m) && letter(a[same]) == b[same])
+        same++;
+    for (; MIN(n, m) > same && letter(a[n - 1]) == b[m - 1]; n--)
+        m--;
+    return MAX(n, m) - same;
 }
 
 /* The option whose name is so near to an unknown one that a slip of the hand explains it, in these words; "" for none. */
 static struct shown hint(const char *unknown, const char *before, const char *behind) {
     struct shown s = {""};
-    size_t n, least = strlen(unknown) < NAME_SIZE ? MIN(strlen(unknown) / 2, 3) + 1 : 0;
-    for (int i = 0; i < config_count() && least > 0; i++) {
-        if ((n = edits(unknown, options[i].name)) >= least) continue;
+    size_t most = MIN(strlen(unknown) / 2, 3);
+    for (int i = config_count() - 1; i >= 0; i--) {
+        size_t n = difference(unknown, options[i].name);
+        if (n > most) continue;
         snprintf(s.text, sizeof s.text, "%s%s%s", before, options[i].name, behind);
-        least = n;
+        most = n;
     }
     return s;
 }
@@ -270,10 +261,14 @@ static bool load_file(struct load *l, const char *path) {
     ssize_t n = 0;
     int bad = 0;
     for (int number = 1; file && bad < CONFIG_ERRORS_MAX && (n = getline(&line, &size, file)) >= 0; number++) {
-        snprintf(l->place, sizeof l->place, "%s line %d: ", show(path).text, number);
-        bad += strlen(line) == (size_t)n ? !load_line(l, line) : !refuse(l, "NUL bytes are not allowed");
+        snprintf(l->place, sizeof l->place, "%s%s line %d: ", bad ? "\n" : "", show(path).text, number);
+        if (strlen(line) == (size_t)n ? load_line(l, line) : refuse(l, "NUL bytes are not allowed")) continue;
+        size_t used = strlen(l->error); /* the next one goes behind it */
+        l->error += used;
+        l->error_size -= used;
+        bad++;
     }
-    l->place[0] = '\0';
+    l->place[bad ? 1 : 0] = '\0';
     if (!file || (n < 0 && !feof(file)))
         bad += !refuse(l, "cannot read the configuration file \"%s\": %s", show(path).text, strerror(errno));
     free(line);
@@ -378,7 +373,7 @@ static void print_help(void) {
 
 enum config_result config_load(struct config *c, int argc, char **argv, char **environment, char *error,
                                size_t error_size) {
-    struct load l = begin(c, error, error_size);
+    struct load l = {.config = c, .error = error, .error_size = error_size};
     bool ping = false;
     int flags = argc > 1 && argv[1][0] != '-' ? 2 : 1;
     for (int i = 1; i < argc; i++) { /* these win over everything, even over a broken file */
@@ -453,7 +448,7 @@ static bool resolve_sizes(const struct load *l) {
 }
 
 bool config_resolve(struct config *c, const struct host *h, char *error, size_t error_size) {
-    struct load l = begin(c, error, error_size);
+    struct load l = {.config = c, .error = error, .error_size = error_size};
     if (c->port == 0 && c->unixsocket[0] == '\0')
         return refuse(&l, "port: 0 is not allowed without unixsocket; give 1 to 65535, or a unixsocket");
     if (c->threads == 0) c->threads = (int)MIN((uint64_t)host_usable_cpus(h), THREADS_MAX);
@@ -464,7 +459,7 @@ bool config_resolve(struct config *c, const struct host *h, char *error, size_t 
 
 enum config_change config_change(struct config *next, const char *name, const char *value, char *error,
                                  size_t error_size) {
-    struct load l = begin(next, error, error_size);
+    struct load l = {.config = next, .error = error, .error_size = error_size};
     const struct option *o = find_option(name);
     if (!o) snprintf(error, error_size, "%s", hint(name, ", did you mean '", "'?").text);
     if (!o || o->kind > FIXED) return CONFIG_UNKNOWN;
@@ -501,11 +496,12 @@ int config_count(void) {
 
 const char *config_name(int i) { return options[i].name; }
 
-/* `bytes` is how BYTES are shown: as such, or as a NUMBER. */
-static size_t put_value(const struct config *c, const struct option *o, enum kind bytes, char *text, size_t size) {
+size_t config_value(const struct config *c, int i, bool units, char *text, size_t size) {
+    const struct option *o = &options[i];
     const char *field = (const char *)c + o->offset;
-    enum kind shown_as = o->kind == MODE ? MODE : o->kind == BYTES ? bytes : NUMBER;
-    struct shown number = show_number(shown_as, o->kind <= OUTPUT ? get_number(c, o) : 0);
+    bool plain = o->kind == OUTPUT || !units;
+    struct shown number =
+        show_number(o->kind != MODE && plain ? NUMBER : o->kind, o->kind <= OUTPUT ? get_number(c, o) : 0);
     const char *value = words[o->kind][0]             ? words[o->kind][get_number(c, o)]
                         : o->kind <= OUTPUT           ? number.text
                         : o->kind == FIXED            ? o->initial
@@ -513,10 +509,6 @@ static size_t put_value(const struct config *c, const struct option *o, enum kin
                                                       : field;
     int n = snprintf(text, size, o->kind == OUTPUT ? "normal %s 0 0" : "%s", value);
     return MIN((size_t)n, size ? size - 1 : 0);
-}
-
-size_t config_value(const struct config *c, int i, char *text, size_t size) {
-    return put_value(c, &options[i], NUMBER, text, size);
 }
 
 void config_compare(const struct config *running, const struct config *next, char *text, size_t size) {
@@ -527,8 +519,8 @@ void config_compare(const struct config *running, const struct config *next, cha
         for (int i = 0; i < config_count() && n < size; i++) {
             const struct option *o = &options[i];
             if ((o->changes == AT_START) != pass) continue;
-            put_value(running, o, BYTES, was, sizeof was);
-            put_value(next, o, BYTES, is, sizeof is);
+            config_value(running, i, true, was, sizeof was);
+            config_value(next, i, true, is, sizeof is);
             bool secret = o->kind == SECRET;
             if (secret ? !strcmp(running->requirepass, next->requirepass) : !strcmp(was, is)) continue;
             n += (size_t)snprintf(text + n, size - n, "%s%s %s%s%s", before, o->name, secret ? "changed" : was,

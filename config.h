@@ -122,8 +122,8 @@ void config_apply(struct config *running, const struct config *next);
 int config_count(void);
 const char *config_name(int i);
 
-/* Writes option i's value as CONFIG GET shows it and a file could hold it, NUL-terminated, at most `size` bytes.
- * Returns its length. A password is shown as "" when none is set and as "********" when one is. */
-size_t config_value(const struct config *c, int i, char *text, size_t size);
+/* Writes option i's value as CONFIG GET shows it, or with units, and a file could hold it, NUL-terminated, at most `size`
+ * bytes. Returns its length. A password is shown as "" when none is set and as "********" when one is. */
+size_t config_value(const struct config *c, int i, bool units, char *text, size_t size);
 
 #endif

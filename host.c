@@ -183,34 +183,30 @@ static int64_t monotonic_ms(void) {
 }
 
 void log_repeats(struct log *log, bool all) {
-    char text[LOG_LIKE_SIZE + 64];
-    int64_t now_ms = monotonic_ms();
+    char text[TEXT_MAX + 1];
     for (struct log_site *site = log->site; site < log->site + LOG_SITES; site++) {
         pthread_mutex_lock(&log->lock);
         struct log_site seen = *site;
-        bool over = all || now_ms - seen.since_ms >= LOG_WINDOW_MS;
+        bool over = all || monotonic_ms() - seen.since_ms >= LOG_WINDOW_MS;
         if (over) site->lines = 0;
         pthread_mutex_unlock(&log->lock);
         if (!over || seen.lines <= LOG_LINES_MAX) continue;
-        snprintf(text, sizeof text, "%llu more lines like \"%s\" left out",
-                 (unsigned long long)seen.lines - LOG_LINES_MAX, seen.like);
+        snprintf(text, sizeof text, "%llu more lines like \"%.*s...\" left out",
+                 (unsigned long long)seen.lines - LOG_LINES_MAX, (int)strcspn(seen.format, "%"), seen.format);
         write_line(log, seen.level, text);
     }
 }
 
-/* Whether this line is to be written: counts it. */
-static bool admit(struct log *log, enum log_level level, const char *format, const char *text) {
+/* Counts a line of this kind. Returns how many there are in its window. */
+static uint64_t count_line(struct log *log, enum log_level level, const char *format) {
     struct log_site *site = log->site;
     pthread_mutex_lock(&log->lock);
     while (site < log->site + LOG_SITES - 1 && site->format && site->format != format)
         site++;
-    if (site->lines++ == 0) site->since_ms = monotonic_ms();
-    if (site->lines == LOG_LINES_MAX + 1) snprintf(site->like, sizeof site->like, "%.100s...", text);
-    site->format = format;
-    site->level = level;
-    bool admitted = site->lines <= LOG_LINES_MAX;
+    if (site->lines++ == 0) *site = (struct log_site){format, level, monotonic_ms(), 1};
+    uint64_t lines = site->lines;
     pthread_mutex_unlock(&log->lock);
-    return admitted;
+    return lines;
 }
 
 void log_line(struct log *log, enum log_level level, const char *format, ...) {
@@ -222,7 +218,7 @@ void log_line(struct log *log, enum log_level level, const char *format, ...) {
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     log_repeats(log, false);
-    if (level < LOG_LEVEL_NOTICE || admit(log, level, format, text)) write_line(log, level, text);
+    if (level < LOG_LEVEL_NOTICE || count_line(log, level, format) <= LOG_LINES_MAX) write_line(log, level, text);
     errno = kept_errno;
 }
 

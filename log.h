@@ -12,7 +12,7 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_VERBOSE, LOG_LEVEL_NOTICE, LOG_LEVEL_WARNING };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
-enum { LOG_LINES_MAX = 10, LOG_WINDOW_MS = 10000, LOG_SITES = 32, LOG_LIKE_SIZE = 128 };
+enum { LOG_LINES_MAX = 10, LOG_WINDOW_MS = 10000, LOG_SITES = 32 };
 
 struct log {
     int fd;             /* where lines go; 2 in the server */
@@ -22,10 +22,9 @@ struct log {
     struct log_site {
         const char *format; /* NULL: free, and all behind it; the last one is shared by those that came too late */
         enum log_level level;
-        int64_t since_ms;         /* when its window began */
-        uint64_t lines;           /* since then */
-        char like[LOG_LIKE_SIZE]; /* how the first began that was left out */
-    } site[LOG_SITES];            /* under the lock */
+        int64_t since_ms; /* when its window began */
+        uint64_t lines;   /* since then */
+    } site[LOG_SITES];    /* under the lock */
 };
 
 /* Writes one line with a single write(2), so lines of several threads never mix. A text over 1000 bytes is cut; what is

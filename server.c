@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/param.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -399,35 +400,34 @@ static int accept_timeout_ms(const struct server *s) {
 
 /* ---- options that change ---- */
 
-/* Raises the limit of descriptors to what maxclients needs, or lowers maxclients to what there is. */
-static bool fit_descriptors(struct server *s, struct config *c, char *error, size_t size) {
+/* Raises the limit of descriptors, as far as it can be, to what so many clients need. Returns for how many it is. */
+static uint64_t raise_descriptors(const struct server *s, int clients) {
     struct rlimit limit;
     rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads; /* a worker has an epoll and an eventfd */
-    rlim_t need = (rlim_t)c->maxclients + spare;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
-    struct rlimit raised = {need, limit.rlim_max < need ? need : limit.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return true;
-    raised = (struct rlimit){limit.rlim_max < need ? limit.rlim_max : need, limit.rlim_max};
-    rlim_t have = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
-    if (have >= need) return true;
-    if (have <= spare) {
-        snprintf(error, size, "the limit of %llu open files leaves none for clients; allow %llu (ulimit -n)",
-                 (unsigned long long)have, (unsigned long long)need);
-        return false;
+    rlim_t need = (rlim_t)clients + spare;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return (uint64_t)clients;
+    struct rlimit all = {need, MAX(need, limit.rlim_max)}, most = {MIN(need, limit.rlim_max), limit.rlim_max};
+    if (limit.rlim_cur < need && (setrlimit(RLIMIT_NOFILE, &all) == 0 || setrlimit(RLIMIT_NOFILE, &most) == 0))
+        getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur > spare ? limit.rlim_cur - spare : 0;
+}
+
+/* Lowers maxclients to what there are descriptors for. False: that is none. */
+static bool fit_descriptors(struct server *s, struct config *c) {
+    uint64_t most = raise_descriptors(s, c->maxclients);
+    if (most < (uint64_t)c->maxclients) {
+        log_line(&s->log, LOG_LEVEL_WARNING,
+                 "maxclients lowered from %d to %llu by the limit of open files; raise it (ulimit -n)", c->maxclients,
+                 (unsigned long long)most);
+        c->maxclients = (int)most;
     }
-    log_line(&s->log, LOG_LEVEL_WARNING,
-             "maxclients lowered from %d to %llu: the limit of open files is %llu; raise it with ulimit -n %llu",
-             c->maxclients, (unsigned long long)(have - spare), (unsigned long long)have, (unsigned long long)need);
-    c->maxclients = (int)(have - spare);
-    return true;
+    return most > 0;
 }
 
 /* What CONFIG SET and SIGHUP do: takes the options over, and whatever else holds one of them. The caller has the lock. */
 static bool reconfigure(void *context, const struct config *next, char *text, size_t size) {
     struct server *s = context;
-    struct rlimit limit;
     uint64_t most = s->shards.maxmemory_max;
-    rlim_t need = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads + (rlim_t)next->maxclients;
     if (next->maxmemory_bytes > most) {
         snprintf(text, size, "maxmemory can become at most %llumb without a restart", (unsigned long long)most >> 20);
         return false;
@@ -437,8 +437,7 @@ static bool reconfigure(void *context, const struct config *next, char *text, si
         return false;
     }
     if ((uint32_t)next->maxclients > s->registry.capacity ||
-        (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < need &&
-         setrlimit(RLIMIT_NOFILE, &(struct rlimit){need, limit.rlim_max}) != 0)) {
+        raise_descriptors(s, next->maxclients) < (uint64_t)next->maxclients) {
         snprintf(text, size, "The operating system is not able to handle the specified number of clients, try with %u",
                  s->registry.capacity);
         return false;
@@ -467,7 +466,7 @@ static void reload(struct server *s) {
     host_read(&host, "");
     config_init(&next);
     bool ok = config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
-              config_resolve(&next, &host, text, sizeof text) && fit_descriptors(s, &next, text, sizeof text);
+              config_resolve(&next, &host, text, sizeof text) && fit_descriptors(s, &next);
     pthread_mutex_lock(&s->command.config_lock);
     ok = ok && reconfigure(s, &next, text, sizeof text);
     pthread_mutex_unlock(&s->command.config_lock);
@@ -685,8 +684,7 @@ static int start(struct server *s) {
     int code = 1;
     for (int i = 0; i < REFUSED_MAX; i++)
         s->refused[i].fd = -1;
-    char error[256];
-    if (!fit_descriptors(s, &s->config, error, sizeof error)) return fail("%s", error);
+    if (!fit_descriptors(s, &s->config)) return fail("the limit of open files leaves none for clients (ulimit -n)");
     if (!open_main_loop(s)) return fail("cannot start: %s", strerror(errno));
     if ((c->port && !listen_tcp(s, &s->clients, "bind", c->bind, c->port)) || (c->unixsocket[0] && !listen_unix(s)) ||
         (c->admin_port && !listen_tcp(s, &s->admins, "admin-bind", c->admin_bind, c->admin_port)))

@@ -2420,7 +2420,7 @@ static void test_config_get(void) {
         char value[2048];
         struct slice name = bulk_at(&p), text = bulk_at(&p);
         CHECK(slice_equal(name, slice_of(config_name(i))));
-        CHECK(slice_equal(text, (struct slice){value, config_value(&f->config, i, value, sizeof value)}));
+        CHECK(slice_equal(text, (struct slice){value, config_value(&f->config, i, false, value, sizeof value)}));
     }
     CHECK(!has(f, "secret"));
     struct slice argv[200] = {SLICE("CONFIG"), SLICE("GET")};

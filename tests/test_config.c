@@ -106,7 +106,7 @@ static const char *value_of(const char *name) {
     static char text[CONFIG_TEXT_MAX + 64];
     for (int i = 0; i < config_count(); i++)
         if (strcmp(config_name(i), name) == 0) {
-            CHECK(config_value(&config, i, text, sizeof text) == strlen(text));
+            CHECK(config_value(&config, i, false, text, sizeof text) == strlen(text));
             return text;
         }
     return "(no such option)";
@@ -537,12 +537,12 @@ static void test_values(void) {
     CHECK(resolve(24000, 512));
     config_init(&again);
     for (int i = 0; i < config_count(); i++) {
-        size_t n = config_value(&config, i, text, sizeof text);
+        size_t n = config_value(&config, i, false, text, sizeof text);
         if (strcmp(config_name(i), "requirepass-file") == 0) continue; /* "" shows that there is none, and is not taken */
         CHECK(set_in(&again, config_name(i), text, error, sizeof error));
-        config_value(&again, i, other, sizeof other);
+        config_value(&again, i, false, other, sizeof other);
         CHECK_TEXT(other, text);
-        CHECK(config_value(&config, i, other, 4) == (n < 3 ? n : 3) && strncmp(other, text, 3) == 0);
+        CHECK(config_value(&config, i, false, other, 4) == (n < 3 ? n : 3) && strncmp(other, text, 3) == 0);
     }
     CHECK(!set_in(&config, "port", "x", text, 8));
     CHECK_TEXT(text, "port: \"");

@@ -53,7 +53,7 @@ static void must_be_right(const struct config *c) {
     char text[CONFIG_TEXT_MAX + 64], same[CONFIG_TEXT_MAX + 64], error[512];
     config_init(&again);
     for (int i = 0; i < config_count(); i++) {
-        size_t n = config_value(c, i, text, sizeof text);
+        size_t n = config_value(c, i, false, text, sizeof text);
         MUST(n == strlen(text) && n < sizeof text - 1);
         if (strcmp(config_name(i), "requirepass") == 0) {
             MUST(!strstr(text, MARK));
@@ -64,7 +64,7 @@ static void must_be_right(const struct config *c) {
         snprintf(flag, sizeof flag, "--%s=%s", config_name(i), text);
         MUST(config_load(&again, 2, (char *[]){"sponson", flag, NULL}, (char *[]){NULL}, error, sizeof error) ==
              CONFIG_OK);
-        config_value(&again, i, same, sizeof same);
+        config_value(&again, i, false, same, sizeof same);
         MUST(strcmp(text, same) == 0);
     }
     MUST(strnlen(c->notes, sizeof c->notes) < sizeof c->notes &&
