@@ -25,7 +25,7 @@ BINARY ?= sponson
 # From top to bottom: a file includes only its own header and what stands to the right of it (make check-layers).
 # config.h, the limits and defaults, is the bottom; config.c, which reads options, is not.
 LAYERS = server admin worker command commands info figures keyspace call client shard lru heap config options resp host metrics buf log glob hash slice config.h
-MODULES = admin worker command info keyspace client shard lru heap config resp host buf log
+MODULES = admin worker command info keyspace client shard lru heap config resp host buf
 ARCHIVE = $(BUILD)/modules.a
 FUZZERS = resp connection config
 TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/test_*.c)) $(FUZZERS:%=$(BUILD)/replay_%)

@@ -35,7 +35,7 @@ enum admin_limits {
 struct admin_options {
     const int *listeners; /* that listen, non-blocking; the caller's, who closes them after admin_stop() */
     int listener_count;   /* at most ADMIN_LISTENERS */
-    const struct log *log;
+    struct log *log;
     void (*metrics)(void *context, struct buf *out); /* called by the endpoint's thread; appends to out */
     void *context;
     int head_ms, idle_ms, send_ms; /* ADMIN_HEAD_MS and so on, but in tests */

@@ -33,6 +33,7 @@ enum command_result {
 
 struct call;
 struct host;
+struct log;
 
 /* What executes a command. */
 typedef enum command_result command_handler(struct call *c);
@@ -57,14 +58,15 @@ struct command_server {
     struct shards *shards;
     struct registry *registry;
     const struct host *host;
+    struct log *log;
     struct pool_budget *client_memory;
     struct metrics **metrics; /* of every thread that counts */
     int metrics_count;
     int64_t started_ms;
     char run_id[41];                 /* forty hexadecimal digits, new at every start */
     void (*shutdown)(void *context); /* asks for an orderly end; returns at once */
-    /* Makes `next` the configuration; under config_lock. False, and nothing changed: `error` says why. */
-    bool (*reconfigure)(void *context, const struct config *next, char *error, size_t error_size);
+    /* Makes `next` the configuration; under config_lock. `text` says what changed; false, and nothing did: why. */
+    bool (*reconfigure)(void *context, const struct config *next, char *text, size_t size);
     void *callback_context; /* of both */
     struct command_slot {
         uint64_t letters; /* of the name, in lower case */

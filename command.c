@@ -30,6 +30,7 @@
 #include "glob.h"
 #include "info.h"
 #include "keyspace.h"
+#include "log.h"
 
 #define COMMANDS_MAX 128         /* of one COMMAND INFO or DOCS: some 6 KB each at most */
 #define CLIENTS_PER_TURN 64      /* of CLIENT LIST: a system call each */
@@ -602,6 +603,21 @@ static bool password_is(struct command_server *s, struct slice given) {
     return differs == 0;
 }
 
+/* A client as the log names it: "id=7 addr=127.0.0.1:4711". */
+struct who {
+    char text[CLIENT_LINE_MAX];
+};
+
+static struct who who(const struct call *c) {
+    struct who w;
+    struct buf line = {w.text, 0, sizeof w.text - 1, false};
+    client_describe(c->context->server->registry, c->client, c->now_ms, "", &line);
+    w.text[line.len] = '\0';
+    char *end = strstr(w.text, " laddr=");
+    if (end) *end = '\0';
+    return w;
+}
+
 /* Whether user and password let in; answers when they do not. Without a password any lets in. */
 static bool authenticate(struct call *c, struct slice user, struct slice password) {
     if (slice_equal(user, SLICE("default")) && password_is(c->context->server, password)) {
@@ -609,6 +625,7 @@ static bool authenticate(struct call *c, struct slice user, struct slice passwor
         return true;
     }
     metrics_add(&c->context->metrics->acl_access_denied_auth, 1);
+    log_line(c->context->server->log, LOG_LEVEL_WARNING, "wrong password or user: %s", who(c).text);
     ERROR(c, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }
@@ -917,7 +934,7 @@ static enum command_result cmd_config_get(struct call *c) {
             if (counting) continue;
             /* as Redis: a name that is no pattern comes back as it was written */
             resp_bulk(c->out, is_word(c->argv[i], name) ? c->argv[i] : name);
-            resp_bulk(c->out, (struct slice){value, config_value(config, o, value, sizeof value)});
+            resp_bulk(c->out, (struct slice){value, config_value(config, o, false, value, sizeof value)});
         }
         if (counting) resp_map(c->out, (size_t)found, c->resp);
     }
@@ -941,8 +958,7 @@ static bool is_given(const struct call *c, int end, struct slice name) {
 /* Takes argv's options over into `next`; as Redis, looks at all names before any value. False: one cannot be, and that
  * was answered. */
 static bool change_options(struct call *c, struct config *next) {
-    char name[CONFIG_PATTERN_BYTES + 1], value[CONFIG_TEXT_MAX + 1],
-        error[CONFIG_TEXT_MAX + 512] = "at most 1023 bytes, and no NUL, are allowed";
+    char name[CONFIG_PATTERN_BYTES + 1], value[CONFIG_TEXT_MAX + 1], error[CONFIG_TEXT_MAX];
     for (int n = 0; n < 2 * (c->argc - 2); n += 2) {
         int i = 2 + n % (c->argc - 2);
         bool names = n < c->argc - 2;
@@ -954,9 +970,10 @@ static bool change_options(struct call *c, struct config *next) {
         snprintf(value, sizeof value, "%.*s", whole ? (int)a[1].n : 0, a[1].p);
         enum config_change change = config_change(next, name, names ? NULL : value, error, sizeof error);
         if (change == CONFIG_CHANGED && (names || whole)) continue;
+        if (!whole) strcpy(error, "at most 1023 bytes, and no NUL, are allowed");
         if (change == CONFIG_UNKNOWN)
-            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'", shown_bytes(a[0]),
-                         a[0].p);
+            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'%s", shown_bytes(a[0]),
+                         a[0].p, error);
         else
             config_set_failed(c, i, change == CONFIG_IMMUTABLE ? "can't set immutable config" : error);
         return false;
@@ -974,7 +991,8 @@ static int blamed(const struct call *c, const char *error) {
 /* CONFIG SET parameter value [parameter value ...]: all or nothing */
 static enum command_result cmd_config_set(struct call *c) {
     struct command_server *s = c->context->server;
-    char error[CONFIG_TEXT_MAX + 512];
+    char text[CONFIG_ERROR_MAX];
+    bool changed = false;
     if (c->argc % 2) return syntax_error(c);
     if (!list_fits(c, c->argc / 2, CONFIG_PATTERNS_MAX, "parameters")) return COMMAND_DONE;
     pthread_mutex_lock(&s->config_lock);
@@ -983,14 +1001,15 @@ static enum command_result cmd_config_set(struct call *c) {
         config_follow(&next, s->config, is_given(c, c->argc, SLICE("shard-capacity")),
                       is_given(c, c->argc, SLICE("max-value-size")));
         next.notes[0] = '\0'; /* what is doubtful is said anew */
-        if (!config_resolve(&next, s->host, error, sizeof error) ||
-            !s->reconfigure(s->callback_context, &next, error, sizeof error))
-            config_set_failed(c, blamed(c, error), error);
-        else
-            ok(c);
+        changed = config_resolve(&next, s->host, text, sizeof text) &&
+                  s->reconfigure(s->callback_context, &next, text, sizeof text);
+        if (!changed) config_set_failed(c, blamed(c, text), text);
     }
     pthread_mutex_unlock(&s->config_lock);
-    return COMMAND_DONE;
+    if (!changed) return COMMAND_DONE;
+    log_lines(s->log, LOG_LEVEL_WARNING, "", next.notes);
+    log_line(s->log, LOG_LEVEL_NOTICE, "CONFIG SET by %s: %s", who(c).text, text);
+    return ok(c);
 }
 
 static command_handler cmd_command, cmd_command_count, cmd_command_list, cmd_command_info, cmd_command_docs,

@@ -100,6 +100,31 @@ static struct shown show_number(enum kind kind, int64_t n) {
 
 #define SHOW_BYTES(n) show_number(BYTES, (int64_t)(n)).text
 
+static int letter(char c) { return c == '_' ? '-' : tolower((unsigned char)c); }
+
+/* How many letters differ between what the two begin with alike and what they end with alike. */
+static size_t difference(const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b), same = 0;
+    while (same < MIN(n, m) && letter(a[same]) == b[same])
+        same++;
+    for (; MIN(n, m) > same && letter(a[n - 1]) == b[m - 1]; n--)
+        m--;
+    return MAX(n, m) - same;
+}
+
+/* The option whose name is so near to an unknown one that a slip of the hand explains it, in these words; "" for none. */
+static struct shown hint(const char *unknown, const char *before, const char *behind) {
+    struct shown s = {""};
+    size_t most = MIN(strlen(unknown) / 2, 3);
+    for (int i = config_count() - 1; i >= 0; i--) {
+        size_t n = difference(unknown, options[i].name);
+        if (n > most) continue;
+        snprintf(s.text, sizeof s.text, "%s%s%s", before, options[i].name, behind);
+        most = n;
+    }
+    return s;
+}
+
 /* `problem` is what is wrong with the option's value; the sentence goes on with what is allowed. */
 static bool refuse_value(const struct load *l, const struct option *o, const char *problem) {
     const char *or_zero = !o->zero            ? ""
@@ -188,7 +213,9 @@ static bool set_value(struct config *c, const struct option *o, const char *valu
 static bool set_option(const struct load *l, const char *name, const char *value, int count) {
     const struct option *o = find_option(name);
     char problem[SHOWN_SIZE + 32];
-    if (!o) return refuse(l, "unknown option \"%s\"; --help lists the known ones", show(name).text);
+    if (!o)
+        return refuse(l, "unknown option \"%s\"; %s--help lists the known ones", show(name).text,
+                      hint(name, "did you mean ", "? ").text);
     if (o->kind == IGNORED) return true;
     if (o->kind == REFUSED) /* without the value: it may be a password */
         return refuse(l, "%s: this cache does not do that; %s", show(name).text, o->help);
@@ -232,16 +259,21 @@ static bool load_file(struct load *l, const char *path) {
     char *line = NULL;
     size_t size = 0;
     ssize_t n = 0;
-    bool ok = file != NULL;
-    for (int number = 1; ok && (n = getline(&line, &size, file)) >= 0; number++) {
-        snprintf(l->place, sizeof l->place, "%s line %d: ", show(path).text, number);
-        ok = strlen(line) == (size_t)n ? load_line(l, line) : refuse(l, "NUL bytes are not allowed");
+    int bad = 0;
+    for (int number = 1; file && bad < CONFIG_ERRORS_MAX && (n = getline(&line, &size, file)) >= 0; number++) {
+        snprintf(l->place, sizeof l->place, "%s%s line %d: ", bad ? "\n" : "", show(path).text, number);
+        if (strlen(line) == (size_t)n ? load_line(l, line) : refuse(l, "NUL bytes are not allowed")) continue;
+        size_t used = strlen(l->error); /* the next one goes behind it */
+        l->error += used;
+        l->error_size -= used;
+        bad++;
     }
-    if (!file || (ok && !feof(file)))
-        ok = refuse(l, "cannot read the configuration file \"%s\": %s", show(path).text, strerror(errno));
+    l->place[bad ? 1 : 0] = '\0';
+    if (!file || (n < 0 && !feof(file)))
+        bad += !refuse(l, "cannot read the configuration file \"%s\": %s", show(path).text, strerror(errno));
     free(line);
     if (file) fclose(file);
-    return ok;
+    return bad == 0;
 }
 
 /* ---- the environment ---- */
@@ -261,8 +293,9 @@ static bool load_variable(struct load *l, const char *variable) {
     const struct option *o = find_option(name);
     bool unknown = !o || o->kind > FIXED;
     if (unknown || (o->kind != SECRET && strstr(equals, "://"))) { /* a password may look like an address */
-        note(l->config, "ignored environment variable " PREFIX "%s: %s\n", shown.text,
-             unknown ? "unknown option; --help lists the known ones" : "an address, as Kubernetes sets it");
+        note(l->config, "ignored environment variable " PREFIX "%s: %s%s%s\n", shown.text,
+             unknown ? "unknown option; " : "an address, as Kubernetes sets it",
+             unknown ? hint(name, "did you mean ", "? ").text : "", unknown ? "--help lists the known ones" : "");
         return true;
     }
     snprintf(l->place, sizeof l->place, PREFIX "%s: ", shown.text);
@@ -325,13 +358,14 @@ static void print_help(void) {
            "       sponson --help | --version\n\n"
            "The file is a redis.conf; an option may also be a variable (SPONSON_MAXMEMORY=256mb) or a flag.\n"
            "Flags win over the environment, that over the file. 1k is 1000 bytes, 1kb 1024; so m, g, t.\n"
-           "FIXED: an option of Redis with one value here; its others change nothing or are refused.\n\n");
+           "FIXED: an option of Redis with one value here; its others change nothing or are refused.\n"
+           "*: may be changed while the server runs, by CONFIG SET, or by SIGHUP, which reads the file again.\n\n");
     for (int i = 0; i < config_count(); i++) {
         const struct option *o = &options[i];
         bool zero = o->zero && (o->kind == OUTPUT || strcmp(o->initial, "0") == 0);
         const char *initial = zero ? o->zero : o->initial;
-        printf("  --%s %-*s%s (default %s%s)\n", o->name, (int)(34 - strlen(o->name)), kinds[o->kind].placeholder,
-               o->help, zero ? "0: " : "", *initial ? initial : "none");
+        printf("  --%s %-*s%s (default %s%s)%s\n", o->name, (int)(34 - strlen(o->name)), kinds[o->kind].placeholder,
+               o->help, zero ? "0: " : "", *initial ? initial : "none", o->changes == AT_ANY_TIME ? " *" : "");
     }
 }
 
@@ -427,6 +461,7 @@ enum config_change config_change(struct config *next, const char *name, const ch
                                  size_t error_size) {
     struct load l = {.config = next, .error = error, .error_size = error_size};
     const struct option *o = find_option(name);
+    if (!o) snprintf(error, error_size, "%s", hint(name, ", did you mean '", "'?").text);
     if (!o || o->kind > FIXED) return CONFIG_UNKNOWN;
     if (o->kind != FIXED && o->changes != AT_ANY_TIME) return CONFIG_IMMUTABLE;
     return !value || set_option(&l, o->name, value, 1) ? CONFIG_CHANGED : CONFIG_INVALID;
@@ -443,9 +478,9 @@ void config_follow(struct config *next, const struct config *running, bool capac
 void config_apply(struct config *running, const struct config *next) {
     for (int i = 0; i < config_count(); i++) {
         const struct option *o = &options[i];
-        if (o->changes && o->kind <= OUTPUT)
+        if (o->changes != AT_START && o->kind <= OUTPUT)
             set_number(running, o, get_number(next, o));
-        else if (o->changes)
+        else if (o->changes != AT_START)
             memcpy((char *)running + o->offset, (const char *)next + o->offset, o->size);
     }
 }
@@ -461,10 +496,12 @@ int config_count(void) {
 
 const char *config_name(int i) { return options[i].name; }
 
-size_t config_value(const struct config *c, int i, char *text, size_t size) {
+size_t config_value(const struct config *c, int i, bool units, char *text, size_t size) {
     const struct option *o = &options[i];
     const char *field = (const char *)c + o->offset;
-    struct shown number = show_number(o->kind == MODE ? MODE : NUMBER, o->kind <= OUTPUT ? get_number(c, o) : 0);
+    bool plain = o->kind == OUTPUT || !units;
+    struct shown number =
+        show_number(o->kind != MODE && plain ? NUMBER : o->kind, o->kind <= OUTPUT ? get_number(c, o) : 0);
     const char *value = words[o->kind][0]             ? words[o->kind][get_number(c, o)]
                         : o->kind <= OUTPUT           ? number.text
                         : o->kind == FIXED            ? o->initial
@@ -472,4 +509,25 @@ size_t config_value(const struct config *c, int i, char *text, size_t size) {
                                                       : field;
     int n = snprintf(text, size, o->kind == OUTPUT ? "normal %s 0 0" : "%s", value);
     return MIN((size_t)n, size ? size - 1 : 0);
+}
+
+void config_compare(const struct config *running, const struct config *next, char *text, size_t size) {
+    char was[CONFIG_TEXT_MAX + 64], is[CONFIG_TEXT_MAX + 64];
+    size_t n = 0, changes = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        const char *before = pass == 0 ? "" : changes ? "; needs a restart: " : "nothing changed; needs a restart: ";
+        for (int i = 0; i < config_count() && n < size; i++) {
+            const struct option *o = &options[i];
+            if ((o->changes == AT_START) != pass) continue;
+            config_value(running, i, true, was, sizeof was);
+            config_value(next, i, true, is, sizeof is);
+            bool secret = o->kind == SECRET;
+            if (secret ? !strcmp(running->requirepass, next->requirepass) : !strcmp(was, is)) continue;
+            n += (size_t)snprintf(text + n, size - n, "%s%s %s%s%s", before, o->name, secret ? "changed" : was,
+                                  secret ? "" : " -> ", secret ? "" : is);
+            before = ", ";
+            changes++;
+        }
+    }
+    if (changes == 0) snprintf(text, size, "nothing changed");
 }

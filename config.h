@@ -33,7 +33,7 @@
 
 /* ---- what a user may set ---- */
 
-enum config_limits { CONFIG_TEXT_MAX = 1024 };
+enum config_limits { CONFIG_TEXT_MAX = 1024, CONFIG_ERROR_MAX = 8 * CONFIG_TEXT_MAX, CONFIG_ERRORS_MAX = 10 };
 
 /* Once the server runs, config_apply() changes the atomic ones, and requirepass under a lock of its caller. */
 struct config {
@@ -84,7 +84,8 @@ enum config_result {
     CONFIG_OK,   /* go on */
     CONFIG_EXIT, /* --help or --version was printed to stdout: exit 0 */
     CONFIG_PING, /* --ping was given: be the probe */
-    CONFIG_BAD   /* `error` holds one sentence: option, value, what is allowed */
+    CONFIG_BAD   /* `error` holds one sentence: option, value, what is allowed. Of a file it holds the first
+                  * CONFIG_ERRORS_MAX, apart by '\n'. It takes CONFIG_ERROR_MAX bytes. */
 };
 
 /* Reads the file that argv[1] names (when it does not begin with "--"), then SPONSON_ variables of `environment`
@@ -101,12 +102,16 @@ bool config_resolve(struct config *c, const struct host *h, char *error, size_t 
 enum config_change { CONFIG_CHANGED, CONFIG_UNKNOWN, CONFIG_IMMUTABLE, CONFIG_INVALID };
 
 /* Sets one option in a copy of the running configuration; without a value, only says whether it could. With
- * CONFIG_INVALID `error` is set. */
+ * CONFIG_INVALID `error` is set; with CONFIG_UNKNOWN it is "" or ", did you mean 'NAME'?". */
 enum config_change config_change(struct config *next, const char *name, const char *value, char *error,
                                  size_t error_size);
 
 /* What maxmemory led to by default and is not given now is to follow it when that is changed: before config_resolve(). */
 void config_follow(struct config *next, const struct config *running, bool capacity_given, bool value_size_given);
+
+/* Writes what config_apply() would change, and what only a restart does: "timeout 0 -> 60; needs a restart: port 1 ->
+ * 2", or "nothing changed". No password shows. */
+void config_compare(const struct config *running, const struct config *next, char *text, size_t size);
 
 /* Takes every option that may change from the copy. */
 void config_apply(struct config *running, const struct config *next);
@@ -117,8 +122,8 @@ void config_apply(struct config *running, const struct config *next);
 int config_count(void);
 const char *config_name(int i);
 
-/* Writes option i's value as CONFIG GET shows it and a file could hold it, NUL-terminated, at most `size` bytes.
- * Returns its length. A password is shown as "" when none is set and as "********" when one is. */
-size_t config_value(const struct config *c, int i, char *text, size_t size);
+/* Writes option i's value as CONFIG GET shows it, or with units, and a file could hold it, NUL-terminated, at most `size`
+ * bytes. Returns its length. A password is shown as "" when none is set and as "********" when one is. */
+size_t config_value(const struct config *c, int i, bool units, char *text, size_t size);
 
 #endif

@@ -1,4 +1,5 @@
-/* host.c -- what this process may use of the machine: memory and CPUs, control groups counted.
+/* host.c -- the process and its surroundings: limits of memory and CPUs, control groups counted; log lines; the service
+ * manager.
  *
  *   /proc/self/cgroup        directories below /sys/fs/cgroup, each with its ancestors up to the mount's top
  *   4:memory:/pod/app        memory/pod/app
@@ -8,18 +9,36 @@
  * A group is held to the limits of all its ancestors, so the least of them counts. In a container the path
  * may be the host's and not exist below the mount; the mount's top then is the container's own group.
  *
- * Owns    nothing.   Threads any.   Failure: what cannot be read counts as no limit. */
+ * Owns    nothing; a log line is built on the stack.
+ *
+ * True    a log line holds no control character but its last byte, and is UTF-8, so a text that came from outside cannot
+ *         forge a line; as JSON it is an object, whatever it says.
+ *
+ * Threads any, but for host_notify(); one write(2) a log line, with no lock held.
+ *
+ * Failure what cannot be read counts as no limit; a line that cannot be written is lost. errno is kept by log_line(). */
 #include "host.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "log.h"
 
 #define NO_LIMIT_FROM (1ull << 60) /* bytes: "no limit" of v1 is 2^63 less a page, and no machine is so large */
 #define AFFINITY_SETS 8            /* of 1024 CPUs: the kernel has no more than 8192 */
+
+/* ---- limits ---- */
 
 /* The number at the start of the file's first line, or behind the first space of it; 0 for none and for
  * "max", near 2^64 for a negative one. */
@@ -100,4 +119,137 @@ uint64_t host_resident_bytes(void) { return read_number("/proc/self", "statm", '
 int host_usable_cpus(const struct host *h) {
     int cpus = h->cgroup_cpus > 0 && h->cgroup_cpus < h->cpus ? h->cgroup_cpus : h->cpus;
     return cpus > 0 ? cpus : 1;
+}
+
+/* ---- log lines ---- */
+
+enum { TEXT_MAX = 1000, HEAD_MAX = 96 };
+
+/* Writes "2026-11-20T17:45:08.123Z notice ", or the same as JSON, and returns its length. The calendar is computed here
+ * (Hinnant's days-to-civil): gmtime_r() and strftime() bring time zones, locales and scanf, 100 KB, into the static
+ * binary. */
+static size_t put_head(char *line, enum log_level level, bool json) {
+    static const char *const names[] = {"debug", "verbose", "notice", "warning"};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t days = now.tv_sec / 86400 + 719468, second = now.tv_sec % 86400; /* days since March 1st of year 0 */
+    int64_t era = days / 146097, day_of_era = days % 146097;
+    int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int64_t month = (5 * day_of_year + 2) / 153; /* 0 is March */
+    int64_t day = day_of_year - (153 * month + 2) / 5 + 1;
+    int64_t year = era * 400 + year_of_era + (month >= 10);
+    return (size_t)snprintf(line, HEAD_MAX,
+                            json ? "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\",\"level\":\"%s\",\"message\":\""
+                                 : "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s ",
+                            (int)year, (int)(month < 10 ? month + 3 : month - 9), (int)day, (int)(second / 3600),
+                            (int)(second / 60 % 60), (int)(second % 60), (int)(now.tv_nsec / 1000000), names[level]);
+}
+
+/* The bytes of the character of UTF-8 that the text begins with; 0: there is none, or it is a control character. */
+static size_t character_size(const char *text, size_t n) {
+    static const uint32_t least[] = {0, ' ', 0xa0, 0x800, 0x10000}; /* of so many bytes */
+    uint32_t first = (unsigned char)*text;
+    size_t size = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    uint32_t character = size > 1 ? first & (0xffu >> size) : first;
+    if (size > n) return 0;
+    for (size_t i = 1; i < size; i++) {
+        if ((text[i] & 0xc0) != 0x80) return 0;
+        character = character << 6 | (text[i] & 0x3f);
+    }
+    bool surrogate = character >> 11 == 0xd800 >> 11;
+    return character < least[size] || character == 0x7f || surrogate || character > 0x10ffff ? 0 : size;
+}
+
+static void write_line(const struct log *log, enum log_level level, const char *text) {
+    char line[HEAD_MAX + 2 * TEXT_MAX + sizeof "\"}\n"];
+    bool json = log->format == LOG_FORMAT_JSON;
+    size_t used = put_head(line, level, json), size;
+    for (size_t n = strlen(text); n > 0; n -= size, text += size) {
+        size = character_size(text, n);
+        if (json && (*text == '"' || *text == '\\')) line[used++] = '\\';
+        memcpy(line + used, size ? text : "?", MAX(size, 1));
+        used += size = MAX(size, 1);
+    }
+    used += (size_t)sprintf(line + used, json ? "\"}\n" : "\n");
+    ssize_t written = write(log->fd, line, used);
+    (void)written; /* there is nowhere to complain to */
+}
+
+static int64_t monotonic_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void log_repeats(struct log *log, bool all) {
+    char text[TEXT_MAX + 1];
+    for (struct log_site *site = log->site; site < log->site + LOG_SITES; site++) {
+        pthread_mutex_lock(&log->lock);
+        struct log_site seen = *site;
+        bool over = all || monotonic_ms() - seen.since_ms >= LOG_WINDOW_MS;
+        if (over) site->lines = 0;
+        pthread_mutex_unlock(&log->lock);
+        if (!over || seen.lines <= LOG_LINES_MAX) continue;
+        snprintf(text, sizeof text, "%llu more lines like \"%.*s...\" left out",
+                 (unsigned long long)seen.lines - LOG_LINES_MAX, (int)strcspn(seen.format, "%"), seen.format);
+        write_line(log, seen.level, text);
+    }
+}
+
+/* Counts a line of this kind. Returns how many there are in its window. */
+static uint64_t count_line(struct log *log, enum log_level level, const char *format) {
+    struct log_site *site = log->site;
+    pthread_mutex_lock(&log->lock);
+    while (site < log->site + LOG_SITES - 1 && site->format && site->format != format)
+        site++;
+    if (site->lines++ == 0) *site = (struct log_site){format, level, monotonic_ms(), 1};
+    uint64_t lines = site->lines;
+    pthread_mutex_unlock(&log->lock);
+    return lines;
+}
+
+void log_line(struct log *log, enum log_level level, const char *format, ...) {
+    if ((int)level < log->level) return;
+    int kept_errno = errno;
+    char text[TEXT_MAX + 1];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_repeats(log, false);
+    if (level < LOG_LEVEL_NOTICE || count_line(log, level, format) <= LOG_LINES_MAX) write_line(log, level, text);
+    errno = kept_errno;
+}
+
+void log_lines(struct log *log, enum log_level level, const char *before, const char *lines) {
+    char text[TEXT_MAX + 1];
+    for (size_t n; (int)level >= log->level && *lines; lines += n + (lines[n] == '\n')) {
+        n = strcspn(lines, "\n");
+        snprintf(text, sizeof text, "%s%.*s", before, (int)n, lines);
+        write_line(log, level, text);
+    }
+}
+
+/* ---- the service manager ---- */
+
+void host_notify(struct log *log, const char *format, ...) {
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char state[512];
+    va_list args;
+    if (!path) return;
+    va_start(args, format);
+    vsnprintf(state, sizeof state, format, args);
+    va_end(args);
+    size_t n = strlen(path);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(a.sun_path, path, MIN(n, sizeof a.sun_path)); /* one that is too long is none */
+    if (*path == '@') a.sun_path[0] = '\0';
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&a, size) < 0) {
+        log_line(log, LOG_LEVEL_WARNING, "cannot tell the service manager at %s: %s", path, strerror(errno));
+        unsetenv("NOTIFY_SOCKET");
+    }
+    if (fd >= 0) close(fd);
 }

@@ -1,4 +1,5 @@
-/* host.h -- what this process may use of the machine: memory and CPUs, control groups counted. */
+/* host.h -- the process and its surroundings: what it may use of the machine, and its service manager. log.h is the rest
+ * of host.c. */
 #ifndef SPONSON_HOST_H
 #define SPONSON_HOST_H
 
@@ -21,5 +22,11 @@ int host_usable_cpus(const struct host *h);
 
 /* The memory of this process that is resident; 0 when it cannot be read. */
 uint64_t host_resident_bytes(void);
+
+struct log;
+
+/* Tells the service manager, where NOTIFY_SOCKET names its socket, lines of NAME=value as sd_notify(3) has them. If that
+ * fails, one warning says so, and no more is told. The main thread's alone: it may change the environment. */
+void host_notify(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

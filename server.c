@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/param.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -69,6 +70,8 @@ struct listeners {
 };
 
 struct server {
+    int argc; /* the arguments, to read the options again */
+    char **argv;
     struct host host;
     struct config config;
     struct log log;
@@ -392,8 +395,91 @@ static int accept_timeout_ms(const struct server *s) {
     if (s->rest_until_ms) return RETRY_MS;
     for (int i = 0; i < REFUSED_MAX; i++)
         if (s->refused[i].fd >= 0) return REFUSED_MS;
-    return -1;
+    return LOG_WINDOW_MS; /* for log_repeats() */
 }
+
+/* ---- options that change ---- */
+
+/* Raises the limit of descriptors, as far as it can be, to what so many clients need. Returns for how many it is. */
+static uint64_t raise_descriptors(const struct server *s, int clients) {
+    struct rlimit limit;
+    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads; /* a worker has an epoll and an eventfd */
+    rlim_t need = (rlim_t)clients + spare;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return (uint64_t)clients;
+    struct rlimit all = {need, MAX(need, limit.rlim_max)}, most = {MIN(need, limit.rlim_max), limit.rlim_max};
+    if (limit.rlim_cur < need && (setrlimit(RLIMIT_NOFILE, &all) == 0 || setrlimit(RLIMIT_NOFILE, &most) == 0))
+        getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur > spare ? limit.rlim_cur - spare : 0;
+}
+
+/* Lowers maxclients to what there are descriptors for. False: that is none. */
+static bool fit_descriptors(struct server *s, struct config *c) {
+    uint64_t most = raise_descriptors(s, c->maxclients);
+    if (most < (uint64_t)c->maxclients) {
+        log_line(&s->log, LOG_LEVEL_WARNING,
+                 "maxclients lowered from %d to %llu by the limit of open files; raise it (ulimit -n)", c->maxclients,
+                 (unsigned long long)most);
+        c->maxclients = (int)most;
+    }
+    return most > 0;
+}
+
+/* What CONFIG SET and SIGHUP do: takes the options over, and whatever else holds one of them. The caller has the lock. */
+static bool reconfigure(void *context, const struct config *next, char *text, size_t size) {
+    struct server *s = context;
+    uint64_t most = s->shards.maxmemory_max;
+    if (next->maxmemory_bytes > most) {
+        snprintf(text, size, "maxmemory can become at most %llumb without a restart", (unsigned long long)most >> 20);
+        return false;
+    }
+    if (next->shard_capacity > s->shards.capacity_max) {
+        snprintf(text, size, "shard-capacity can become at most %u without a restart", s->shards.capacity_max);
+        return false;
+    }
+    if ((uint32_t)next->maxclients > s->registry.capacity ||
+        raise_descriptors(s, next->maxclients) < (uint64_t)next->maxclients) {
+        snprintf(text, size, "The operating system is not able to handle the specified number of clients, try with %u",
+                 s->registry.capacity);
+        return false;
+    }
+    config_compare(&s->config, next, text, size);
+    shards_allow_values(&s->shards, next->max_value_size_bytes);
+    shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
+    config_apply(&s->config, next);
+    atomic_store(&s->registry.limit, (unsigned)next->maxclients);
+    atomic_store(&s->client_memory.limit_bytes, next->client_memory_bytes);
+    atomic_store(&s->log.level, next->loglevel);
+    atomic_store(&s->log.format, next->log_format);
+    for (int i = 0; i < s->clients.count; i++)
+        keep_alive(s->clients.fd[i], next->tcp_keepalive_s);
+    return true;
+}
+
+/* SIGHUP: file, environment and flags are read as at the start; what may change while it runs does so, all or nothing. */
+static void reload(struct server *s) {
+    struct config next;
+    struct host host;
+    struct timespec now;
+    char text[CONFIG_ERROR_MAX] = "";
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    host_notify(&s->log, "RELOADING=1\nMONOTONIC_USEC=%lld\n", (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    host_read(&host, "");
+    config_init(&next);
+    bool ok = config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
+              config_resolve(&next, &host, text, sizeof text) && fit_descriptors(s, &next);
+    pthread_mutex_lock(&s->command.config_lock);
+    ok = ok && reconfigure(s, &next, text, sizeof text);
+    pthread_mutex_unlock(&s->command.config_lock);
+    if (ok) log_lines(&s->log, LOG_LEVEL_WARNING, "", next.notes);
+    if (ok)
+        log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s",
+                 s->argc < 2 || *s->argv[1] == '-' ? "options" : s->argv[1], text);
+    else
+        log_lines(&s->log, LOG_LEVEL_WARNING, "SIGHUP: nothing changed: ", text);
+    host_notify(&s->log, "READY=1\n");
+}
+
+/* ---- serving ---- */
 
 /* Accepts until a signal or SHUTDOWN asks for the end; returns what asked. */
 static const char *serve(struct server *s) {
@@ -405,8 +491,9 @@ static const char *serve(struct server *s) {
             int fd = events[i].data.fd;
             if (fd == s->signals) {
                 struct signalfd_siginfo info;
-                if (read(fd, &info, sizeof info) == sizeof info)
-                    return info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT";
+                if (read(fd, &info, sizeof info) != sizeof info) continue;
+                if (info.ssi_signo != SIGHUP) return info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT";
+                reload(s);
             } else if (fd == s->shutdown_request) {
                 return "SHUTDOWN";
             } else {
@@ -414,6 +501,7 @@ static const char *serve(struct server *s) {
             }
         }
         close_old_refused(s, now_ms);
+        log_repeats(&s->log, false);
         bool rested = s->rest_until_ms && (now_ms >= s->rest_until_ms || s->rest_until_ms - now_ms > RETRY_MS);
         if (rested && watch_listeners(s, EPOLLIN)) s->rest_until_ms = 0;
     }
@@ -421,38 +509,7 @@ static const char *serve(struct server *s) {
 
 /* ---- start and end ---- */
 
-/* Raises the limit of descriptors to what maxclients needs, or lowers maxclients to what there is. */
-static bool fit_descriptors(struct server *s) {
-    struct rlimit limit;
-    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads; /* a worker has an epoll and an eventfd */
-    rlim_t need = (rlim_t)s->config.maxclients + spare;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return true;
-    struct rlimit raised = {need, limit.rlim_max < need ? need : limit.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return true;
-    raised = (struct rlimit){limit.rlim_max < need ? limit.rlim_max : need, limit.rlim_max};
-    rlim_t have = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
-    if (have >= need) return true;
-    if (have <= spare) {
-        return fail("the limit of %llu open files leaves none for clients; allow %llu (ulimit -n)",
-                    (unsigned long long)have, (unsigned long long)need),
-               false;
-    }
-    log_line(&s->log, LOG_LEVEL_WARNING,
-             "maxclients lowered from %d to %llu: the limit of open files is %llu; raise it with ulimit -n %llu",
-             s->config.maxclients, (unsigned long long)(have - spare), (unsigned long long)have,
-             (unsigned long long)need);
-    s->config.maxclients = (int)(have - spare);
-    return true;
-}
-
-static void log_notes(const struct server *s, const struct config *c) {
-    char notes[sizeof c->notes], *rest;
-    memcpy(notes, c->notes, sizeof notes);
-    for (char *line = strtok_r(notes, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        log_line(&s->log, LOG_LEVEL_WARNING, "%s", line);
-}
-
-static void log_start(const struct server *s) {
+static void log_start(struct server *s) {
     const struct config *c = &s->config;
     char where[2 * CONFIG_TEXT_MAX + 64] = "";
     if (c->port) snprintf(where, sizeof where, "%s port %d", c->bind, c->port);
@@ -500,9 +557,9 @@ static bool open_main_loop(struct server *s) {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread starts: all inherit it */
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     s->shutdown_request = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -517,39 +574,6 @@ static uint32_t clients_max(const struct server *s) {
     getrlimit(RLIMIT_NOFILE, &limit);
     rlim_t most = limit.rlim_max > spare ? limit.rlim_max - spare : 0;
     return (uint32_t)(most < least ? least : most > MAXCLIENTS_MAX ? MAXCLIENTS_MAX : most);
-}
-
-/* What CONFIG SET does: takes the options over, and whatever else holds one of them. The caller has the lock. */
-static bool reconfigure(void *context, const struct config *next, char *error, size_t size) {
-    struct server *s = context;
-    struct rlimit limit;
-    uint64_t most = s->shards.maxmemory_max;
-    rlim_t need = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads + (rlim_t)next->maxclients;
-    if (next->maxmemory_bytes > most) {
-        snprintf(error, size, "maxmemory can become at most %llumb without a restart", (unsigned long long)most >> 20);
-        return false;
-    }
-    if (next->shard_capacity > s->shards.capacity_max) {
-        snprintf(error, size, "shard-capacity can become at most %u without a restart", s->shards.capacity_max);
-        return false;
-    }
-    if ((uint32_t)next->maxclients > s->registry.capacity ||
-        (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < need &&
-         setrlimit(RLIMIT_NOFILE, &(struct rlimit){need, limit.rlim_max}) != 0)) {
-        snprintf(error, size, "The operating system is not able to handle the specified number of clients, try with %u",
-                 s->registry.capacity);
-        return false;
-    }
-    shards_allow_values(&s->shards, next->max_value_size_bytes);
-    shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
-    config_apply(&s->config, next);
-    atomic_store(&s->registry.limit, (unsigned)next->maxclients);
-    atomic_store(&s->client_memory.limit_bytes, next->client_memory_bytes);
-    atomic_store(&s->log.level, next->loglevel);
-    for (int i = 0; i < s->clients.count; i++)
-        keep_alive(s->clients.fd[i], next->tcp_keepalive_s);
-    log_notes(s, next);
-    return true;
 }
 
 /* Makes the workers, which do not run yet. */
@@ -634,7 +658,9 @@ static int run(struct server *s) {
     bool ready = running == s->worker_count && watched && start_admin(s), by_signal = true;
     if (ready) {
         log_start(s);
+        host_notify(&s->log, "READY=1\nSTATUS=serving\n");
         const char *why = serve(s);
+        host_notify(&s->log, "STOPPING=1\n");
         by_signal = strcmp(why, "SHUTDOWN") != 0;
         if (s->admin) admin_drain(s->admin);
         log_line(&s->log, LOG_LEVEL_NOTICE, "%s: answering what has arrived, then closing %u connections", why,
@@ -647,6 +673,7 @@ static int run(struct server *s) {
     pthread_mutex_unlock(&s->command.config_lock);
     stop_workers(s, running, by_signal);
     admin_stop(s->admin);
+    log_repeats(&s->log, true);
     if (ready) log_line(&s->log, LOG_LEVEL_NOTICE, "bye");
     return ready ? 0 : 1;
 }
@@ -657,7 +684,7 @@ static int start(struct server *s) {
     int code = 1;
     for (int i = 0; i < REFUSED_MAX; i++)
         s->refused[i].fd = -1;
-    if (!fit_descriptors(s)) return 1;
+    if (!fit_descriptors(s, &s->config)) return fail("the limit of open files leaves none for clients (ulimit -n)");
     if (!open_main_loop(s)) return fail("cannot start: %s", strerror(errno));
     if ((c->port && !listen_tcp(s, &s->clients, "bind", c->bind, c->port)) || (c->unixsocket[0] && !listen_unix(s)) ||
         (c->admin_port && !listen_tcp(s, &s->admins, "admin-bind", c->admin_bind, c->admin_port)))
@@ -677,6 +704,7 @@ static int start(struct server *s) {
         shard_upkeep(&s->shards, i, worker_now_ms());
     shards_allow_values(&s->shards, s->config.max_value_size_bytes);
     s->command.host = &s->host;
+    s->command.log = &s->log;
     s->command.reconfigure = reconfigure;
     s->command.shards = &s->shards;
     s->command.registry = &s->registry;
@@ -711,7 +739,7 @@ int main(int argc, char **argv) {
     static struct server server; /* some KB; nothing else is told of it but by pointer */
     /* large pages would be resident whole for one byte of each: none but those that are asked for, since Linux 6.18 */
     if (prctl(PR_SET_THP_DISABLE, 1, PR_THP_DISABLE_EXCEPT_ADVISED, 0, 0) != 0) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-    char error[CONFIG_TEXT_MAX + 512];
+    char error[CONFIG_ERROR_MAX];
     char text[4096], *arguments[256];
     int count = arguments_of_process_1(argc, argv, text, sizeof text, arguments, 256);
     if (count) {
@@ -721,11 +749,20 @@ int main(int argc, char **argv) {
     config_init(&server.config);
     enum config_result result = config_load(&server.config, argc, argv, environ, error, sizeof error);
     if (result == CONFIG_EXIT) return 0;
-    if (result == CONFIG_BAD) return fail("%s", error);
+    if (result == CONFIG_BAD) {
+        for (char *rest, *line = strtok_r(error, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+            fail("%s", line);
+        return 1;
+    }
     if (result == CONFIG_PING) return ping(&server.config);
     host_read(&server.host, "");
     if (!config_resolve(&server.config, &server.host, error, sizeof error)) return fail("%s", error);
-    server.log = (struct log){STDERR_FILENO, server.config.loglevel};
-    log_notes(&server, &server.config);
+    server.log = (struct log){.fd = STDERR_FILENO,
+                              .level = server.config.loglevel,
+                              .format = server.config.log_format,
+                              .lock = PTHREAD_MUTEX_INITIALIZER};
+    log_lines(&server.log, LOG_LEVEL_WARNING, "", server.config.notes);
+    server.argc = argc;
+    server.argv = argv;
     return start(&server);
 }

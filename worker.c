@@ -148,7 +148,7 @@ struct segment {
 struct worker {
     /* set once */
     struct command_server *server;
-    const struct log *log;
+    struct log *log;
     int index, count;
     int epoll;
     int wake; /* an eventfd: worker_stop() was called */

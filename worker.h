@@ -14,7 +14,7 @@ struct worker;
 
 struct worker_options {
     struct command_server *server;
-    const struct log *log;
+    struct log *log;
     int index; /* of this worker, ... */
     int count; /* ... of so many */
 };

@@ -14,6 +14,7 @@
 #include "../glob.h"
 #include "../host.h"
 #include "../info.h"
+#include "../log.h"
 #include "../resp.h"
 #include "check.h"
 #include "random.h"
@@ -39,6 +40,7 @@ struct fixture {
     struct buf out;
     struct buf reply; /* of the last request, all turns together */
     enum command_result result;
+    struct log log;
     int turns; /* of the last request */
     int shutdowns;
     unsigned calls;
@@ -46,10 +48,9 @@ struct fixture {
 
 static void note_shutdown(void *context) { ((struct fixture *)context)->shutdowns++; }
 
-static bool reconfigure(void *context, const struct config *next, char *error, size_t error_size) {
+static bool reconfigure(void *context, const struct config *next, char *text, size_t size) {
     struct fixture *f = context;
-    (void)error;
-    (void)error_size;
+    config_compare(&f->config, next, text, size);
     shards_allow_values(&f->shards, next->max_value_size_bytes);
     shards_resize(&f->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
     if (f->out.cap < command_reply_room(&f->shards)) return false; /* as much as the fixture was made for */
@@ -88,10 +89,12 @@ static struct fixture *fixture_new(uint64_t maxmemory_bytes, uint64_t max_value_
                                         .metrics_count = 2,
                                         .started_ms = NOW_MS - 90061000,
                                         .host = &f->host,
+                                        .log = &f->log,
                                         .reconfigure = reconfigure,
                                         .shutdown = note_shutdown,
                                         .callback_context = f};
     memset(f->server.run_id, 'a', 40);
+    f->log = (struct log){.fd = -1, .level = LOG_LEVEL_WARNING};
     command_init(&f->server);
     f->context = (struct command_context){.server = &f->server,
                                           .shards = &f->shards,
@@ -2417,7 +2420,7 @@ static void test_config_get(void) {
         char value[2048];
         struct slice name = bulk_at(&p), text = bulk_at(&p);
         CHECK(slice_equal(name, slice_of(config_name(i))));
-        CHECK(slice_equal(text, (struct slice){value, config_value(&f->config, i, value, sizeof value)}));
+        CHECK(slice_equal(text, (struct slice){value, config_value(&f->config, i, false, value, sizeof value)}));
     }
     CHECK(!has(f, "secret"));
     struct slice argv[200] = {SLICE("CONFIG"), SLICE("GET")};

@@ -31,7 +31,7 @@
 
 static char directory[] = "/tmp/test_config.XXXXXX";
 static struct config config;
-static char error[1024];
+static char error[CONFIG_ERROR_MAX];
 
 /* ---- helpers ---- */
 
@@ -106,7 +106,7 @@ static const char *value_of(const char *name) {
     static char text[CONFIG_TEXT_MAX + 64];
     for (int i = 0; i < config_count(); i++)
         if (strcmp(config_name(i), name) == 0) {
-            CHECK(config_value(&config, i, text, sizeof text) == strlen(text));
+            CHECK(config_value(&config, i, false, text, sizeof text) == strlen(text));
             return text;
         }
     return "(no such option)";
@@ -330,7 +330,7 @@ static void test_bad_input(void) {
         {A_FILE, "save \"\" 1\n", " line 1: save: \" 1\" is not allowed; give \"\": nothing is written to disk"},
         {A_FILE, "requirepass s3cret word\n", " line 1: requirepass: 2 words are not allowed; put the value in quotes"},
         {A_FILE, "requirepass \"s3cret\\n\"", " line 1: requirepass: the value (not shown) is not allowed; give one line of 0 to 1023 bytes"},
-        {A_FILE, "requirepas s3cret", " line 1: unknown option \"requirepas\"; --help lists the known ones"},
+        {A_FILE, "requirepas s3cret", " line 1: unknown option \"requirepas\"; did you mean requirepass? --help lists the known ones"},
         {VARIABLES, "SPONSON_PORT=", "SPONSON_PORT: port: \"\" is not allowed; give a whole number from 1 to 65535, or 0 for no TCP"},
         {VARIABLES, "SPONSON_APPENDONLY=yes", "SPONSON_APPENDONLY: appendonly: \"yes\" is not allowed; give no: nothing is written to disk"},
         {FLAGS, "--save|--port|1", "save: a value is missing; give \"\": nothing is written to disk"},
@@ -343,9 +343,9 @@ static void test_bad_input(void) {
         {FLAGS, "", "cannot read the configuration file \"\": No such file or directory"},
         {FLAGS, "--|x", "unknown option \"\"; --help lists the known ones"},
         {FLAGS, "--portable-things|1", "unknown option \"portable-things\"; --help lists the known ones"},
-        {FLAGS, "--MAXMEMROY|1gb", "unknown option \"MAXMEMROY\"; --help lists the known ones"},
-        {FLAGS, "--prot|1", "unknown option \"prot\"; --help lists the known ones"},
-        {FLAGS, "--max_value_size|1", "unknown option \"max_value_size\"; --help lists the known ones"},
+        {FLAGS, "--MAXMEMROY|1gb", "unknown option \"MAXMEMROY\"; did you mean maxmemory? --help lists the known ones"},
+        {FLAGS, "--prot|1", "unknown option \"prot\"; did you mean port? --help lists the known ones"},
+        {FLAGS, "--max_value_size|1", "unknown option \"max_value_size\"; did you mean max-value-size? --help lists the known ones"},
         {FLAGS, "--replicaof|h|1", "replicaof: this cache does not do that; remove the line"},
         {FLAGS, "--masterauth|s3cret", "masterauth: this cache does not do that; remove the line"},
         {FLAGS, "--loadmodule|a.so", "loadmodule: this cache does not do that; remove the line"},
@@ -421,7 +421,7 @@ static void test_notes(void) {
         "ignored environment variable SPONSON_SERVICE_HOST: unknown option; --help lists the known ones\n"
         "ignored environment variable SPONSON_TLS_SERVICE_HOST: unknown option; --help lists the known ones\n"
         "ignored environment variable SPONSON_PORT_7171_TCP: unknown option; --help lists the known ones\n"
-        "ignored environment variable SPONSON_MAXMEMROY: unknown option; --help lists the known ones\n"
+        "ignored environment variable SPONSON_MAXMEMROY: unknown option; did you mean maxmemory? --help lists the known ones\n"
         "ignored environment variable SPONSON_??: unknown option; --help lists the known ones\n");
     CHECK(config.port == 7171);
     for (size_t i = 0; i < 300; i++) { /* more than fit */
@@ -459,7 +459,7 @@ static void test_help_and_version(void) {
         CHECK_HAS(text, name);
     }
     CHECK_HAS(text, "\n  --port N                             TCP port (default 7171)\n");
-    CHECK_HAS(text, "(default 0: a share of the machine's memory)\n");
+    CHECK_HAS(text, "(default 0: a share of the machine's memory) *\n");
     CHECK(!strstr(text, "(null)") && !strstr(text, "masterauth"));
 }
 
@@ -537,12 +537,12 @@ static void test_values(void) {
     CHECK(resolve(24000, 512));
     config_init(&again);
     for (int i = 0; i < config_count(); i++) {
-        size_t n = config_value(&config, i, text, sizeof text);
+        size_t n = config_value(&config, i, false, text, sizeof text);
         if (strcmp(config_name(i), "requirepass-file") == 0) continue; /* "" shows that there is none, and is not taken */
         CHECK(set_in(&again, config_name(i), text, error, sizeof error));
-        config_value(&again, i, other, sizeof other);
+        config_value(&again, i, false, other, sizeof other);
         CHECK_TEXT(other, text);
-        CHECK(config_value(&config, i, other, 4) == (n < 3 ? n : 3) && strncmp(other, text, 3) == 0);
+        CHECK(config_value(&config, i, false, other, 4) == (n < 3 ? n : 3) && strncmp(other, text, 3) == 0);
     }
     CHECK(!set_in(&config, "port", "x", text, 8));
     CHECK_TEXT(text, "port: \"");
@@ -574,7 +574,7 @@ static void check_whole(bool ok) {
     CHECK(config.port >= 0 && config.port <= 65535);
     CHECK(config.maxmemory_bytes == 0 || config.maxmemory_bytes >= MAXMEMORY_MIN);
     CHECK(memchr(config.requirepass, '\0', sizeof config.requirepass) && memchr(config.notes, '\0', sizeof config.notes));
-    CHECK(strlen(error) < sizeof error && !strchr(error, '\n'));
+    CHECK(strlen(error) < sizeof error);
 }
 
 static void test_noise(void) {
@@ -696,7 +696,7 @@ static void test_log(void) {
     static char text[4096], longest[3000];
     int ends[2];
     REQUIRE(pipe2(ends, O_NONBLOCK) == 0);
-    struct log log = {ends[1], LOG_LEVEL_DEBUG};
+    struct log log = {.fd = ends[1], .level = LOG_LEVEL_DEBUG, .lock = PTHREAD_MUTEX_INITIALIZER};
     for (int level = 0; level < 4; level++) {
         log_line(&log, (enum log_level)level, "%d of %s", 7, "9");
         read_pipe(ends[0], text, sizeof text);

@@ -22,9 +22,15 @@ static char path[64] = "/proc/self/fd/";
 
 #define MARK "s3cr3t" /* the dictionary has it: as a password it must not be shown */
 
-static void must_be_sentence(const char *error, size_t size) {
+static void must_be_sentence(char *error, size_t size) {
     size_t n = strnlen(error, size);
     MUST(n > 0 && n < size);
+    char *next = strchr(error, '\n'); /* a file may have several that are wrong */
+    if (next) {
+        *next++ = '\0';
+        must_be_sentence(next, size - (size_t)(next - error));
+        n = strlen(error);
+    }
     for (size_t i = 0; i < n; i++)
         MUST(!iscntrl((unsigned char)error[i]));
     bool named = strstr(error, "unknown ") || strstr(error, "quotes are not balanced") || strstr(error, "NUL bytes") ||
@@ -47,7 +53,7 @@ static void must_be_right(const struct config *c) {
     char text[CONFIG_TEXT_MAX + 64], same[CONFIG_TEXT_MAX + 64], error[512];
     config_init(&again);
     for (int i = 0; i < config_count(); i++) {
-        size_t n = config_value(c, i, text, sizeof text);
+        size_t n = config_value(c, i, false, text, sizeof text);
         MUST(n == strlen(text) && n < sizeof text - 1);
         if (strcmp(config_name(i), "requirepass") == 0) {
             MUST(!strstr(text, MARK));
@@ -58,7 +64,7 @@ static void must_be_right(const struct config *c) {
         snprintf(flag, sizeof flag, "--%s=%s", config_name(i), text);
         MUST(config_load(&again, 2, (char *[]){"sponson", flag, NULL}, (char *[]){NULL}, error, sizeof error) ==
              CONFIG_OK);
-        config_value(&again, i, same, sizeof same);
+        config_value(&again, i, false, same, sizeof same);
         MUST(strcmp(text, same) == 0);
     }
     MUST(strnlen(c->notes, sizeof c->notes) < sizeof c->notes &&
@@ -133,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct host host = {memory[machine & 3], memory[machine >> 2 & 3], 1 + (machine >> 4 & 3), machine >> 6};
     struct bytes text = section(&input);
     char *variables = section_text(&input), *flags = section_text(&input), *changes = section_text(&input);
-    char *argv[WORDS_MAX] = {"sponson", path}, *environment[WORDS_MAX], *lines[WORDS_MAX], error[CONFIG_TEXT_MAX] = "";
+    char *argv[WORDS_MAX] = {"sponson", path}, *environment[WORDS_MAX], *lines[WORDS_MAX], error[CONFIG_ERROR_MAX] = "";
 
     if (file < 0) {
         file = memfd_create("sponson.conf", 0);

@@ -118,11 +118,12 @@ static struct fixture {
 static void note_shutdown(void *context) { (void)context; }
 
 /* As the server's. */
-static bool reconfigure(void *context, const struct config *next, char *error, size_t error_size) {
+static bool reconfigure(void *context, const struct config *next, char *text, size_t size) {
     (void)context;
+    config_compare(&f.config, next, text, size);
     if (next->maxmemory_bytes > f.shards.maxmemory_max || next->shard_capacity > f.shards.capacity_max ||
         (uint32_t)next->maxclients > f.registry.capacity) {
-        snprintf(error, error_size, "not without a restart");
+        snprintf(text, size, "not without a restart");
         return false;
     }
     shards_allow_values(&f.shards, next->max_value_size_bytes);
@@ -163,7 +164,7 @@ static void start(uint8_t kind) {
     f.config.timeout_s = 600;
     if (password) strcpy(f.config.requirepass, "secret");
     f.budget.limit_bytes = f.client_memory_most = f.config.client_memory_bytes;
-    f.log = (struct log){-1, LOG_LEVEL_WARNING};
+    f.log = (struct log){.fd = -1, .level = LOG_LEVEL_WARNING};
     MUST(shards_init(&f.shards, f.config.maxmemory_bytes, (uint32_t)f.config.shard_capacity, 1));
     MUST(registry_init(&f.registry, SOCKETS, worker_record_bytes()));
     set_seed(kind & 1);
@@ -179,6 +180,7 @@ static void start(uint8_t kind) {
                                        .metrics_count = 1,
                                        .started_ms = NOW_MS,
                                        .host = &f.host,
+                                       .log = &f.log,
                                        .reconfigure = reconfigure,
                                        .shutdown = note_shutdown};
     memset(f.server.run_id, 'a', 40);
