@@ -113,13 +113,13 @@ def commands_before_authentication():
     with Server("--requirepass", "secret") as server, server.connect() as c, server.connect() as known:
         equal(known.ask("AUTH secret"), OK)
         names = [name.decode() for name in known.ask("COMMAND LIST")]
-        check(len(names) > 70, names)
+        check(len(names) > 70 and "client|help" in names, names)
         for name in names:
             row = known.ask("COMMAND", "INFO", name)[0]
             words = name.split("|") + ["x"] * (abs(row[1]) - len(name.split("|")))
             if name in ("auth", "hello", "quit", "reset"):
                 check("no_auth" in row[2], row)
-            elif row[1] != 0 and name not in ("client", "command", "config", "memory", "object"):
+            elif f"{name}|help" not in names:  # that of a container needs a subcommand that there is
                 want = Error(f"EXECABORT Transaction discarded because of: {NOAUTH}") if name == "exec" else NOAUTH
                 equal(c.ask(*words), want, name)
         for data in (b"PING\r\n", b"GET k\r\n", b"INFO\r\n"):
