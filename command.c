@@ -67,7 +67,6 @@ enum flags {
     ALLOW_BUSY = 1 << 10,
     MOVABLE = 1 << 11,
     NO_MULTI = 1 << 12,
-    FLAGS_SHOWN = 13,
     KEYSPACE = 1 << 13,   /* has that ACL category without being a command on keys */
     DANGEROUS = 1 << 14,  /* the same */
     RETURNS = 1 << 15,    /* values */
@@ -76,9 +75,8 @@ enum flags {
     NOT_QUEUED = 1 << 18, /* as NO_MULTI, which COMMAND does not show */
 };
 
-static const char *const flag_names[FLAGS_SHOWN] = {"write",      "readonly",    "denyoom",      "admin", "noscript",
-                                                    "loading",    "stale",       "skip_slowlog", "fast",  "no_auth",
-                                                    "allow_busy", "movablekeys", "no_multi"};
+static const char flag_names[] =
+    "write readonly denyoom admin noscript loading stale skip_slowlog fast no_auth allow_busy movablekeys no_multi";
 
 /* Whether a list in argv is short enough to be answered at once. */
 static bool list_fits(struct call *c, int argc, int most, const char *what) {
@@ -1042,18 +1040,16 @@ static bool is_child(const struct command *command, struct slice parent) {
     return !strncasecmp(command->name, parent.p, parent.n) && command->name[parent.n] == '|';
 }
 
-static int count_children(struct slice parent) {
+/* Calls put_one(), where it is given, for the subcommands of a parent; of "", for all that are none. Returns how many. */
+static int put_children(struct call *c, struct slice parent,
+                        void (*put_one)(struct call *c, const struct command *command)) {
     int n = 0;
-    for (size_t i = 0; i < COMMANDS; i++)
-        n += is_child(&commands[i], parent);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (!is_child(&commands[i], parent)) continue;
+        if (put_one) put_one(c, &commands[i]);
+        n++;
+    }
     return n;
-}
-
-/* Calls put_one() for the subcommands of a parent; of "", for all that are none. */
-static void put_children(struct call *c, struct slice parent,
-                         void (*put_one)(struct call *c, const struct command *command)) {
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (is_child(&commands[i], parent)) put_one(c, &commands[i]);
 }
 
 static const struct command *find_command(struct slice name) {
@@ -1089,10 +1085,9 @@ static int count_parts(struct slice text, char stop) {
     return n;
 }
 
-static const char *const categories[] = {"@keyspace", "@read", "@write",     "@string",     "@admin",
-                                         "@fast",     "@slow", "@dangerous", "@connection", "@transaction"};
+static const char categories[] = "keyspace read write string admin fast slow dangerous connection transaction";
 
-/* The ACL categories of a command, those that Redis gives it: bit i for categories[i]. */
+/* The ACL categories of a command, those that Redis gives it: bit by bit of `categories`. */
 static unsigned categories_of(const struct command *command) {
     unsigned f = command->flags, set = 0;
     const char *name = command->name, *group = command->handler ? command->group : "";
@@ -1114,19 +1109,16 @@ static unsigned categories_of(const struct command *command) {
     return set;
 }
 
-/* The names of the bits that are set. */
-static void put_names(struct call *c, unsigned set, const char *const *names) {
+/* A set of the words whose bits are set. */
+static void put_words(struct call *c, struct slice words, unsigned set,
+                      void (*put_one)(struct buf *out, struct slice word)) {
+    set &= (1u << count_parts(words, ' ')) - 1;
     put(c, "~", __builtin_popcount(set));
-    for (; set; set &= set - 1)
-        put(c, "+", names[__builtin_ctz(set)]);
+    for (struct slice word; next_part(&words, ' ', &word); set >>= 1)
+        if (set & 1) put_one(c->out, word);
 }
 
-/* A set of words. */
-static void put_words(struct call *c, struct slice words, void (*put_one)(struct buf *out, struct slice word)) {
-    put(c, "~", count_parts(words, ' '));
-    for (struct slice word; next_part(&words, ' ', &word);)
-        put_one(c->out, word);
-}
+static void put_category(struct buf *out, struct slice word) { buf_printf(out, "+@%.*s\r\n", (int)word.n, word.p); }
 
 /* The key specifications: where the keys are, and what is done to them. */
 static void put_key_specs(struct call *c, const struct command *command) {
@@ -1137,7 +1129,7 @@ static void put_key_specs(struct call *c, const struct command *command) {
     put(c, "~", count);
     for (struct slice each; next_part(&keys, '/', &each); at++) {
         put(c, "%$", 3, "flags");
-        put_words(c, each, resp_simple);
+        put_words(c, each, UINT_MAX, resp_simple);
         put(c, "$%$$$%$:", "begin_search", 2, "type", "index", "spec", 1, "index", at);
         if (movable)
             put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "keynum", "spec", 3, "keynumidx", (int64_t)0, "firstkey",
@@ -1153,12 +1145,12 @@ static void put_key_specs(struct call *c, const struct command *command) {
 static void put_command_info(struct call *c, const struct command *command) {
     struct slice name = slice_of(command->name);
     put(c, "*s:", 10, name, (int64_t)command->arity);
-    put_names(c, command->flags & ((1u << FLAGS_SHOWN) - 1), flag_names);
+    put_words(c, slice_of(flag_names), command->flags, resp_simple);
     put(c, ":::", (int64_t)command->first_key, (int64_t)command->last_key, (int64_t)command->key_step);
-    put_names(c, categories_of(command), categories);
-    put_words(c, slice_of(command->tips), resp_bulk);
+    put_words(c, slice_of(categories), categories_of(command), put_category);
+    put_words(c, slice_of(command->tips), UINT_MAX, resp_bulk);
     put_key_specs(c, command);
-    int children = count_children(name);
+    int children = put_children(c, name, NULL);
     put(c, children ? "*" : "~", children);
     put_children(c, name, put_command_info);
 }
@@ -1209,7 +1201,7 @@ static int read_arguments(struct slice text, struct argument *a) {
     return n;
 }
 
-static void put_arguments(struct call *c, struct slice text);
+static void put_arguments(struct call *c, struct slice text, bool oneof);
 
 static void put_argument(struct call *c, const struct argument *a) {
     static const char numbers[] =
@@ -1236,24 +1228,15 @@ static void put_argument(struct call *c, const struct argument *a) {
     if (flags) put(c, "$*", "flags", flags);
     if (a->optional) put(c, "+", "optional");
     if (a->multiple) put(c, "+", "multiple");
-    if (!a->inner.p) return;
-    put(c, "$", "arguments");
-    if (!a->oneof) {
-        put_arguments(c, a->inner);
-        return;
-    }
-    struct slice rest = a->inner, part;
-    put(c, "*", count_parts(rest, '|'));
-    while (next_part(&rest, '|', &part)) {
-        struct argument one = read_argument(part);
-        put_argument(c, &one);
-    }
+    if (a->inner.p) put_arguments(c, a->inner, a->oneof);
 }
 
-static void put_arguments(struct call *c, struct slice text) {
+static void put_arguments(struct call *c, struct slice text, bool oneof) {
     struct argument list[ARGUMENTS_MAX];
-    int n = read_arguments(text, list);
-    put(c, "*", n);
+    int n = oneof ? 0 : read_arguments(text, list);
+    for (struct slice part; oneof && n < ARGUMENTS_MAX && next_part(&text, '|', &part);)
+        list[n++] = read_argument(part);
+    put(c, "$*", "arguments", n);
     for (int i = 0; i < n; i++)
         put_argument(c, &list[i]);
 }
@@ -1262,26 +1245,23 @@ static void put_command_docs(struct call *c, const struct command *command) {
     struct slice name = slice_of(command->name);
     const char *syntax = command->syntax + name.n; /* as long as the name, a space for its '|' */
     struct slice arguments = trimmed(syntax, syntax + strlen(syntax));
-    int children = count_children(name);
+    int children = put_children(c, name, NULL);
     put(c, "s%$$$$$$$$", name, 4 + (children > 0) + (arguments.n > 0), "summary", command->summary, "since",
         command->since, "group", command->group, "syntax", command->syntax);
-    if (arguments.n) {
-        put(c, "$", "arguments");
-        put_arguments(c, arguments);
-    }
+    if (arguments.n) put_arguments(c, arguments, false);
     if (children) put(c, "$%", "subcommands", children);
     put_children(c, name, put_command_docs);
 }
 
 /* COMMAND */
 static enum command_result cmd_command(struct call *c) {
-    put(c, "*", count_children(SLICE("")));
+    put(c, "*", put_children(c, SLICE(""), NULL));
     put_children(c, SLICE(""), put_command_info);
     return COMMAND_DONE;
 }
 
 /* COMMAND COUNT */
-static enum command_result cmd_command_count(struct call *c) { return integer(c, count_children(SLICE(""))); }
+static enum command_result cmd_command_count(struct call *c) { return integer(c, put_children(c, SLICE(""), NULL)); }
 
 /* COMMAND LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern] */
 static enum command_result cmd_command_list(struct call *c) {
@@ -1289,9 +1269,8 @@ static enum command_result cmd_command_list(struct call *c) {
     int filter = c->argc == 2 ? ALL : -1;
     if (c->argc == 5 && is_word(c->argv[2], SLICE("filterby"))) filter = one_of(c->argv[3], "module aclcat pattern");
     if (filter < 0 || (filter == PATTERN && c->argv[4].n > CONFIG_PATTERN_BYTES)) return syntax_error(c);
-    unsigned category = 0;
-    for (size_t i = 0; filter == CATEGORY && i < sizeof categories / sizeof *categories; i++)
-        category |= (unsigned)is_word(c->argv[4], slice_of(categories[i] + 1)) << i;
+    int word = filter == CATEGORY ? one_of(c->argv[4], categories) : -1;
+    unsigned category = word < 0 ? 0 : 1u << word;
     bool listed[COMMANDS];
     size_t n = 0;
     for (size_t i = 0; i < COMMANDS; i++)
@@ -1321,7 +1300,7 @@ static enum command_result cmd_command_info(struct call *c) {
 /* COMMAND DOCS [command-name [command-name ...]] */
 static enum command_result cmd_command_docs(struct call *c) {
     if (!list_fits(c, c->argc, COMMANDS_MAX, "names")) return COMMAND_DONE;
-    int known = c->argc == 2 ? count_children(SLICE("")) : 0;
+    int known = c->argc == 2 ? put_children(c, SLICE(""), NULL) : 0;
     for (int i = 2; i < c->argc; i++)
         known += find_command(c->argv[i]) != NULL;
     put(c, "%", known);
@@ -1345,7 +1324,7 @@ static enum command_result cmd_help(struct call *c) {
     snprintf(title, sizeof title,
              "%.*s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", (int)strcspn(c->command->syntax, " "),
              c->command->syntax);
-    put(c, "*+", 1 + 2 * count_children(c->argv[0]), title);
+    put(c, "*+", 1 + 2 * put_children(c, c->argv[0], NULL), title);
     put_children(c, c->argv[0], put_help);
     return COMMAND_DONE;
 }
@@ -1436,7 +1415,7 @@ static enum command_result cmd_command_getkeys(struct call *c) {
         resp_bulk(c->out, argv[i]);
         if (!c->command->variant) continue;
         next_part(&keys, '/', &each);
-        put_words(c, each, resp_simple);
+        put_words(c, each, UINT_MAX, resp_simple);
     }
     return COMMAND_DONE;
 }

@@ -541,7 +541,7 @@ static void send_waiting(struct worker *w, struct conn *c) {
     if (q->out_from < q->out_to) return;
     drop_output(w, q);
     c->state = READING;
-    bool more = q->argv || (q->in && (!q->scanning || q->broken));
+    bool more = q->argv || (q->in && (!q->scanning || q->broken || q->scan.args_left < 0)); /* which may be whole */
     settle_waiting(w, c);
     conn_watch(w, c, EPOLLIN);
     if (c->state == CLOSED) return;
@@ -773,13 +773,13 @@ static void execute_kept(struct worker *w, struct part *p) {
 }
 
 /* A request with more arguments than the worker has room for: executed alone, with arguments of its own. */
-static void execute_large(struct worker *w, struct part *p, int argc, bool stripped) {
+static void execute_large(struct worker *w, struct part *p, int argc) {
     struct waiting *q = p->c->waiting;
     struct resp_request r = {0};
+    q->scanning = false;
     p->stop = !save_input(w, p) || !make_argv(w, p->c, argc);
     if (p->stop) return;
-    enum resp_status status =
-        resp_parse(p->in + p->done, p->size - p->done, q->argument_max, stripped, q->argv, argc, &r);
+    enum resp_status status = resp_parse(p->in + p->done, p->size - p->done, q->argument_max, true, q->argv, argc, &r);
     if (status != RESP_OK) { /* an inline request whose quotes are not balanced: everything else was scanned */
         drop_argv(w, q);
         refuse(w, p, &r);
@@ -790,17 +790,14 @@ static void execute_large(struct worker *w, struct part *p, int argc, bool strip
     execute_kept(w, p);
 }
 
-static void begin_scan(struct worker *w, struct waiting *q) {
-    q->scanning = true;
-    q->scan = RESP_SCAN_START;
-    q->argument_max = w->argument_max;
-}
-
 /* What is left of a part is not a whole request: from now on its end is looked for as bytes arrive. */
 static void await_rest(struct worker *w, struct part *p) {
     p->stop = true;
     if (p->done == p->size || !save_input(w, p)) return;
-    begin_scan(w, p->c->waiting);
+    struct waiting *q = p->c->waiting;
+    q->scanning = true;
+    q->scan = RESP_SCAN_START;
+    q->argument_max = w->argument_max;
 }
 
 /* Looks whether the request that arrives in pieces is whole now. False: not yet, or it is broken. */
@@ -867,23 +864,13 @@ static bool parse_next(struct worker *w, struct part *p) {
     if (status == RESP_OK) {
         p->done = p->parsed += r.used;
         if (stripped) q->scanning = false;
-    } else if (status == RESP_MORE) {
-        await_rest(w, p);
     } else if (status == RESP_BAD) {
         refuse(w, p, &r);
-    } else if (!stripped) { /* very many arguments: find out first whether they are all there */
-        if (save_input(w, p)) {
-            begin_scan(w, p->c->waiting);
-            if (p->parsed) { /* the scan begins where the part does */
-                p->c->waiting->in_from += p->parsed;
-                p->in += p->parsed;
-                p->size -= p->parsed;
-                p->parsed = p->done = 0;
-            }
-        }
-    } else {
-        q->scanning = false;
-        execute_large(w, p, r.argc, true);
+    } else if (status == RESP_ARGS && stripped) {
+        execute_large(w, p, r.argc);
+    } else { /* with very many arguments, it is found out first whether they are all there */
+        await_rest(w, p);
+        p->again = status == RESP_ARGS;
     }
     return !p->stop;
 }
@@ -1012,28 +999,19 @@ static void read_lingering(struct worker *w, struct conn *c) {
 }
 
 static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
-    struct conn **p = &w->paused;
-    switch (c->state) {
-    case READING:
-        if (read_conn(w, c, events) < 0) conn_close(w, c);
-        break;
-    case SENDING:
-        if (events & (EPOLLERR | EPOLLHUP))
-            conn_close(w, c);
-        else
-            send_waiting(w, c);
-        break;
-    case LINGERING:
+    uint8_t state = c->state; /* as it was: reading may change it */
+    if (state == LINGERING) {
         read_lingering(w, c);
-        break;
-    case PAUSED:
+    } else if (state == PAUSED) {
+        struct conn **p = &w->paused;
         while (*p != c)
             p = &(*p)->next;
         conn_close(w, take(p));
-        break;
-    default: /* QUEUED: it is looked at in this turn anyway */
-        break;
-    }
+    } else if (state == READING ? read_conn(w, c, events) < 0 : state == SENDING && (events & (EPOLLERR | EPOLLHUP))) {
+        conn_close(w, c);
+    } else if (state == SENDING) {
+        send_waiting(w, c);
+    } /* QUEUED: it is looked at in this turn anyway */
 }
 
 /* worker_stop() was called: the loop sees that for itself, the eventfd only has to be quiet again. */
