@@ -9,7 +9,7 @@
  * Room    is made for every newcomer: of the network with the most connections one goes that is not being answered, if
  *         there is one, and is longest in its state. So who opens a thousand connections takes them from himself.
  * Threads its own; admin_drain() from any one.   Time: monotonic, read once a turn.
- * Failure no descriptor for a newcomer: the listeners rest for REST_MS. An answer that is too long: 500, and logged. */
+ * Failure no descriptor for a newcomer: the listeners rest for TICK_MS. An answer that is too long: 500, and logged. */
 #include "admin.h"
 
 #include <errno.h>
@@ -25,14 +25,14 @@
 
 #define ANSWER_HEAD_MAX 256 /* bytes before an answer's text */
 #define CLOSING_MS 1000     /* until the other side has closed, too */
-#define REST_MS 100
+#define TICK_MS 100
 
 struct conn {
     int fd; /* -1: none */
     enum state { IDLE, READING, ANSWERING, CLOSING } state;
     int64_t since_ms, until_ms; /* in this state */
     unsigned char network[12];  /* the IPv4 address, or 64 bits of the IPv6 address: one owner has all of them */
-    bool closes;                /* after this answer */
+    bool wants_metrics, head_only, closes; /* the request that is answered */
     size_t in_len, out_at, out_end;
     char in[ADMIN_HEAD_MAX];
 };
@@ -47,11 +47,6 @@ struct admin {
     struct conn conns[ADMIN_CONNECTIONS];
 };
 
-struct request {
-    const char *method, *path;
-    bool closes;
-};
-
 static int64_t monotonic_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -62,6 +57,9 @@ static void enter(struct conn *c, enum state state, int64_t now_ms, int limit_ms
     c->state = state;
     c->since_ms = now_ms;
     c->until_ms = now_ms + limit_ms;
+    c->in_len = 0;
+    c->wants_metrics = c->head_only = false;
+    if (state == READING) c->closes = true; /* unless the request is well-formed */
 }
 
 static void drop(struct admin *a, struct conn *c) {
@@ -70,15 +68,13 @@ static void drop(struct admin *a, struct conn *c) {
     madvise(a->answers[c - a->conns], ADMIN_ANSWER_MAX, MADV_DONTNEED);
 }
 
-/* Answers with the metrics, with "ok", or with what the status says. */
-static void answer(struct admin *a, struct conn *c, const char *status, const struct request *r, int64_t now_ms) {
+static void answer(struct admin *a, struct conn *c, const char *status, int64_t now_ms) {
     char head[ANSWER_HEAD_MAX], *out = a->answers[c - a->conns];
     struct buf body = {out + ANSWER_HEAD_MAX, 0, ADMIN_ANSWER_MAX - ANSWER_HEAD_MAX, false};
-    bool is_ok = strcmp(status, "200 OK") == 0, is_metrics = is_ok && strcmp(r->path, "/metrics") == 0;
-    if (is_metrics)
+    if (c->wants_metrics)
         a->o.metrics(a->o.context, &body);
     else
-        buf_printf(&body, "%s\n", is_ok ? "ok" : status + 4);
+        buf_printf(&body, "%s\n", *status == '2' ? "ok" : status + 4);
     if (body.full) {
         log_line(a->o.log, LOG_LEVEL_WARNING, "/metrics is not answered: it has more than %zu bytes", body.cap);
         status = "500 Internal Server Error"; /* half of the truth would look like all of it */
@@ -87,24 +83,17 @@ static void answer(struct admin *a, struct conn *c, const char *status, const st
     int n = snprintf(head, sizeof head,
                      "HTTP/1.1 %s\r\nContent-Type: text/plain; %scharset=utf-8\r\nContent-Length: %zu\r\n"
                      "Cache-Control: no-store\r\n%s%s\r\n",
-                     status, is_metrics ? "version=0.0.4; " : "", body.len,
-                     strncmp(status, "405", 3) ? "" : "Allow: GET, HEAD\r\n", r->closes ? "Connection: close\r\n" : "");
-    c->closes = r->closes;
+                     status, c->wants_metrics ? "version=0.0.4; " : "", body.len,
+                     strncmp(status, "405", 3) ? "" : "Allow: GET, HEAD\r\n", c->closes ? "Connection: close\r\n" : "");
     c->out_at = ANSWER_HEAD_MAX - (size_t)n;
-    c->out_end = ANSWER_HEAD_MAX + (strcmp(r->method, "HEAD") ? body.len : 0);
+    c->out_end = ANSWER_HEAD_MAX + (c->head_only ? 0 : body.len);
     memcpy(out + c->out_at, head, (size_t)n);
     enter(c, ANSWERING, now_ms, a->o.send_ms);
 }
 
-/* The size of the head that these bytes begin with, its empty line counted; 0: it goes on. */
-static size_t head_size(const char *p, size_t n) {
-    for (const char *line = p, *end; (end = memchr(line, '\n', (size_t)(p + n - line))) != NULL; line = end + 1)
-        if (end == line || (end == line + 1 && *line == '\r')) return (size_t)(end + 1 - p);
-    return 0;
-}
-
-/* Reads a head, whose lines may end as they like. Returns the status of what is wrong with it, or NULL. */
-static const char *read_head(char *head, size_t size, struct request *r) {
+/* Reads a request, whose head these bytes are. Returns the status of the answer; where it is read to the end, the
+ * connection may go on. */
+static const char *read_request(struct admin *a, struct conn *c, char *head, size_t size) {
     static const char bad[] = "400 Bad Request";
     char *lines, *words;
     for (size_t i = 0; i < size; i++)
@@ -127,36 +116,33 @@ static const char *read_head(char *head, size_t size, struct request *r) {
         if (strcasecmp(line, "Transfer-Encoding") == 0) return bad; /* a body would be taken for the next request */
         if (strcasecmp(line, "Content-Length") == 0 && (*value != '0' || value[strspn(value, "0")])) return bad;
     }
-    path[strcspn(path, "?")] = '\0';
     if (hosts != 1 && !(hosts == 0 && is_1_0)) return bad;
-    *r = (struct request){method, path, closes};
-    return NULL;
-}
-
-static const char *status_of(struct admin *a, const struct request *r) {
-    bool is_ready = strcmp(r->path, "/readyz") == 0;
-    if (!is_ready && strcmp(r->path, "/metrics") != 0 && strcmp(r->path, "/healthz") != 0) return "404 Not Found";
-    if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0) return "405 Method Not Allowed";
+    path[strcspn(path, "?")] = '\0';
+    c->closes = closes;
+    c->head_only = strcmp(method, "HEAD") == 0;
+    bool is_metrics = strcmp(path, "/metrics") == 0, is_ready = strcmp(path, "/readyz") == 0;
+    if (!is_metrics && !is_ready && strcmp(path, "/healthz") != 0) return "404 Not Found";
+    if (!c->head_only && strcmp(method, "GET") != 0) return "405 Method Not Allowed";
+    c->wants_metrics = is_metrics;
     return is_ready && atomic_load(&a->draining) ? "503 draining" : "200 OK";
 }
 
 /* Takes what has come, up to the end of a head: the next one waits in the socket until this one is answered. */
 static void receive(struct admin *a, struct conn *c, int64_t now_ms) {
-    struct request r = {"", "", true};
-    char *end = c->in + c->in_len;
-    ssize_t n = recv(c->fd, end, ADMIN_HEAD_MAX - c->in_len, MSG_PEEK);
-    size_t size = n > 0 ? head_size(c->in, c->in_len + (size_t)n) : 0;
-    if (n > 0) n = recv(c->fd, end, size ? size - c->in_len : (size_t)n, 0);
-    if (n <= 0) {
+    ssize_t n = recv(c->fd, c->in + c->in_len, ADMIN_HEAD_MAX - c->in_len, MSG_PEEK);
+    const char *end = n > 0 ? memmem(c->in, c->in_len + (size_t)n, "\r\n\r\n", 4) : NULL;
+    if (end) n = end + 4 - (c->in + c->in_len);
+    if (n <= 0 || recv(c->fd, c->in + c->in_len, (size_t)n, 0) != n) {
         drop(a, c);
         return;
     }
     if (c->state == CLOSING) return;
     if (c->state == IDLE) enter(c, READING, now_ms, a->o.head_ms);
     c->in_len += (size_t)n;
-    const char *status = c->in_len < ADMIN_HEAD_MAX ? NULL : "431 Request Header Fields Too Large";
-    if (size > 0 && (status = read_head(c->in, size, &r)) == NULL) status = status_of(a, &r);
-    if (status) answer(a, c, status, &r, now_ms);
+    if (end)
+        answer(a, c, read_request(a, c, c->in, c->in_len), now_ms);
+    else if (c->in_len == ADMIN_HEAD_MAX)
+        answer(a, c, "431 Request Header Fields Too Large", now_ms);
 }
 
 static void send_some(struct admin *a, struct conn *c, int64_t now_ms) {
@@ -169,7 +155,6 @@ static void send_some(struct admin *a, struct conn *c, int64_t now_ms) {
     c->out_at += (size_t)n;
     if (c->out_at < c->out_end) return;
     madvise(out, ADMIN_ANSWER_MAX, MADV_DONTNEED);
-    c->in_len = 0;
     if (c->closes) shutdown(c->fd, SHUT_WR);
     enter(c, c->closes ? CLOSING : IDLE, now_ms, c->closes ? CLOSING_MS : a->o.idle_ms);
 }
@@ -189,13 +174,12 @@ static void accept_one(struct admin *a, int listener, int64_t now_ms) {
     }
     if (c->fd >= 0) drop(a, c);
     c->fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (c->fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+    if (c->fd < 0 && errno != EAGAIN) {
         log_line(a->o.log, LOG_LEVEL_WARNING, "admin: cannot accept a connection: %s", strerror(errno));
-        a->rest_until_ms = now_ms + REST_MS;
+        a->rest_until_ms = now_ms + TICK_MS;
     }
     /* IPv4 has its address where the flow label of IPv6 is, which accept() leaves 0, and zeros behind it. */
     memcpy(c->network, (char *)&peer + offsetof(struct sockaddr_in6, sin6_flowinfo), sizeof c->network);
-    c->in_len = 0;
     enter(c, READING, now_ms, a->o.head_ms);
 }
 
@@ -203,28 +187,21 @@ static void *run(void *context) {
     struct admin *a = context;
     struct pollfd p[ADMIN_CONNECTIONS + ADMIN_LISTENERS + 1]; /* poll() passes over descriptors of -1 */
     int last = ADMIN_CONNECTIONS + a->o.listener_count;
-    for (;;) {
-        int64_t now_ms = monotonic_ms(), until_ms = now_ms + ADMIN_IDLE_MS;
-        bool rests = now_ms < a->rest_until_ms;
-        if (rests) until_ms = a->rest_until_ms;
-        for (int i = 0; i < ADMIN_CONNECTIONS; i++) {
-            const struct conn *c = &a->conns[i];
-            p[i] = (struct pollfd){c->fd, c->state == ANSWERING ? POLLOUT : POLLIN, 0};
-            if (c->fd >= 0 && c->until_ms < until_ms) until_ms = c->until_ms;
-        }
+    for (int64_t now_ms = 0;;) {
+        for (int i = 0; i < ADMIN_CONNECTIONS; i++)
+            p[i] = (struct pollfd){a->conns[i].fd, a->conns[i].state == ANSWERING ? POLLOUT : POLLIN, 0};
         for (int i = ADMIN_CONNECTIONS; i < last; i++)
-            p[i] = (struct pollfd){rests ? -1 : a->o.listeners[i - ADMIN_CONNECTIONS], POLLIN, 0};
+            p[i] = (struct pollfd){now_ms < a->rest_until_ms ? -1 : a->o.listeners[i - ADMIN_CONNECTIONS], POLLIN, 0};
         p[last] = (struct pollfd){a->wake, POLLIN, 0};
-        if (poll(p, (nfds_t)last + 1, until_ms > now_ms ? (int)(until_ms - now_ms) : 0) < 0) poll(NULL, 0, REST_MS);
+        if (poll(p, (nfds_t)last + 1, TICK_MS) < 0) poll(NULL, 0, TICK_MS); /* no memory for it */
         if (p[last].revents) return NULL;
         now_ms = monotonic_ms();
-        for (int i = 0; i < ADMIN_CONNECTIONS; i++) {
-            struct conn *c = &a->conns[i];
-            if (p[i].revents) (c->state == ANSWERING ? send_some : receive)(a, c, now_ms);
-            if (c->fd < 0 || now_ms < c->until_ms) continue;
-            if (c->state == READING)
-                answer(a, c, "408 Request Timeout", &(struct request){"", "", true}, now_ms);
-            else
+        for (struct conn *c = a->conns; c < a->conns + ADMIN_CONNECTIONS; c++) {
+            if (p[c - a->conns].revents) (c->state == ANSWERING ? send_some : receive)(a, c, now_ms);
+            bool is_over = c->fd >= 0 && now_ms >= c->until_ms;
+            if (is_over && c->state == READING)
+                answer(a, c, "408 Request Timeout", now_ms);
+            else if (is_over)
                 drop(a, c);
         }
         for (int i = ADMIN_CONNECTIONS; i < last; i++)
@@ -239,8 +216,8 @@ struct admin *admin_start(const struct admin_options *options) {
     for (int i = 0; i < ADMIN_CONNECTIONS; i++)
         a->conns[i].fd = -1;
     a->wake = eventfd(0, EFD_CLOEXEC);
-    if (a->wake >= 0 && (errno = pthread_create(&a->thread, NULL, run, a)) == 0) return a;
-    if (a->wake >= 0) close(a->wake);
+    if (a->wake >= 0 && pthread_create(&a->thread, NULL, run, a) == 0) return a;
+    close(a->wake);
     munmap(a, sizeof *a);
     return NULL;
 }
