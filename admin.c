@@ -9,7 +9,7 @@
  * Room    is made for every newcomer: of the network with the most connections one goes that is not being answered, if
  *         there is one, and is longest in its state. So who opens a thousand connections takes them from himself.
  * Threads its own; admin_drain() from any one.   Time: monotonic, read once a turn.
- * Failure no descriptor for a newcomer: the listeners rest for REST_MS. An answer that is too long: 500, and logged. */
+ * Failure no descriptor for a newcomer: all rests for TICK_MS. */
 #include "admin.h"
 
 #include <errno.h>
@@ -17,22 +17,22 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "glob.h"
+
 #define ANSWER_HEAD_MAX 256 /* bytes before an answer's text */
-#define CLOSING_MS 1000     /* until the other side has closed, too */
-#define REST_MS 100
+#define TICK_MS 100         /* time limits, and whether it is to end, are looked at so often */
 
 struct conn {
     int fd; /* -1: none */
     enum state { IDLE, READING, ANSWERING, CLOSING } state;
     int64_t since_ms, until_ms; /* in this state */
     unsigned char network[12];  /* the IPv4 address, or 64 bits of the IPv6 address: one owner has all of them */
-    bool closes;                /* after this answer */
+    bool wants_metrics, head_only, closes; /* the request that is answered */
     size_t in_len, out_at, out_end;
     char in[ADMIN_HEAD_MAX];
 };
@@ -40,16 +40,9 @@ struct conn {
 struct admin {
     char answers[ADMIN_CONNECTIONS][ADMIN_ANSWER_MAX]; /* first: they begin with a page */
     struct admin_options o;
-    atomic_bool draining;
+    _Atomic enum { SERVING, DRAINING, ENDING } phase;
     pthread_t thread;
-    int wake; /* an eventfd: readable when it is to end */
-    int64_t rest_until_ms;
     struct conn conns[ADMIN_CONNECTIONS];
-};
-
-struct request {
-    const char *method, *path;
-    bool closes;
 };
 
 static int64_t monotonic_ms(void) {
@@ -62,6 +55,9 @@ static void enter(struct conn *c, enum state state, int64_t now_ms, int limit_ms
     c->state = state;
     c->since_ms = now_ms;
     c->until_ms = now_ms + limit_ms;
+    c->in_len = 0;
+    c->wants_metrics = c->head_only = false;
+    if (state == READING) c->closes = true; /* unless the request is well-formed */
 }
 
 static void drop(struct admin *a, struct conn *c) {
@@ -70,108 +66,80 @@ static void drop(struct admin *a, struct conn *c) {
     madvise(a->answers[c - a->conns], ADMIN_ANSWER_MAX, MADV_DONTNEED);
 }
 
-/* Answers with the metrics, with "ok", or with what the status says. */
-static void answer(struct admin *a, struct conn *c, const char *status, const struct request *r, int64_t now_ms) {
+static void answer(struct admin *a, struct conn *c, const char *status, int64_t now_ms) {
     char head[ANSWER_HEAD_MAX], *out = a->answers[c - a->conns];
     struct buf body = {out + ANSWER_HEAD_MAX, 0, ADMIN_ANSWER_MAX - ANSWER_HEAD_MAX, false};
-    bool is_ok = strcmp(status, "200 OK") == 0, is_metrics = is_ok && strcmp(r->path, "/metrics") == 0;
-    if (is_metrics)
-        a->o.metrics(a->o.context, &body);
-    else
-        buf_printf(&body, "%s\n", is_ok ? "ok" : status + 4);
-    if (body.full) {
-        log_line(a->o.log, LOG_LEVEL_WARNING, "/metrics is not answered: it has more than %zu bytes", body.cap);
-        status = "500 Internal Server Error"; /* half of the truth would look like all of it */
+    if (c->wants_metrics) a->o.metrics(a->o.context, &body);
+    if (body.full) status = "500 Metrics Too Long"; /* half of the truth would look like all of it */
+    if (body.full || !c->wants_metrics) {
         body.len = 0;
+        buf_printf(&body, "%s\n", *status == '2' ? "ok" : status + 4);
     }
     int n = snprintf(head, sizeof head,
                      "HTTP/1.1 %s\r\nContent-Type: text/plain; %scharset=utf-8\r\nContent-Length: %zu\r\n"
                      "Cache-Control: no-store\r\n%s%s\r\n",
-                     status, is_metrics ? "version=0.0.4; " : "", body.len,
-                     strncmp(status, "405", 3) ? "" : "Allow: GET, HEAD\r\n", r->closes ? "Connection: close\r\n" : "");
-    c->closes = r->closes;
+                     status, c->wants_metrics ? "version=0.0.4; " : "", body.len,
+                     strncmp(status, "405", 3) ? "" : "Allow: GET, HEAD\r\n", c->closes ? "Connection: close\r\n" : "");
     c->out_at = ANSWER_HEAD_MAX - (size_t)n;
-    c->out_end = ANSWER_HEAD_MAX + (strcmp(r->method, "HEAD") ? body.len : 0);
+    c->out_end = ANSWER_HEAD_MAX + (c->head_only ? 0 : body.len);
     memcpy(out + c->out_at, head, (size_t)n);
     enter(c, ANSWERING, now_ms, a->o.send_ms);
 }
 
-/* The size of the head that these bytes begin with, its empty line counted; 0: it goes on. */
-static size_t head_size(const char *p, size_t n) {
-    for (const char *line = p, *end; (end = memchr(line, '\n', (size_t)(p + n - line))) != NULL; line = end + 1)
-        if (end == line || (end == line + 1 && *line == '\r')) return (size_t)(end + 1 - p);
-    return 0;
-}
-
-/* Reads a head, whose lines may end as they like. Returns the status of what is wrong with it, or NULL. */
-static const char *read_head(char *head, size_t size, struct request *r) {
+/* Reads the request whose head this is. Returns the status of the answer; sets `closes` only when it is well-formed. */
+static const char *read_request(struct admin *a, struct conn *c) {
     static const char bad[] = "400 Bad Request";
-    char *lines, *words;
-    for (size_t i = 0; i < size; i++)
-        if (((unsigned char)head[i] < ' ' && !memchr("\t\r\n", head[i], 3)) || head[i] == 0x7f) return bad;
-    head[size - 1] = '\0';
-    char *line = strtok_r(head, "\r\n", &lines), *method = line ? strtok_r(line, " ", &words) : NULL;
-    char *path = method ? strtok_r(NULL, " ", &words) : NULL, *version = path ? strtok_r(NULL, "", &words) : NULL;
-    if (version == NULL || strlen(version) != 8 || strncmp(version, "HTTP/", 5) != 0) return bad;
-    if (strncmp(version, "HTTP/1.", 7) != 0) return "505 HTTP Version Not Supported";
-    if (strspn(version + 7, "0123456789") != 1) return bad;
-    int hosts = 0;
+    for (size_t i = 0; i < c->in_len; i++)
+        if (c->in[i] == 0x7f || ((unsigned char)c->in[i] < ' ' && !memchr("\t\r\n", c->in[i], 3))) return bad;
+    c->in[c->in_len - 1] = '\0';
+    char *lines, *version = strtok_r(c->in, "\r\n", &lines), *method = strsep(&version, " ");
+    char *path = strsep(&version, " "), *value;
+    if (version == NULL || !glob_match(SLICE("HTTP/[0-9].[0-9]"), slice_of(version), false)) return bad;
+    if (version[5] != '1') return "505 HTTP Version Not Supported";
     bool is_1_0 = version[7] == '0', closes = is_1_0;
-    while ((line = strtok_r(NULL, "\r\n", &lines)) != NULL) {
-        char *value = line + strcspn(line, ": \t");
-        if (value == line || *value != ':') return bad;
-        *value++ = '\0';
+    int hosts = 0;
+    while ((value = strtok_r(NULL, "\r\n", &lines)) != NULL) {
+        const char *name = strsep(&value, ":");
+        if (value == NULL || *name == '\0' || strpbrk(name, " \t")) return bad;
         value += strspn(value, " \t");
-        hosts += strcasecmp(line, "Host") == 0;
-        closes |= strcasecmp(line, "Connection") == 0 && strcasestr(value, "close");
-        if (strcasecmp(line, "Transfer-Encoding") == 0) return bad; /* a body would be taken for the next request */
-        if (strcasecmp(line, "Content-Length") == 0 && (*value != '0' || value[strspn(value, "0")])) return bad;
+        hosts += strcasecmp(name, "Host") == 0;
+        closes |= strcasecmp(name, "Connection") == 0 && strcasestr(value, "close");
+        if (strcasecmp(name, "Transfer-Encoding") == 0) return bad; /* a body would be taken for the next request */
+        if (strcasecmp(name, "Content-Length") == 0 && (*value != '0' || value[strspn(value, "0")])) return bad;
     }
+    if (hosts > 1 || (hosts == 0 && !is_1_0)) return bad;
     path[strcspn(path, "?")] = '\0';
-    if (hosts != 1 && !(hosts == 0 && is_1_0)) return bad;
-    *r = (struct request){method, path, closes};
-    return NULL;
-}
-
-static const char *status_of(struct admin *a, const struct request *r) {
-    bool is_ready = strcmp(r->path, "/readyz") == 0;
-    if (!is_ready && strcmp(r->path, "/metrics") != 0 && strcmp(r->path, "/healthz") != 0) return "404 Not Found";
-    if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0) return "405 Method Not Allowed";
-    return is_ready && atomic_load(&a->draining) ? "503 draining" : "200 OK";
+    c->closes = closes;
+    c->head_only = strcmp(method, "HEAD") == 0;
+    bool is_metrics = strcmp(path, "/metrics") == 0, is_ready = strcmp(path, "/readyz") == 0;
+    if (!is_metrics && !is_ready && strcmp(path, "/healthz") != 0) return "404 Not Found";
+    if (!c->head_only && strcmp(method, "GET") != 0) return "405 Method Not Allowed";
+    c->wants_metrics = is_metrics;
+    return is_ready && a->phase == DRAINING ? "503 draining" : "200 OK";
 }
 
 /* Takes what has come, up to the end of a head: the next one waits in the socket until this one is answered. */
 static void receive(struct admin *a, struct conn *c, int64_t now_ms) {
-    struct request r = {"", "", true};
-    char *end = c->in + c->in_len;
-    ssize_t n = recv(c->fd, end, ADMIN_HEAD_MAX - c->in_len, MSG_PEEK);
-    size_t size = n > 0 ? head_size(c->in, c->in_len + (size_t)n) : 0;
-    if (n > 0) n = recv(c->fd, end, size ? size - c->in_len : (size_t)n, 0);
-    if (n <= 0) {
-        drop(a, c);
-        return;
-    }
-    if (c->state == CLOSING) return;
+    ssize_t n = recv(c->fd, c->in + c->in_len, ADMIN_HEAD_MAX - c->in_len, MSG_PEEK);
+    const char *end = n > 0 ? memmem(c->in, c->in_len + (size_t)n, "\r\n\r\n", 4) : NULL;
+    if (end) n = end + 4 - (c->in + c->in_len);
+    bool is_over = n <= 0 || recv(c->fd, c->in + c->in_len, (size_t)n, 0) != n;
+    if (is_over) drop(a, c);
+    if (is_over || c->state == CLOSING) return;
     if (c->state == IDLE) enter(c, READING, now_ms, a->o.head_ms);
     c->in_len += (size_t)n;
-    const char *status = c->in_len < ADMIN_HEAD_MAX ? NULL : "431 Request Header Fields Too Large";
-    if (size > 0 && (status = read_head(c->in, size, &r)) == NULL) status = status_of(a, &r);
-    if (status) answer(a, c, status, &r, now_ms);
+    if (!end && c->in_len < ADMIN_HEAD_MAX) return;
+    answer(a, c, end ? read_request(a, c) : "431 Request Header Fields Too Large", now_ms);
 }
 
 static void send_some(struct admin *a, struct conn *c, int64_t now_ms) {
     char *out = a->answers[c - a->conns];
     ssize_t n = send(c->fd, out + c->out_at, c->out_end - c->out_at, MSG_NOSIGNAL);
-    if (n < 0) {
-        drop(a, c);
-        return;
-    }
-    c->out_at += (size_t)n;
-    if (c->out_at < c->out_end) return;
+    if (n < 0) drop(a, c);
+    if (n < 0 || (c->out_at += (size_t)n) < c->out_end) return;
     madvise(out, ADMIN_ANSWER_MAX, MADV_DONTNEED);
-    c->in_len = 0;
     if (c->closes) shutdown(c->fd, SHUT_WR);
-    enter(c, c->closes ? CLOSING : IDLE, now_ms, c->closes ? CLOSING_MS : a->o.idle_ms);
+    enter(c, c->closes ? CLOSING : IDLE, now_ms, c->closes ? a->o.send_ms : a->o.idle_ms);
 }
 
 /* Makes room for a newcomer and accepts one: what it has sent is looked at before the next may take its place. */
@@ -189,47 +157,38 @@ static void accept_one(struct admin *a, int listener, int64_t now_ms) {
     }
     if (c->fd >= 0) drop(a, c);
     c->fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (c->fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+    if (c->fd < 0 && errno != EAGAIN) {
         log_line(a->o.log, LOG_LEVEL_WARNING, "admin: cannot accept a connection: %s", strerror(errno));
-        a->rest_until_ms = now_ms + REST_MS;
+        poll(NULL, 0, TICK_MS);
     }
-    /* IPv4 has its address where the flow label of IPv6 is, which accept() leaves 0, and zeros behind it. */
+    /* IPv4 has its address where IPv6 has the flow label, 0 here, and zeros behind it. */
     memcpy(c->network, (char *)&peer + offsetof(struct sockaddr_in6, sin6_flowinfo), sizeof c->network);
-    c->in_len = 0;
     enter(c, READING, now_ms, a->o.head_ms);
 }
 
 static void *run(void *context) {
     struct admin *a = context;
-    struct pollfd p[ADMIN_CONNECTIONS + ADMIN_LISTENERS + 1]; /* poll() passes over descriptors of -1 */
-    int last = ADMIN_CONNECTIONS + a->o.listener_count;
-    for (;;) {
-        int64_t now_ms = monotonic_ms(), until_ms = now_ms + ADMIN_IDLE_MS;
-        bool rests = now_ms < a->rest_until_ms;
-        if (rests) until_ms = a->rest_until_ms;
-        for (int i = 0; i < ADMIN_CONNECTIONS; i++) {
-            const struct conn *c = &a->conns[i];
-            p[i] = (struct pollfd){c->fd, c->state == ANSWERING ? POLLOUT : POLLIN, 0};
-            if (c->fd >= 0 && c->until_ms < until_ms) until_ms = c->until_ms;
-        }
-        for (int i = ADMIN_CONNECTIONS; i < last; i++)
-            p[i] = (struct pollfd){rests ? -1 : a->o.listeners[i - ADMIN_CONNECTIONS], POLLIN, 0};
-        p[last] = (struct pollfd){a->wake, POLLIN, 0};
-        if (poll(p, (nfds_t)last + 1, until_ms > now_ms ? (int)(until_ms - now_ms) : 0) < 0) poll(NULL, 0, REST_MS);
-        if (p[last].revents) return NULL;
-        now_ms = monotonic_ms();
-        for (int i = 0; i < ADMIN_CONNECTIONS; i++) {
-            struct conn *c = &a->conns[i];
-            if (p[i].revents) (c->state == ANSWERING ? send_some : receive)(a, c, now_ms);
+    struct pollfd p[ADMIN_CONNECTIONS + ADMIN_LISTENERS]; /* poll() passes over descriptors of -1 */
+    const int count = ADMIN_CONNECTIONS + a->o.listener_count;
+    while (a->phase != ENDING) {
+        for (int i = 0; i < ADMIN_CONNECTIONS; i++)
+            p[i] = (struct pollfd){a->conns[i].fd, a->conns[i].state == ANSWERING ? POLLOUT : POLLIN, 0};
+        for (int i = ADMIN_CONNECTIONS; i < count; i++)
+            p[i] = (struct pollfd){a->o.listeners[i - ADMIN_CONNECTIONS], POLLIN, 0};
+        if (poll(p, (nfds_t)count, TICK_MS) < 0) poll(NULL, 0, TICK_MS); /* no memory for it */
+        int64_t now_ms = monotonic_ms();
+        for (struct conn *c = a->conns; c < a->conns + ADMIN_CONNECTIONS; c++) {
+            if (p[c - a->conns].revents) (c->state == ANSWERING ? send_some : receive)(a, c, now_ms);
             if (c->fd < 0 || now_ms < c->until_ms) continue;
             if (c->state == READING)
-                answer(a, c, "408 Request Timeout", &(struct request){"", "", true}, now_ms);
+                answer(a, c, "408 Request Timeout", now_ms);
             else
                 drop(a, c);
         }
-        for (int i = ADMIN_CONNECTIONS; i < last; i++)
+        for (int i = ADMIN_CONNECTIONS; i < count; i++)
             if (p[i].revents) accept_one(a, p[i].fd, now_ms);
     }
+    return NULL;
 }
 
 struct admin *admin_start(const struct admin_options *options) {
@@ -238,21 +197,20 @@ struct admin *admin_start(const struct admin_options *options) {
     a->o = *options;
     for (int i = 0; i < ADMIN_CONNECTIONS; i++)
         a->conns[i].fd = -1;
-    a->wake = eventfd(0, EFD_CLOEXEC);
-    if (a->wake >= 0 && (errno = pthread_create(&a->thread, NULL, run, a)) == 0) return a;
-    if (a->wake >= 0) close(a->wake);
+    if (pthread_create(&a->thread, NULL, run, a) == 0) return a;
     munmap(a, sizeof *a);
     return NULL;
 }
 
-void admin_drain(struct admin *a) { atomic_store(&a->draining, true); }
+void admin_drain(struct admin *a) {
+    if (a) a->phase = DRAINING;
+}
 
 void admin_stop(struct admin *a) {
     if (a == NULL) return;
-    eventfd_write(a->wake, 1);
+    a->phase = ENDING;
     pthread_join(a->thread, NULL);
     for (int i = 0; i < ADMIN_CONNECTIONS; i++)
         if (a->conns[i].fd >= 0) close(a->conns[i].fd);
-    close(a->wake);
     munmap(a, sizeof *a);
 }

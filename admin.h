@@ -29,7 +29,7 @@ enum admin_limits {
     ADMIN_ANSWER_MAX = 2 << 20, /* bytes: several times what is printed when every command was called */
     ADMIN_HEAD_MS = 5000,       /* a request must be complete so soon */
     ADMIN_IDLE_MS = 30000,      /* who asks nothing more is closed after it */
-    ADMIN_SEND_MS = 10000       /* an answer must be taken so soon */
+    ADMIN_SEND_MS = 10000       /* an answer must be taken so soon, and after the last one the connection be closed */
 };
 
 struct admin_options {
@@ -41,14 +41,13 @@ struct admin_options {
     int head_ms, idle_ms, send_ms; /* ADMIN_HEAD_MS and so on, but in tests */
 };
 
-/* Starts the thread, which has the signal mask of the caller. NULL: the system has no memory, descriptor or thread;
- * errno tells which. */
+/* Starts the thread, which has the signal mask of the caller. NULL: the system has no memory or thread. */
 struct admin *admin_start(const struct admin_options *options);
 
-/* From now on /readyz is 503; all else goes on. */
+/* From now on /readyz is 503; all else goes on. NULL is fine, here and below. */
 void admin_drain(struct admin *a);
 
-/* Ends the thread, closes its connections and frees everything. NULL is fine. */
+/* Ends the thread within a tenth of a second, closes its connections and frees everything. */
 void admin_stop(struct admin *a);
 
 #endif
