@@ -28,6 +28,7 @@ enum command_result {
     COMMAND_WAIT,      /* nothing is done: call again when command_is_paused() says no */
     COMMAND_COLLECTED, /* as COMMAND_DONE, and client->suspended.reply holds more to be sent after `out`; the caller
                           takes the block over, and sends it from suspended.start on */
+    COMMAND_WATCHES,   /* as COMMAND_DONE, and from now on the client gets what command_feed_read() gives */
     COMMAND_CLOSE      /* as COMMAND_DONE, and the connection is to be closed once that is sent */
 };
 
@@ -51,6 +52,21 @@ struct command {
 
 enum command_index { COMMAND_SLOTS = 256 };
 enum command_samples { SAMPLE_COMMANDS, SAMPLE_INPUT, SAMPLE_OUTPUT, SAMPLES };
+
+/* What MONITOR shows: the last lines of what all workers execute, a ring of bytes that is there while somebody watches.
+ * A watcher that is further behind than the ring is long is lost, and nobody waits for it. */
+struct feed {
+    atomic_uint watchers;     /* written under the lock, as is the next one */
+    _Atomic uint64_t written; /* bytes, ever: the next goes to written % FEED_BYTES */
+    pthread_mutex_t lock;
+    char *ring; /* under the lock: FEED_BYTES, a block of a pool; NULL while there is no watcher */
+};
+
+enum feed_limits {
+    FEED_BYTES = 1 << 20, /* of the ring */
+    FEED_LINE = 4096,     /* of a line; a longer one is cut */
+    FEED_PART = 64 << 10  /* handed to a watcher at once */
+};
 
 /* What all workers share. */
 struct command_server {
@@ -83,6 +99,8 @@ struct command_server {
     _Atomic int64_t paused_until_ms, paused_ms; /* by CLIENT PAUSE: no longer than that, should the clock be set back */
     atomic_bool paused_all;                     /* not only what writes */
 
+    struct feed feed; /* of MONITOR */
+
     pthread_mutex_t config_lock;
     struct config *config; /* changed under the lock; its atomic fields are read without */
     struct metrics since;  /* what was counted up to CONFIG RESETSTAT */
@@ -98,6 +116,12 @@ struct command_server {
 /* The name of a row of the command table, in lower case, a subcommand "client|list"; NULL past the end. command.c has it. */
 const char *command_name(uint32_t row);
 
+/* What is to be looked at before or behind every request, of whatever client; nearly always nothing is. */
+enum unusual {
+    UNUSUAL_PAUSED = 1, /* CLIENT PAUSE holds */
+    UNUSUAL_WATCHED = 2 /* somebody said MONITOR */
+};
+
 /* What one worker has of its own, and of what all share. */
 struct command_context {
     struct command_server *server;
@@ -107,7 +131,7 @@ struct command_context {
     struct pool *pool;
     int64_t now_ms;  /* wall clock, read once a turn and once for 16 requests */
     uint64_t random; /* not 0: for RANDOMKEY, not for secrets */
-    bool paused;     /* CLIENT PAUSE holds, when the clock was last looked at */
+    uint8_t unusual; /* enum unusual, when the clock was last looked at */
 };
 
 struct call {

@@ -112,7 +112,7 @@ struct addresses {
     char peer[CLIENT_ADDRESS_MAX], own[CLIENT_ADDRESS_MAX]; /* as CLIENT LIST shows them */
 };
 
-static void put_address(char *to, const struct client_address *a) {
+void client_address_text(char *to, const struct client_address *a) {
     char text[INET6_ADDRSTRLEN] = "";
     inet_ntop(a->family, a->ip, text, sizeof text);
     snprintf(to, CLIENT_ADDRESS_MAX, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
@@ -129,8 +129,8 @@ static struct addresses addresses_of(const struct client *c) {
     socklen_t size = sizeof local;
     getsockname(c->fd, &local.any, &size); /* a socket that is gone shows zeros */
     struct client_address own = address_of(&local.storage);
-    put_address(both.peer, &c->address);
-    put_address(both.own, &own);
+    client_address_text(both.peer, &c->address);
+    client_address_text(both.own, &own);
     if (c->address.family == AF_UNIX) {
         snprintf(both.peer, sizeof both.peer, "%s:0", local.un.sun_path);
         memcpy(both.own, both.peer, sizeof both.own);
@@ -158,7 +158,8 @@ static void describe(const struct client *c, int64_t now_ms, const char *command
     uint8_t modes = relaxed_load(c->modes);
     char flags[8];
     struct addresses both = addresses_of(c);
-    snprintf(flags, sizeof flags, "%s%s%s%s", c->address.family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
+    snprintf(flags, sizeof flags, "%s%s%s%s%s", modes & CLIENT_MONITOR ? "O" : "",
+             c->address.family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
              modes & CLIENT_NO_EVICT ? "e" : "", modes & CLIENT_NO_TOUCH ? "T" : "");
     buf_printf(out,
                "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "

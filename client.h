@@ -21,7 +21,8 @@ enum client_mode {
     CLIENT_MUTE = 4,       /* CLIENT REPLY OFF */
     CLIENT_SKIP = 8,       /* CLIENT REPLY SKIP: the next request is not answered */
     CLIENT_NO_TOUCH = 16,
-    CLIENT_NO_EVICT = 32
+    CLIENT_NO_EVICT = 32,
+    CLIENT_MONITOR = 64 /* it gets all that is executed, and is far from the keys, as in Redis */
 };
 
 struct transaction; /* what command.c keeps of MULTI and WATCH */
@@ -125,6 +126,9 @@ size_t client_name(struct registry *r, const struct client *c, char *to);
 
 /* Writes the peer's address as CLIENT LIST shows it to `to` (CLIENT_ADDRESS_MAX bytes), with a NUL. */
 void client_address(const struct client *c, char *to);
+
+/* The same of an address that is no unix socket's. */
+void client_address_text(char *to, const struct client_address *a);
 
 /* Which clients are meant: those for which all holds that is set. */
 struct client_filter {

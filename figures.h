@@ -64,6 +64,7 @@ static const struct figure list[] = {
     {"stats", "evicted_clients", "sponson_closed_clients_total", "reason=\"client_memory\"", COUNTER, ONE, AT(counted.evicted_clients), "Clients closed: they held most of client-memory, there was no room for a request or a reply, or they read MONITOR too slowly."},
     {"stats", "client_query_buffer_limit_disconnections", "sponson_closed_clients_total", "reason=\"query_buffer\"", COUNTER, ONE, AT(counted.client_query_buffer_limit_disconnections), ""},
     {"stats", "client_output_buffer_limit_disconnections", "sponson_closed_clients_total", "reason=\"output_buffer\"", COUNTER, ONE, AT(counted.client_output_buffer_limit_disconnections), ""},
+    {"stats", "monitor_client_disconnections", "sponson_closed_clients_total", "reason=\"monitor\"", COUNTER, ONE, AT(counted.monitor_client_disconnections), ""},
 
     {NULL, NULL, "sponson_entries", "", GAUGE, ONE, AT(shards.entries), "Entries, of all databases."},
     {NULL, NULL, "sponson_entries_with_ttl", "", GAUGE, ONE, AT(with_ttl), "Entries that have a time to live."},
