@@ -713,12 +713,10 @@ struct who {
 };
 
 static struct who who(const struct call *c) {
-    struct who w;
+    struct who w = {""};
     struct buf line = {w.text, 0, sizeof w.text - 1, false};
     client_describe(c->context->server->registry, c->client, c->now_ms, "", &line);
-    w.text[line.len] = '\0';
-    char *end = strstr(w.text, " laddr=");
-    if (end) *end = '\0';
+    *strstr(w.text, " laddr=") = '\0';
     return w;
 }
 

@@ -499,9 +499,8 @@ const char *config_name(int i) { return options[i].name; }
 size_t config_value(const struct config *c, int i, bool units, char *text, size_t size) {
     const struct option *o = &options[i];
     const char *field = (const char *)c + o->offset;
-    bool plain = o->kind == OUTPUT || !units;
     struct shown number =
-        show_number(o->kind != MODE && plain ? NUMBER : o->kind, o->kind <= OUTPUT ? get_number(c, o) : 0);
+        show_number(units || o->kind == MODE ? o->kind : NUMBER, o->kind <= OUTPUT ? get_number(c, o) : 0);
     const char *value = words[o->kind][0]             ? words[o->kind][get_number(c, o)]
                         : o->kind <= OUTPUT           ? number.text
                         : o->kind == FIXED            ? o->initial
@@ -513,9 +512,9 @@ size_t config_value(const struct config *c, int i, bool units, char *text, size_
 
 void config_compare(const struct config *running, const struct config *next, char *text, size_t size) {
     char was[CONFIG_TEXT_MAX + 64], is[CONFIG_TEXT_MAX + 64];
-    size_t n = 0, changes = 0;
+    size_t n = 0;
     for (int pass = 0; pass < 2; pass++) {
-        const char *before = pass == 0 ? "" : changes ? "; needs a restart: " : "nothing changed; needs a restart: ";
+        const char *before = pass == 0 ? "" : n ? "; needs a restart: " : "nothing changed; needs a restart: ";
         for (int i = 0; i < config_count() && n < size; i++) {
             const struct option *o = &options[i];
             if ((o->changes == AT_START) != pass) continue;
@@ -526,8 +525,7 @@ void config_compare(const struct config *running, const struct config *next, cha
             n += (size_t)snprintf(text + n, size - n, "%s%s %s%s%s", before, o->name, secret ? "changed" : was,
                                   secret ? "" : " -> ", secret ? "" : is);
             before = ", ";
-            changes++;
         }
     }
-    if (changes == 0) snprintf(text, size, "nothing changed");
+    if (n == 0) snprintf(text, size, "nothing changed");
 }

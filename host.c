@@ -157,8 +157,8 @@ static size_t character_size(const char *text, size_t n) {
         if ((text[i] & 0xc0) != 0x80) return 0;
         character = character << 6 | (text[i] & 0x3f);
     }
-    bool surrogate = character >> 11 == 0xd800 >> 11;
-    return character < least[size] || character == 0x7f || surrogate || character > 0x10ffff ? 0 : size;
+    bool is_character = character < 0xd800 || (character > 0xdfff && character < 0x110000);
+    return is_character && character >= least[size] && character != 0x7f ? size : 0;
 }
 
 static void write_line(const struct log *log, enum log_level level, const char *text) {
@@ -176,18 +176,12 @@ static void write_line(const struct log *log, enum log_level level, const char *
     (void)written; /* there is nowhere to complain to */
 }
 
-static int64_t monotonic_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void log_repeats(struct log *log, bool all) {
     char text[TEXT_MAX + 1];
     for (struct log_site *site = log->site; site < log->site + LOG_SITES; site++) {
         pthread_mutex_lock(&log->lock);
         struct log_site seen = *site;
-        bool over = all || monotonic_ms() - seen.since_ms >= LOG_WINDOW_MS;
+        bool over = all || (uint64_t)(time(NULL) - seen.since) >= LOG_WINDOW_S; /* or the clock was set back */
         if (over) site->lines = 0;
         pthread_mutex_unlock(&log->lock);
         if (!over || seen.lines <= LOG_LINES_MAX) continue;
@@ -203,7 +197,7 @@ static uint64_t count_line(struct log *log, enum log_level level, const char *fo
     pthread_mutex_lock(&log->lock);
     while (site < log->site + LOG_SITES - 1 && site->format && site->format != format)
         site++;
-    if (site->lines++ == 0) *site = (struct log_site){format, level, monotonic_ms(), 1};
+    if (site->lines++ == 0) *site = (struct log_site){format, level, time(NULL), 1};
     uint64_t lines = site->lines;
     pthread_mutex_unlock(&log->lock);
     return lines;
@@ -233,15 +227,10 @@ void log_lines(struct log *log, enum log_level level, const char *before, const 
 
 /* ---- the service manager ---- */
 
-void host_notify(struct log *log, const char *format, ...) {
+void host_notify(struct log *log, const char *state) {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    char state[512];
-    va_list args;
     if (!path) return;
-    va_start(args, format);
-    vsnprintf(state, sizeof state, format, args);
-    va_end(args);
     size_t n = strlen(path);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     memcpy(a.sun_path, path, MIN(n, sizeof a.sun_path)); /* one that is too long is none */

@@ -27,6 +27,6 @@ struct log;
 
 /* Tells the service manager, where NOTIFY_SOCKET names its socket, lines of NAME=value as sd_notify(3) has them. If that
  * fails, one warning says so, and no more is told. The main thread's alone: it may change the environment. */
-void host_notify(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void host_notify(struct log *log, const char *state);
 
 #endif

@@ -1,18 +1,19 @@
 /* log.h -- lines on stderr: time, level, text; as text or as an object of JSON. host.c writes them.
  *
  * What notice and warning say again and again is limited, so that no client fills a disk: of the lines of one call (one
- * format) LOG_LINES_MAX are written in LOG_WINDOW_MS; then comes how many were left out. verbose and debug are not. */
+ * format) LOG_LINES_MAX are written in LOG_WINDOW_S seconds; then comes how many were left out. verbose and debug are not. */
 #ifndef SPONSON_LOG_H
 #define SPONSON_LOG_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_VERBOSE, LOG_LEVEL_NOTICE, LOG_LEVEL_WARNING };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
-enum { LOG_LINES_MAX = 10, LOG_WINDOW_MS = 10000, LOG_SITES = 32 };
+enum { LOG_LINES_MAX = 10, LOG_WINDOW_S = 10, LOG_SITES = 32 };
 
 struct log {
     int fd;             /* where lines go; 2 in the server */
@@ -22,9 +23,9 @@ struct log {
     struct log_site {
         const char *format; /* NULL: free, and all behind it; the last one is shared by those that came too late */
         enum log_level level;
-        int64_t since_ms; /* when its window began */
-        uint64_t lines;   /* since then */
-    } site[LOG_SITES];    /* under the lock */
+        time_t since;   /* when its window began */
+        uint64_t lines; /* since then */
+    } site[LOG_SITES];  /* under the lock */
 };
 
 /* Writes one line with a single write(2), so lines of several threads never mix. A text over 1000 bytes is cut; what is

@@ -303,6 +303,89 @@ static bool listen_unix(struct server *s) {
     return fail("cannot listen on %s: %s", path, strerror(errno)), false;
 }
 
+/* ---- options that change ---- */
+
+/* Raises the limit of descriptors, as far as it can be, to what so many clients need. Returns for how many it is. */
+static uint64_t raise_descriptors(const struct server *s, int clients) {
+    struct rlimit limit;
+    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads; /* a worker has an epoll and an eventfd */
+    rlim_t need = (rlim_t)clients + spare;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return (uint64_t)clients;
+    struct rlimit all = {need, MAX(need, limit.rlim_max)}, most = {MIN(need, limit.rlim_max), limit.rlim_max};
+    if (limit.rlim_cur < need && (setrlimit(RLIMIT_NOFILE, &all) == 0 || setrlimit(RLIMIT_NOFILE, &most) == 0))
+        getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur > spare ? limit.rlim_cur - spare : 0;
+}
+
+/* Lowers maxclients to what there are descriptors for. False: that is none. */
+static bool fit_descriptors(struct server *s, struct config *c) {
+    uint64_t most = raise_descriptors(s, c->maxclients);
+    if (most < (uint64_t)c->maxclients) {
+        log_line(&s->log, LOG_LEVEL_WARNING,
+                 "maxclients lowered from %d to %llu by the limit of open files; raise it (ulimit -n)", c->maxclients,
+                 (unsigned long long)most);
+        c->maxclients = (int)most;
+    }
+    return most > 0;
+}
+
+/* What CONFIG SET and SIGHUP do: takes the options over, and whatever else holds one of them. The caller has the lock. */
+static bool reconfigure(void *context, const struct config *next, char *text, size_t size) {
+    struct server *s = context;
+    uint64_t most = s->shards.maxmemory_max;
+    if (next->maxmemory_bytes > most) {
+        snprintf(text, size, "maxmemory can become at most %llumb without a restart", (unsigned long long)most >> 20);
+        return false;
+    }
+    if (next->shard_capacity > s->shards.capacity_max) {
+        snprintf(text, size, "shard-capacity can become at most %u without a restart", s->shards.capacity_max);
+        return false;
+    }
+    if ((uint32_t)next->maxclients > s->registry.capacity ||
+        raise_descriptors(s, next->maxclients) < (uint64_t)next->maxclients) {
+        snprintf(text, size, "The operating system is not able to handle the specified number of clients, try with %u",
+                 s->registry.capacity);
+        return false;
+    }
+    config_compare(&s->config, next, text, size);
+    shards_allow_values(&s->shards, next->max_value_size_bytes);
+    shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
+    config_apply(&s->config, next);
+    atomic_store(&s->registry.limit, (unsigned)next->maxclients);
+    atomic_store(&s->client_memory.limit_bytes, next->client_memory_bytes);
+    atomic_store(&s->log.level, next->loglevel);
+    atomic_store(&s->log.format, next->log_format);
+    for (int i = 0; i < s->clients.count; i++)
+        keep_alive(s->clients.fd[i], next->tcp_keepalive_s);
+    return true;
+}
+
+/* SIGHUP: file, environment and flags are read as at the start; what may change while it runs does so, all or nothing. */
+static void reload(struct server *s) {
+    struct config next;
+    struct host host;
+    struct timespec now;
+    char text[CONFIG_ERROR_MAX];
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld\n", now.tv_sec * 1000000ll + now.tv_nsec / 1000);
+    host_notify(&s->log, text);
+    snprintf(text, sizeof text, "the limit of open files leaves none for clients");
+    host_read(&host, "");
+    config_init(&next);
+    bool ok = config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
+              config_resolve(&next, &host, text, sizeof text) && fit_descriptors(s, &next);
+    pthread_mutex_lock(&s->command.config_lock);
+    ok = ok && reconfigure(s, &next, text, sizeof text);
+    pthread_mutex_unlock(&s->command.config_lock);
+    if (ok) log_lines(&s->log, LOG_LEVEL_WARNING, "", next.notes);
+    if (ok)
+        log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s",
+                 s->argc < 2 || *s->argv[1] == '-' ? "options" : s->argv[1], text);
+    else
+        log_lines(&s->log, LOG_LEVEL_WARNING, "SIGHUP: nothing changed: ", text);
+    host_notify(&s->log, "READY=1\n");
+}
+
 /* ---- accepting ---- */
 
 static void close_refused(struct refused *r) {
@@ -395,91 +478,8 @@ static int accept_timeout_ms(const struct server *s) {
     if (s->rest_until_ms) return RETRY_MS;
     for (int i = 0; i < REFUSED_MAX; i++)
         if (s->refused[i].fd >= 0) return REFUSED_MS;
-    return LOG_WINDOW_MS; /* for log_repeats() */
+    return LOG_WINDOW_S * 1000; /* for log_repeats() */
 }
-
-/* ---- options that change ---- */
-
-/* Raises the limit of descriptors, as far as it can be, to what so many clients need. Returns for how many it is. */
-static uint64_t raise_descriptors(const struct server *s, int clients) {
-    struct rlimit limit;
-    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads; /* a worker has an epoll and an eventfd */
-    rlim_t need = (rlim_t)clients + spare;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return (uint64_t)clients;
-    struct rlimit all = {need, MAX(need, limit.rlim_max)}, most = {MIN(need, limit.rlim_max), limit.rlim_max};
-    if (limit.rlim_cur < need && (setrlimit(RLIMIT_NOFILE, &all) == 0 || setrlimit(RLIMIT_NOFILE, &most) == 0))
-        getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur > spare ? limit.rlim_cur - spare : 0;
-}
-
-/* Lowers maxclients to what there are descriptors for. False: that is none. */
-static bool fit_descriptors(struct server *s, struct config *c) {
-    uint64_t most = raise_descriptors(s, c->maxclients);
-    if (most < (uint64_t)c->maxclients) {
-        log_line(&s->log, LOG_LEVEL_WARNING,
-                 "maxclients lowered from %d to %llu by the limit of open files; raise it (ulimit -n)", c->maxclients,
-                 (unsigned long long)most);
-        c->maxclients = (int)most;
-    }
-    return most > 0;
-}
-
-/* What CONFIG SET and SIGHUP do: takes the options over, and whatever else holds one of them. The caller has the lock. */
-static bool reconfigure(void *context, const struct config *next, char *text, size_t size) {
-    struct server *s = context;
-    uint64_t most = s->shards.maxmemory_max;
-    if (next->maxmemory_bytes > most) {
-        snprintf(text, size, "maxmemory can become at most %llumb without a restart", (unsigned long long)most >> 20);
-        return false;
-    }
-    if (next->shard_capacity > s->shards.capacity_max) {
-        snprintf(text, size, "shard-capacity can become at most %u without a restart", s->shards.capacity_max);
-        return false;
-    }
-    if ((uint32_t)next->maxclients > s->registry.capacity ||
-        raise_descriptors(s, next->maxclients) < (uint64_t)next->maxclients) {
-        snprintf(text, size, "The operating system is not able to handle the specified number of clients, try with %u",
-                 s->registry.capacity);
-        return false;
-    }
-    config_compare(&s->config, next, text, size);
-    shards_allow_values(&s->shards, next->max_value_size_bytes);
-    shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
-    config_apply(&s->config, next);
-    atomic_store(&s->registry.limit, (unsigned)next->maxclients);
-    atomic_store(&s->client_memory.limit_bytes, next->client_memory_bytes);
-    atomic_store(&s->log.level, next->loglevel);
-    atomic_store(&s->log.format, next->log_format);
-    for (int i = 0; i < s->clients.count; i++)
-        keep_alive(s->clients.fd[i], next->tcp_keepalive_s);
-    return true;
-}
-
-/* SIGHUP: file, environment and flags are read as at the start; what may change while it runs does so, all or nothing. */
-static void reload(struct server *s) {
-    struct config next;
-    struct host host;
-    struct timespec now;
-    char text[CONFIG_ERROR_MAX] = "";
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    host_notify(&s->log, "RELOADING=1\nMONOTONIC_USEC=%lld\n", (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-    host_read(&host, "");
-    config_init(&next);
-    bool ok = config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
-              config_resolve(&next, &host, text, sizeof text) && fit_descriptors(s, &next);
-    pthread_mutex_lock(&s->command.config_lock);
-    ok = ok && reconfigure(s, &next, text, sizeof text);
-    pthread_mutex_unlock(&s->command.config_lock);
-    if (ok) log_lines(&s->log, LOG_LEVEL_WARNING, "", next.notes);
-    if (ok)
-        log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s",
-                 s->argc < 2 || *s->argv[1] == '-' ? "options" : s->argv[1], text);
-    else
-        log_lines(&s->log, LOG_LEVEL_WARNING, "SIGHUP: nothing changed: ", text);
-    host_notify(&s->log, "READY=1\n");
-}
-
-/* ---- serving ---- */
 
 /* Accepts until a signal or SHUTDOWN asks for the end; returns what asked. */
 static const char *serve(struct server *s) {
@@ -511,12 +511,10 @@ static const char *serve(struct server *s) {
 
 static void log_start(struct server *s) {
     const struct config *c = &s->config;
-    char where[2 * CONFIG_TEXT_MAX + 64] = "";
-    if (c->port) snprintf(where, sizeof where, "%s port %d", c->bind, c->port);
-    if (c->unixsocket[0]) {
-        size_t n = strlen(where);
-        snprintf(where + n, sizeof where - n, "%s%s", n ? " and " : "", c->unixsocket);
-    }
+    char where[2 * CONFIG_TEXT_MAX + 64];
+    int n =
+        c->port ? snprintf(where, sizeof where, "%s port %d%s", c->bind, c->port, *c->unixsocket ? " and " : "") : 0;
+    snprintf(where + n, sizeof where - (size_t)n, "%s", c->unixsocket);
     log_line(&s->log, LOG_LEVEL_NOTICE,
              "sponson " SPONSON_VERSION " ready on %s: maxmemory %llu MB (%s), %d shards of %llu entries at most, keys "
              "to %llu bytes, values to %llu bytes%s, client-memory %llu MB, maxclients %d, threads %d",
@@ -749,18 +747,12 @@ int main(int argc, char **argv) {
     config_init(&server.config);
     enum config_result result = config_load(&server.config, argc, argv, environ, error, sizeof error);
     if (result == CONFIG_EXIT) return 0;
-    if (result == CONFIG_BAD) {
-        for (char *rest, *line = strtok_r(error, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-            fail("%s", line);
-        return 1;
-    }
+    if (result == CONFIG_BAD) return fail("%s", error);
     if (result == CONFIG_PING) return ping(&server.config);
     host_read(&server.host, "");
     if (!config_resolve(&server.config, &server.host, error, sizeof error)) return fail("%s", error);
-    server.log = (struct log){.fd = STDERR_FILENO,
-                              .level = server.config.loglevel,
-                              .format = server.config.log_format,
-                              .lock = PTHREAD_MUTEX_INITIALIZER};
+    server.log =
+        (struct log){STDERR_FILENO, server.config.loglevel, server.config.log_format, PTHREAD_MUTEX_INITIALIZER, {{0}}};
     log_lines(&server.log, LOG_LEVEL_WARNING, "", server.config.notes);
     server.argc = argc;
     server.argv = argv;
