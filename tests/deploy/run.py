@@ -14,6 +14,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness  # noqa: E402
 import test_install  # noqa: E402,F401
 import test_prometheus  # noqa: E402,F401
+import test_compose  # noqa: E402,F401
 
 
 
