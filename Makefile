@@ -9,7 +9,9 @@
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
 #   make test-stress  all commands on few keys under TSan, and whether recorded histories are linearizable
 #   make test-faults  what fails, fails: system calls, network, clock, memory    make soak   all of it at once
+#   make test-deploy  what is installed, service, alerts, dashboard, Docker compose, Kubernetes
 #   make bench      beside redis and memcached      make bench-memory  what is resident, evicted, expired
+#   make install    DESTDIR, PREFIX                 make docs        the man page and conf/sponson.conf
 
 CC ?= cc
 CFLAGS ?= -O2 -g
@@ -77,9 +79,9 @@ run: $(BINARY)
 test:
 	@tests/install.sh
 	@$(MAKE) --no-print-directory test-binaries
-	@SERVER=$(abspath $(BINARY)) tests/run.sh unit integration layers loadtest bench -- $(TESTS)
+	@SERVER=$(abspath $(BINARY)) tests/run.sh unit integration layers docs loadtest bench -- $(TESTS)
 
-test-binaries: $(BINARY) $(TESTS)
+test-binaries: $(BINARY) $(TESTS) $(BUILD)/generate
 
 # Real client libraries, cache frameworks on top of them, and random commands beside a redis-server.
 test-clients test-frameworks: test-%:
@@ -91,6 +93,13 @@ test-differential:
 	@tests/install.sh
 	@$(MAKE) --no-print-directory $(BINARY)
 	@SERVER=$(abspath $(BINARY)) tests/run.sh differential --
+
+# What is installed, and the files in conf/ and examples/, with the real tools: systemd, Prometheus, Docker. It takes root.
+test-deploy:
+	@tests/deploy/install.sh
+	@$(MAKE) --no-print-directory $(BINARY)
+	@$(MAKE) --no-print-directory STATIC=1 BUILD=build/static BINARY=build/static/sponson
+	@SERVER=$(abspath $(BINARY)) IMAGE_BINARY=$(abspath build/static/sponson) tests/run.sh deploy --
 
 # System calls, the network, the clock, descriptors and memory that fail; storms of connections. It takes root.
 # Then everything at once, for SOAK_SECONDS.
@@ -172,13 +181,37 @@ bench-memory: $(BINARY)
 	@for part in start idle phases "phases --maxmemory 1gb" flush expiry entries; do \
 	  SERVER=$(abspath $(BINARY)) /usr/bin/python3 bench/memory.py $$part || failed=1; done; exit $${failed:-0}
 
+# Binary, man page, configuration (one that is there already stays) and service, below DESTDIR.
+SYSCONFDIR ?= $(patsubst /usr/etc,/etc,$(PREFIX)/etc)
+UNIT = $(PREFIX)/lib/systemd/system/sponson.service
 install: $(BINARY)
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/sponson
+	install -D -m 644 docs/sponson.1 $(DESTDIR)$(PREFIX)/share/man/man1/sponson.1
+	test -e $(DESTDIR)$(SYSCONFDIR)/sponson/sponson.conf || \
+	  install -D -m 644 conf/sponson.conf $(DESTDIR)$(SYSCONFDIR)/sponson/sponson.conf
+	install -D -m 644 conf/sponson.service $(DESTDIR)$(UNIT)
+	sed -i 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' $(DESTDIR)$(UNIT)
+
+# All but the configuration.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/sponson $(DESTDIR)$(PREFIX)/share/man/man1/sponson.1 $(DESTDIR)$(UNIT)
+
+# The man page and the commented configuration come from the tables; what is kept has to be what they say.
+$(BUILD)/generate: docs/generate.c $(ARCHIVE)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -o $@ $< $(ARCHIVE)
+
+docs: $(BUILD)/generate
+	$(BUILD)/generate man > docs/sponson.1
+	$(BUILD)/generate conf > conf/sponson.conf
+
+check-docs: $(BUILD)/generate
+	@$(BUILD)/generate man | diff docs/sponson.1 - && $(BUILD)/generate conf | diff conf/sponson.conf - || \
+	  { echo "stale: make docs"; false; }
 
 format:
-	clang-format -i *.c *.h tests/*.c tests/*.h tests/stress/*.c tests/fuzz/*.c tests/fuzz/*.h bench/*.c bench/*.h
+	clang-format -i *.c *.h tests/*.c tests/*.h tests/stress/*.c tests/fuzz/*.c tests/fuzz/*.h bench/*.c bench/*.h docs/*.c
 
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-stress test-faults soak asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-deploy test-stress test-faults soak asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install uninstall docs check-docs format clean

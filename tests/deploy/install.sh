@@ -1,0 +1,40 @@
+#!/bin/sh
+# install.sh -- what the tests of conf/ and examples/ need and this machine does not have: says so, and installs it
+# (tests/need.sh). Kubernetes' types come from npm, in the version of package-lock.json, into build/deploy.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../need.sh"
+
+need gcc command -v "${CC:-cc}"
+need libc6-dev test -e /usr/include/stdio.h
+need python3 test -x /usr/bin/python3
+need python3-yaml /usr/bin/python3 -c 'import yaml'
+need redis-tools command -v redis-cli
+need man-db command -v man
+need groff-base command -v groff
+need mandoc command -v mandoc
+need systemd command -v systemd-analyze
+need strace command -v strace
+need prometheus command -v promtool
+need docker.io command -v dockerd
+need docker-compose command -v docker-compose
+need iproute2 command -v ip
+need iptables command -v iptables
+need busybox-static test -x /usr/bin/busybox
+need nodejs command -v node
+need npm command -v npm
+install_missing "The tests of conf/ and examples/"
+
+modules=$here/../../build/deploy
+if ! cmp -s "$here/package-lock.json" "$modules/installed.json"; then
+    line="npm ci --prefix build/deploy --no-audit --no-fund --ignore-scripts --loglevel=error"
+    if [ -n "${NO_INSTALL:-}" ]; then
+        echo "The tests of conf/ and examples/ need npm modules. Install them with: $line" >&2
+        exit 1
+    fi
+    echo "The tests of conf/ and examples/ need npm modules. Installing: $line"
+    mkdir -p "$modules"
+    cp "$here/package.json" "$here/package-lock.json" "$modules"
+    (cd "$here/../.." && $line >/dev/null)
+    cp "$here/package-lock.json" "$modules/installed.json"
+fi

@@ -1,0 +1,331 @@
+"""test_prometheus.py -- examples/prometheus and examples/grafana, with promtool and a real Prometheus.
+
+The rules are tested by examples/prometheus/alerts_test.yml, and that by changing each number of each rule: a changed rule
+must fail. Each query of the rules and of the dashboard names only metrics and labels that /metrics of a server under load
+has, and Prometheus answers each of them with data. Grafana itself is in no Debian; its files are judged as far as their
+own rules are known.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import urllib.parse
+import urllib.request
+
+import exporter
+import yaml
+from harness import PATIENCE, Process, Server, check, equal, free_port, request, test, until
+
+EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
+RULES = os.path.join(EXAMPLES, "prometheus/alerts.yml")
+DASHBOARD = os.path.join(EXAMPLES, "grafana/dashboards/sponson.json")
+WINDOW = "10s"  # in place of each range of a query: as much as the test has
+# Labels that Prometheus adds, and what is a metric of its own.
+ADDED = {"instance", "job"}
+OWN = {"up", "ALERTS"}
+
+
+def promtool(*words):
+    done = subprocess.run(["promtool", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=50 * PATIENCE)
+    return done.returncode, done.stdout
+
+
+# ---- the rules ----
+
+
+def rules():
+    with open(RULES) as f:
+        return [rule for group in yaml.safe_load(f)["groups"] for rule in group["rules"]]
+
+
+def changed(text):
+    """The rules' text with one number of one expression changed, for each number; and what was changed."""
+    for expr in re.finditer(r"expr:(?: >-\n(?: {10}.*\n)+|.*\n)", text):
+        for number in re.finditer(r"(?<![\w\[.])\d+(\.\d+)?(?![\w.\]])", expr.group(0)):
+            old = number.group(0)
+            for new in ("-1", "1") if old == "0" else (f"{float(old) * 0.85:g}", f"{float(old) * 1.15:g}"):
+                at = expr.start() + number.start()
+                yield (text[:at] + new + text[at + len(old):],
+                       f"{text.rfind('alert: ', 0, at)}: {new} for {old} in {' '.join(expr.group(0).split())}")
+
+
+@test(seconds=120)
+def alerts():
+    """The alert rules: promtool finds no fault, each says what to do, and each fires above its threshold and not below"""
+    with open(RULES) as f:
+        text = f.read()
+    for words in (("check", "rules", RULES), ("check", "config", os.path.join(EXAMPLES, "prometheus/prometheus.yml")),
+                  ("test", "rules", os.path.join(EXAMPLES, "prometheus/alerts_test.yml"))):
+        code, output = promtool(*words)
+        check(code == 0, f"promtool {' '.join(words)}\n{output[-3000:]}")
+    with open(os.path.join(EXAMPLES, "prometheus/alerts_test.yml")) as f:
+        tests = f.read()
+    for rule in rules():
+        check(rule["labels"]["severity"] in ("critical", "warning", "info"), f"{rule['alert']}: severity")
+        check(set(rule["annotations"]) == {"summary", "description"} and len(rule["annotations"]["description"]) > 100,
+              f"{rule['alert']}: annotations")
+        check(f'alertname="{rule["alert"]}", alertstate="firing"' in tests, f"{rule['alert']} is not tested")
+
+
+@test(seconds=120)
+def changed_alerts():
+    """A change of 15 percent to any number in any rule is noticed by the rules' own tests"""
+    with open(RULES) as f:
+        text = f.read()
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(os.path.join(EXAMPLES, "prometheus/alerts_test.yml"), folder)
+        count, passed = 0, []
+        for other, what in changed(text):
+            with open(os.path.join(folder, "alerts.yml"), "w") as f:
+                f.write(other)
+            count += 1
+            if promtool("test", "rules", os.path.join(folder, "alerts_test.yml"))[0] == 0:
+                passed.append(what)
+    check(count >= 2 * len(rules()), f"only {count} changes")
+    equal(passed, [], f"of {count} changes")
+
+
+# ---- the dashboard's own form ----
+
+
+def dashboard():
+    with open(DASHBOARD) as f:
+        return json.load(f)
+
+
+def provisioning(name):
+    with open(os.path.join(EXAMPLES, "grafana/provisioning", name)) as f:
+        return yaml.safe_load(f)
+
+
+@test
+def dashboard_form():
+    """The dashboard's panels have places and ids of their own, and its data source is the one that is provisioned"""
+    board = dashboard()
+    equal((board["uid"], board["title"]), ("sponson", "Sponson"))
+    variables = {v["name"]: v for v in board["templating"]["list"]}
+    source = provisioning("datasources/prometheus.yml")["datasources"][0]
+    equal(variables["datasource"]["current"]["value"], source["uid"])
+    equal(source["type"], "prometheus")
+    ids, taken = set(), set()
+    for panel in board["panels"]:
+        check(panel["id"] not in ids, f"two panels {panel['id']}")
+        ids.add(panel["id"])
+        place = panel["gridPos"]
+        check(place["x"] + place["w"] <= 24, f"{panel['title']} is too wide")
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        check(not cells & taken, f"{panel['title']} lies on another panel")
+        taken |= cells
+        if panel["type"] == "row":
+            continue
+        check(panel["type"] in ("timeseries", "stat") and panel["title"] and panel["fieldConfig"]["defaults"]["unit"],
+              f"{panel['title']}: type and unit")
+        check(panel["targets"], f"{panel['title']} asks nothing")
+        for target in [panel, *panel["targets"]]:
+            equal(target["datasource"], {"type": "prometheus", "uid": "${datasource}"}, panel["title"])
+        refs = [target["refId"] for target in panel["targets"]]
+        equal(len(set(refs)), len(refs), panel["title"])
+    with open(os.path.join(EXAMPLES, "docker-compose.yml")) as f:
+        grafana = yaml.safe_load(f)["services"]["grafana"]
+    mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    equal(mounts["./grafana/dashboards"], provisioning("dashboards/sponson.yml")["providers"][0]["options"]["path"])
+    equal(source["url"], "http://prometheus:9090")
+
+
+# ---- the queries ----
+
+
+def queries():
+    """{where: query} of all rules, of the dashboard's panels, its annotations and its variables."""
+    found = {f"rule {rule['alert']}": rule["expr"] for rule in rules()}
+    board = dashboard()
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            found[f"panel {panel['title']} {target['refId']}"] = target["expr"]
+    for annotation in board["annotations"]["list"]:
+        found[f"annotation {annotation['name']}"] = annotation["expr"]
+    return found
+
+
+FUNCTIONS = """sum by on and rate increase histogram_quantile time group_left offset label_values count""".split()
+
+
+def parts(query):
+    """[(metric, {label: (operator, value)})], and the labels that it groups or joins by."""
+    text = re.sub(r'"[^"]*"', lambda m: m.group(0).replace("{", "(").replace("}", ")"), query)
+    selectors, groups = [], set()
+    for words in re.findall(r"\b(?:by|on|group_left)\s*\(([^)]*)\)", text):
+        groups |= {word.strip() for word in words.split(",")}
+    text = re.sub(r"\b(?:by|on|group_left)\s*\([^)]*\)", "", text)
+    for name, labels in re.findall(r"([a-zA-Z_:][\w:]*)\s*(?:\{([^}]*)\})?(?!\w|\s*\()", re.sub(r"\[[^]]*\]|offset \w+", "", text)):
+        if name in FUNCTIONS:
+            continue
+        selectors.append((name, {m[0]: (m[1], m[2]) for m in re.findall(r'(\w+)\s*(=~|!=|!~|=)\s*"([^"]*)"', labels)}))
+    return selectors, groups
+
+
+def samples(text):
+    """{metric: [labels of each sample]} of the text format, with its types."""
+    found = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, labels = re.match(r"([\w:]+)(?:\{(.*)\})? ", line).groups()
+            found.setdefault(name, []).append(dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or "")))
+    return found
+
+
+def unknown(query, exported):
+    """What the query names and /metrics does not have."""
+    selectors, groups = parts(query)
+    check(selectors, f"no metric was found in {query}")
+    problems, known = [], set(ADDED)
+    for name, labels in selectors:
+        if name in OWN:
+            known |= {"alertname", "alertstate"}
+            continue
+        if name not in exported:
+            problems.append(f"metric {name}")
+            continue
+        has = set().union(*exported[name])
+        known |= has
+        for label, (operator, value) in labels.items():
+            if label not in has | ADDED:
+                problems.append(f"label {label} of {name}")
+            elif operator == "=" and label not in ADDED and value not in {sample.get(label) for sample in exported[name]}:
+                problems.append(f'{name}{{{label}="{value}"}}')
+    return problems + [f"label {label}" for label in groups - known]
+
+
+class Load:
+    """A small server with a little of everything: hits, the three kinds of misses, evictions, expiry, errors, refusals."""
+
+    FLAGS = ("--maxmemory", "8mb", "--max-value-size", "32kb", "--maxclients", "4", "--requirepass", "secret",
+             "--slowlog-log-slower-than", "0")
+
+    def __init__(self, server):
+        self.connection = server.connect()
+        self.address = server
+        equal(self.connection.ask("AUTH secret"), "OK")
+        self.turn = 0
+
+    def more(self):
+        c, n = self.connection, self.turn
+        self.turn += 1
+        c.pipeline([request("SET", f"k{n}-{i}", "v" * 2000, "PX", 50 if i % 5 == 0 else 3600000) for i in range(2000)])
+        c.pipeline([request("GET", f"k{max(n - at, 0)}-{i}") for at in (0, 1, 3) for i in range(500)])
+        c.pipeline([request("GET", f"never-{n}-{i}") for i in range(100)])
+        for words in ("NO-SUCH-COMMAND", "INCR k", "AUTH wrong", "SET", "SELECT 1", "SET one 1", "SELECT 0", "SET k word", "PING"):
+            c.ask(words)
+        crowd = []
+        try:
+            for _ in range(6):  # more than maxclients
+                crowd.append(self.address.connect())
+        except OSError:
+            pass
+        for other in crowd:
+            other.close()
+
+    def close(self):
+        self.connection.close()
+
+
+def fetch(url, seconds=10):
+    with urllib.request.urlopen(url, timeout=seconds * PATIENCE) as answer:
+        return answer.read().decode()
+
+
+class Prometheus:
+    """A real one that scrapes every second, with the example's configuration and rules."""
+
+    def __init__(self, target):
+        self.folder = tempfile.mkdtemp(prefix="sponson-prometheus-")
+        self.url = f"http://127.0.0.1:{free_port()}"
+        with open(os.path.join(EXAMPLES, "prometheus/prometheus.yml")) as f:
+            text = f.read()
+        for old, new in (("interval: 15s", "interval: 1s"), ('"cache:9171"', f'"{target}"')):
+            check(old in text, f"prometheus.yml has {old}")
+            text = text.replace(old, new)
+        with open(os.path.join(self.folder, "prometheus.yml"), "w") as f:
+            f.write(text)
+        shutil.copy(RULES, self.folder)
+        self.process = Process(["prometheus", f"--config.file={self.folder}/prometheus.yml",
+                                f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address={self.url[7:]}"])
+
+    def api(self, path, **values):
+        return json.loads(fetch(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(values)}"))["data"]
+
+    def query(self, text):
+        """The samples; NaN is none: a quantile of nothing."""
+        return [r for r in self.api("query", query=text)["result"] if r["value"][1] != "NaN"]
+
+    def up(self):
+        check(self.process.running(), f"prometheus ended\n{self.process.stderr()[-2000:]}")
+        try:
+            return self.query('count_over_time(up{job="sponson"}[1m]) > 3 and up{job="sponson"} == 1')
+        except OSError:
+            return False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        shutil.rmtree(self.folder)
+
+
+def asked(query, instance):
+    """The query as Grafana sends it, over the short time that there is."""
+    query = query.replace("$instance", re.escape(instance).replace("\\", "\\\\")).replace("$__rate_interval", WINDOW)
+    return re.sub(r" offset 10m", "", re.sub(r"\[\w+\]", f"[{WINDOW}]", query))
+
+
+def condition(query):
+    """A rule's expression without its threshold: it has a value whether the alert fires or not."""
+    return re.sub(r"\s(>|<|==)\s*(0\.7 \*\s*)?", lambda m: f" {m[1]} bool {m[2] or ''}", query)
+
+
+@test(seconds=150)
+def dashboard_queries():
+    """Every query of the dashboard and of the rules: its metrics and labels are exported, and Prometheus has data for it"""
+    port = free_port()
+    with exporter.Fake(port), Server(*Load.FLAGS) as server:  # becomes: with Server(*Load.FLAGS, "--admin-port", port) as server:
+        target = f"127.0.0.1:{port}"
+        load = Load(server)
+        load.more()
+        with Prometheus(target) as prometheus:
+            until(lambda: load.more() or prometheus.up(), 60, lambda: f"Prometheus scrapes\n{prometheus.process.stderr()[-2000:]}")
+            exported = samples(fetch(f"http://{target}/metrics"))
+            wrong = {where: unknown(query, exported) for where, query in queries().items()}
+            equal({where: what for where, what in wrong.items() if what}, {}, "named, but not exported")
+            waiting = {where: asked(condition(query) if where.startswith("rule") else query, target)
+                       for where, query in queries().items() if "ALERTS" not in query}
+
+            def answered():
+                load.more()
+                for where in [where for where, query in waiting.items() if prometheus.query(query)]:
+                    del waiting[where]
+                return not waiting
+            until(answered, 40, lambda: f"data for {json.dumps(waiting, indent=1)}")
+            check(prometheus.api("label/instance/values", **{"match[]": "sponson_build_info"}) == [target], "the variable")
+            groups = prometheus.api("rules")["groups"]
+            equal(len(groups[0]["rules"]), len(rules()))
+            for rule in groups[0]["rules"]:
+                equal((rule["health"], rule.get("lastError", "")), ("ok", ""), rule["name"])
+        load.close()
+
+
+@test
+def unknown_metrics():
+    """And this is noticed: a metric, a label, a label's value that is not exported"""
+    exported = samples('a_total{cause="x"} 1\na_total{cause="y"} 2\nb{le="1"} 3\n')
+    for query, problems in (('sum by (cause) (rate(a_total{instance=~"$instance"}[5m]))', []),
+                            ('rate(a_total{cause="x"}[5m]) / on (instance) group_left (le) b > 0', []),
+                            ("histogram_quantile(0.99, sum by (instance, le) (rate(b[5m] offset 10m)))", []),
+                            ("sum(rate(c_total[5m])) / time()", ["metric c_total"]),
+                            ('a_total{reason="x"}', ["label reason of a_total"]),
+                            ('a_total{cause="z"}', ['a_total{cause="z"}']),
+                            ("sum by (command) (a_total)", ["label command"])):
+        equal(unknown(query, exported), problems, query)
