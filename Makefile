@@ -7,6 +7,7 @@
 #   make coverage   which share of the lines the tests run
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
+#   make test-tools Prometheus, its exporter for Redis, webdis, redis-commander, collectd
 #   make test-stress  all commands on few keys under TSan, and whether recorded histories are linearizable
 #   make test-faults  what fails, fails: system calls, network, clock, memory    make soak   all of it at once
 #   make bench      beside redis and memcached      make bench-memory  what is resident, evicted, expired
@@ -81,8 +82,9 @@ test:
 
 test-binaries: $(BINARY) $(TESTS)
 
-# Real client libraries, cache frameworks on top of them, and random commands beside a redis-server.
-test-clients test-frameworks: test-%:
+# Real client libraries, cache frameworks on top of them, tools that are put in front, and random commands beside a
+# redis-server.
+test-clients test-frameworks test-tools: test-%:
 	@tests/$*/install.sh
 	@$(MAKE) --no-print-directory $(BINARY)
 	@SERVER=$(abspath $(BINARY)) tests/run.sh $* --
@@ -181,4 +183,4 @@ format:
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-stress test-faults soak asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-tools test-differential test-stress test-faults soak asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install format clean

@@ -1,8 +1,8 @@
 #!/bin/bash
 # run.sh -- runs groups of tests, shows their TAP lines, and closes with "N passed, N failed".
 #
-#   run.sh GROUP... -- TEST_PROGRAM...     groups: unit integration layers loadtest bench clients frameworks differential
-#                                          stress fuzz coverage faults soak
+#   run.sh GROUP... -- TEST_PROGRAM...     groups: unit integration layers loadtest bench clients frameworks tools
+#                                          differential stress fuzz coverage faults soak
 #
 # SERVER is the binary under test. A program that ends badly without having said "not ok" counts as a failure.
 set -u
@@ -58,7 +58,7 @@ for group in "${groups[@]}"; do
             run "$(basename "$program")" "$program"
         done
         ;;
-    integration | clients | frameworks | differential | stress | fuzz | faults)
+    integration | clients | frameworks | tools | differential | stress | fuzz | faults)
         run "$group" /usr/bin/python3 "tests/$group/run.py"
         ;;
     soak) run soak /usr/bin/python3 tests/faults/soak.py ;;
