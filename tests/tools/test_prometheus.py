@@ -101,13 +101,10 @@ class Prometheus(Tool):
         """The number of a query that has one result; None where there is none yet."""
         return next(iter(self.query(query).values()), None)
 
-    def target(self):
-        return self.json("/api/v1/targets")["data"]["activeTargets"][0]
-
     def up(self):
         def is_up():
-            target = self.target()
-            check(target["health"] != "down", f"the target is down: {target['lastError']}")
+            target = next(iter(self.json("/api/v1/targets")["data"]["activeTargets"]), {"health": "unknown"})
+            check(target["health"] != "down", f"the target is down: {target.get('lastError')}")
             return target["health"] == "up" and self.one("up") == 1
         until(is_up, 20, "the target is up")
 
