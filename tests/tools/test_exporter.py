@@ -19,7 +19,7 @@ NOT_HERE = re.compile(r"""redis_(
     io_threaded_.* | lazyfree_pending_objects | mem_not_counted_for_eviction_bytes |
     client_recent_max_.* | clients_in_timeout_table | unexpected_error_replies |
     expired_stale_percentage | expired_time_cap_reached_total |
-    memory_used_(peak|overhead|startup)_bytes | mem_fragmentation_bytes | total_(reads|writes)_processed
+    memory_used_(overhead|startup)_bytes | mem_fragmentation_bytes | total_(reads|writes)_processed
     )$""", re.VERBOSE)
 
 # What it exports under a name of its own, and the field of INFO that it comes from.
