@@ -7,6 +7,7 @@
 #   make coverage   which share of the lines the tests run
 #   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
+#   make test-tools Prometheus, its exporter for Redis, webdis, redis-commander, collectd
 #   make test-stress  all commands on few keys under TSan, and whether recorded histories are linearizable
 #   make test-faults  what fails, fails: system calls, network, clock, memory    make soak   all of it at once
 #   make test-deploy  what is installed, service, alerts, dashboard, Docker compose, Kubernetes
@@ -83,8 +84,9 @@ test:
 
 test-binaries: $(BINARY) $(TESTS) $(BUILD)/generate
 
-# Real client libraries, cache frameworks on top of them, and random commands beside a redis-server.
-test-clients test-frameworks: test-%:
+# Real client libraries, cache frameworks on top of them, tools that are put in front, and random commands beside a
+# redis-server.
+test-clients test-frameworks test-tools: test-%:
 	@tests/$*/install.sh
 	@$(MAKE) --no-print-directory $(BINARY)
 	@SERVER=$(abspath $(BINARY)) tests/run.sh $* --
@@ -214,4 +216,4 @@ format:
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-differential test-deploy test-stress test-faults soak asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install uninstall docs check-docs format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-tools test-differential test-deploy test-stress test-faults soak asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install uninstall docs check-docs format clean

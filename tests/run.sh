@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh -- runs groups of tests, shows their TAP lines, and closes with "N passed, N failed".
 #
-#   run.sh GROUP... -- TEST_PROGRAM...     groups: unit integration layers docs loadtest bench clients frameworks
+#   run.sh GROUP... -- TEST_PROGRAM...     groups: unit integration layers docs loadtest bench clients frameworks tools
 #                                          differential deploy stress fuzz coverage faults soak
 #
 # SERVER is the binary under test. A program that ends badly without having said "not ok" counts as a failure.
@@ -58,7 +58,7 @@ for group in "${groups[@]}"; do
             run "$(basename "$program")" "$program"
         done
         ;;
-    integration | clients | frameworks | differential | deploy | stress | fuzz | faults)
+    integration | clients | frameworks | tools | differential | deploy | stress | fuzz | faults)
         run "$group" /usr/bin/python3 "tests/$group/run.py"
         ;;
     soak) run soak /usr/bin/python3 tests/faults/soak.py ;;
