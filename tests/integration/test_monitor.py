@@ -234,15 +234,18 @@ def hundred_watchers():
             for one in watching:
                 got = [x[2] for x in lines_until(one, "first") if x[2] != quoted("PING")]
                 equal(got, want)
-            for n, one in enumerate(watching[:90]):
+            for n, one in enumerate(watching[10:]):
                 if n % 3 == 0:
                     one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
                 if n % 3 == 1:
                     one.send(request("QUIT"))
                 one.close()
+            until(lambda: flags(server).count("O") == 10, 10, "they are gone")
+            others = [server.connect() for _ in range(20)]  # which take their places
+            equal([other.ask("PING") for other in others], [Simple("PONG")] * 20)
             c.pipeline([request("SET", "another", n) for n in range(100)])
             c.ask("ECHO", "second")
-            for one in watching[90:]:
+            for one in watching[:10]:
                 got = [x[2] for x in lines_until(one, "second") if x[2] not in (quoted("PING"), quoted("QUIT"))]
                 equal(got, [quoted("SET", "another", n) for n in range(100)])
                 one.close()
@@ -297,15 +300,19 @@ def slow_watcher():
             until(lambda: c.info()["mem_clients_normal"] == "0", 10, "everything is given back")
 
 
-@test(seconds=60)
+@test(seconds=90)
 def stalls_and_goes_on():
-    """A watcher that does not read for a while, but less than is kept, misses nothing."""
+    """A watcher that again and again does not read for a while, but less than is kept, misses nothing; replies to its own
+    requests stand between lines."""
     with Server() as server, watcher(server) as one, server.connect() as c:
-        for i in range(40):
-            c.pipeline([request("SET", f"key:{i}:{n}", b"v" * 100) for n in range(100)])
-        lines = [text for _, _, text in seen(server, one)]
-        equal(len(lines), 4000)
-        equal(lines, [quoted("SET", f"key:{i}:{n}", b"v" * 100) for i in range(40) for n in range(100)])
+        for turn in range(12):
+            for i in range(40):
+                c.pipeline([request("SET", f"key:{turn}:{i}:{n}", b"v" * 100) for n in range(100)])
+                one.send(request("PING"))
+            lines = [x if isinstance(x, bytes) else x[2] for x in seen(server, one)]
+            equal(lines.count(b"+PONG"), 40)
+            equal([x for x in lines if x not in (b"+PONG", quoted("PING"))],
+                  [quoted("SET", f"key:{turn}:{i}:{n}", b"v" * 100) for i in range(40) for n in range(100)])
 
 
 # ---- its life ----
@@ -334,6 +341,14 @@ def begins_and_ends():
                 one.send(request("MONITOR") + request("RESET") + request("MONITOR") + request("PING"))
                 equal([one.read() for _ in range(4)], [OK, Simple("RESET"), OK, Simple("PONG")])
                 equal([x[2] for x in seen(server, one)], [quoted("PING")], "once, although it said MONITOR twice")
+                with watcher(server) as second, watcher(server) as third, watcher(server) as fourth:
+                    for again in (third, fourth):
+                        again.send(request("RESET") + request("MONITOR"))
+                        equal([again.read(), again.read()], [Simple("RESET"), OK])
+                    for each in (one, second, third, fourth):
+                        equal(c.ask("ECHO", "all"), b"all")
+                        while b"all" not in each.line():
+                            pass
                 one.send(request("QUIT"))
                 check(one.rest().startswith(b"+OK\r\n"), "QUIT")
             with watcher(server) as one:
