@@ -26,6 +26,7 @@ enum command_result {
     COMMAND_WAIT,      /* nothing is done: call again when command_is_paused() says no */
     COMMAND_COLLECTED, /* as COMMAND_DONE, and client->suspended.reply holds more to be sent after `out`; the caller
                           takes the block over, and sends it from suspended.start on */
+    COMMAND_WATCHES,   /* as COMMAND_DONE, and from now on the client gets what command_feed_read() gives */
     COMMAND_CLOSE      /* as COMMAND_DONE, and the connection is to be closed once that is sent */
 };
 
@@ -46,6 +47,12 @@ struct command {
     const char *keys, *tips, *group, *since, *syntax, *summary;
 };
 
+/* What is to be looked at before or behind every request, of whatever client; nearly always nothing is. */
+enum unusual {
+    UNUSUAL_PAUSED = 1, /* CLIENT PAUSE holds */
+    UNUSUAL_WATCHED = 2 /* somebody said MONITOR */
+};
+
 /* What one worker has of its own, and of what all share. */
 struct command_context {
     struct command_server *server;
@@ -55,7 +62,7 @@ struct command_context {
     struct pool *pool;
     int64_t now_ms;  /* wall clock, read once a turn and once for 16 requests */
     uint64_t random; /* not 0: for RANDOMKEY, not for secrets */
-    bool paused;     /* CLIENT PAUSE holds, when the clock was last looked at */
+    uint8_t unusual; /* enum unusual, when the clock was last looked at */
 };
 
 struct call {

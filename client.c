@@ -113,7 +113,7 @@ size_t client_name(struct registry *r, const struct client *c, char *to) {
     return n;
 }
 
-static void put_address(struct buf *out, const struct client_address *a) {
+void client_put_address(struct buf *out, const struct client_address *a) {
     char text[INET6_ADDRSTRLEN];
     inet_ntop(a->family, a->ip, text, sizeof text);
     buf_printf(out, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
@@ -134,8 +134,8 @@ static void put_addresses(const struct client *c, struct buf *addr, struct buf *
         return;
     }
     struct client_address a = address_of(&local.storage);
-    put_address(addr, &c->address);
-    put_address(laddr, &a);
+    client_put_address(addr, &c->address);
+    client_put_address(laddr, &a);
 }
 
 static bool matches(const struct client *c, const struct client_filter *f) {
@@ -161,7 +161,8 @@ static void describe(const struct client *c, int64_t now_ms, const char *command
     char text[2][128], flags[8];
     struct buf addr = {text[0], 0, sizeof text[0], false}, laddr = {text[1], 0, sizeof text[1], false};
     put_addresses(c, &addr, &laddr);
-    snprintf(flags, sizeof flags, "%s%s%s%s", c->address.family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
+    snprintf(flags, sizeof flags, "%s%s%s%s%s", modes & CLIENT_MONITOR ? "O" : "",
+             c->address.family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
              modes & CLIENT_NO_EVICT ? "e" : "", modes & CLIENT_NO_TOUCH ? "T" : "");
     buf_printf(out, "id=%llu addr=%.*s laddr=%.*s", (unsigned long long)c->id, (int)addr.len, addr.p, (int)laddr.len,
                laddr.p);

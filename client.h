@@ -21,7 +21,8 @@ enum client_mode {
     CLIENT_MUTE = 4,       /* CLIENT REPLY OFF */
     CLIENT_SKIP = 8,       /* CLIENT REPLY SKIP: the next request is not answered */
     CLIENT_NO_TOUCH = 16,
-    CLIENT_NO_EVICT = 32
+    CLIENT_NO_EVICT = 32,
+    CLIENT_MONITOR = 64 /* it gets all that is executed, and is far from the keys, as in Redis */
 };
 
 struct transaction; /* what command.c keeps of MULTI and WATCH */
@@ -77,9 +78,7 @@ struct client {
 
 /* What it holds of client-memory. */
 static inline size_t client_bytes(const struct client *c) {
-    return (size_t)relaxed_load(c->input_bytes) +
-           relaxed_load(c->output_bytes) +
-           relaxed_load(c->multi_bytes);
+    return (size_t)relaxed_load(c->input_bytes) + relaxed_load(c->output_bytes) + relaxed_load(c->multi_bytes);
 }
 
 struct registry {
@@ -167,5 +166,8 @@ void registry_evict(struct registry *r, struct eviction *e);
 
 /* One line, for client c, whose owner calls. */
 void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out);
+
+/* As CLIENT LIST shows it. */
+void client_put_address(struct buf *out, const struct client_address *a);
 
 #endif

@@ -14,6 +14,8 @@
  *         back any more. A reply that could pass client-output-buffer-limit, or writing more than ATOMIC_BYTES, is refused
  *         before anything is done. While shards are locked there is no system call and no other lock, so commands that
  *         need one are not allowed within a transaction.
+ * MONITOR What was executed is written to server->feed as a line, behind the request, as Redis does. Workers read it for
+ *         those of their clients that watch. Its lock is the only one that is taken while shards are locked, by EXEC.
  * WATCH   A shard with watched keys counts the changes of its keys, in 4096 counters; a transaction goes through if
  *         those of its watched keys stand where they stood, no deadline is over, and the database has kept its id. Another
  *         key that shares the counter aborts it for nothing.
@@ -126,6 +128,111 @@ static bool server_has_password(struct command_server *s) {
     return has;
 }
 
+static enum command_result no_memory(struct call *c) {
+    return ERROR(c, "ERR client-memory is used up; send less at once");
+}
+
+/* ---- MONITOR ---- */
+
+static command_handler cmd_auth;
+
+/* Adds an argument in quotes, escaped as in Redis, as far as there is room. Returns the bytes that there was none for. */
+static size_t put_quoted(struct buf *line, struct slice s) {
+    static const char escaped[] = "\\\"\n\r\t\a\b", letters[] = "\\\"nrtab", digits[] = "0123456789abcdef";
+    size_t i = 0;
+    if (buf_left(line) < sizeof " \"\"") return s.n;
+    buf_put_slice(line, SLICE(" \""));
+    for (; i < s.n && buf_left(line) > sizeof "\\xff"; i++) {
+        unsigned char byte = (unsigned char)s.p[i];
+        const char *found = memchr(escaped, byte, sizeof escaped - 1);
+        char text[] = {'\\', found ? letters[found - escaped] : 'x', digits[byte >> 4], digits[byte & 15]};
+        if (byte >= ' ' && byte <= '~' && !found)
+            buf_put(line, s.p + i, 1);
+        else
+            buf_put(line, text, found ? 2 : 4);
+    }
+    buf_put_slice(line, SLICE("\""));
+    return s.n - i;
+}
+
+/* Shows a request that was executed to those who watch; none of an administrator, as in Redis, and no password. */
+static void feed(struct call *c) {
+    struct feed *f = &c->context->server->feed;
+    char text[FEED_LINE];
+    struct buf line = {text, 0, sizeof text - 64, false}; /* room is left for the end */
+    struct timespec t;
+    size_t more = 0;
+    if (c->command->flags & ADMIN) return;
+    clock_gettime(CLOCK_REALTIME, &t);
+    buf_printf(&line, "+%lld.%06ld [%u ", (long long)t.tv_sec, t.tv_nsec / 1000, database_of_client(c->client));
+    if (c->client->address.family == AF_UNIX)
+        buf_printf(&line, "unix:%s", c->context->config->unixsocket);
+    else
+        client_put_address(&line, &c->client->address);
+    buf_put_slice(&line, SLICE("]"));
+    for (int i = 0; i < c->argc; i++) { /* AUTH and HELLO: all but the version is taken for a secret */
+        bool secret = (c->command->flags & NO_AUTH) && i > (c->command->handler != cmd_auth);
+        more += put_quoted(&line, secret ? SLICE("(redacted)") : c->argv[i]);
+    }
+    line.cap = sizeof text;
+    if (more) buf_printf(&line, " ... (%zu more bytes)", more);
+    buf_put_slice(&line, SLICE("\r\n"));
+    pthread_mutex_lock(&f->lock);
+    if (f->ring) {
+        uint64_t written = relaxed_load(f->written);
+        size_t at = written % FEED_BYTES, first = FEED_BYTES - at < line.len ? FEED_BYTES - at : line.len;
+        memcpy(f->ring + at, text, first);
+        memcpy(f->ring, text + first, line.len - first);
+        relaxed_store(f->written, written + line.len);
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+bool command_feed_read(struct feed *f, uint64_t *seen, struct buf *out) {
+    pthread_mutex_lock(&f->lock);
+    uint64_t left = relaxed_load(f->written) - *seen;
+    size_t n = left < FEED_PART ? left : FEED_PART, at = *seen % FEED_BYTES;
+    size_t first = FEED_BYTES - at < n ? FEED_BYTES - at : n;
+    if (left <= FEED_BYTES && buf_left(out)) {
+        buf_put(out, f->ring + at, first);
+        buf_put(out, f->ring, n - first);
+    }
+    pthread_mutex_unlock(&f->lock);
+    while (out->len && out->p[out->len - 1] != '\n') /* whole lines */
+        out->len--;
+    *seen += out->len;
+    return left <= FEED_BYTES;
+}
+
+/* MONITOR */
+static enum command_result cmd_monitor(struct call *c) {
+    struct feed *f = &c->context->server->feed;
+    size_t cap;
+    if (has_mode(c->client, CLIENT_MONITOR)) return COMMAND_DONE; /* as Redis: without a word */
+    pthread_mutex_lock(&f->lock);
+    if (f->ring == NULL) f->ring = pool_get(c->context->pool, FEED_BYTES, &cap);
+    bool made = f->ring != NULL;
+    f->watchers += made;
+    pthread_mutex_unlock(&f->lock);
+    if (!made) return no_memory(c);
+    set_mode(c->client, CLIENT_MONITOR, true);
+    c->context->unusual |= UNUSUAL_WATCHED;
+    ok(c);
+    return COMMAND_WATCHES;
+}
+
+static void end_monitor(struct command_context *context, struct client *client) {
+    struct feed *f = &context->server->feed;
+    if (!has_mode(client, CLIENT_MONITOR)) return;
+    set_mode(client, CLIENT_MONITOR, false);
+    pthread_mutex_lock(&f->lock);
+    if (--f->watchers == 0) {
+        pool_put(context->pool, f->ring, FEED_BYTES);
+        f->ring = NULL;
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
 /* ---- transactions ---- */
 
 struct watch {
@@ -163,10 +270,6 @@ static struct transaction *transaction_of(struct call *c) {
         if (c->client->transaction) memset(c->client->transaction, 0, sizeof(struct transaction));
     }
     return c->client->transaction;
-}
-
-static enum command_result no_memory(struct call *c) {
-    return ERROR(c, "ERR client-memory is used up; send less at once");
 }
 
 static void unwatch(struct shards *shards, struct transaction *t) {
@@ -446,6 +549,8 @@ static size_t reply_bound(struct call *c, const struct transaction *t, struct pl
 
 static inline enum command_result run_handler(struct call *c);
 
+static void look_behind(struct call *c);
+
 static uint32_t row_of(const struct command *command);
 
 /* Executes what is queued, one after the other, into `out`. */
@@ -470,6 +575,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
         if (q.command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
         while (run_handler(&one) == COMMAND_AGAIN)
             ;
+        if (c->context->unusual) look_behind(&one);
     }
 }
 
@@ -595,6 +701,7 @@ static enum command_result cmd_unwatch(struct call *c) {
 }
 
 void command_forget(struct command_context *context, struct client *client) {
+    end_monitor(context, client);
     collect_forget(context->pool, client);
     end_transaction(context->shards, context->pool, client);
 }
@@ -631,6 +738,7 @@ static enum command_result cmd_reset(struct call *c) {
     struct client *client = c->client;
     client_set_text(c->context->server->registry, &client->name, (struct slice){"", 0});
     end_transaction(c->shards, c->context->pool, client);
+    end_monitor(c->context, client);
     set_mode(client, (uint8_t) ~(CLIENT_NO_EVICT | CLIENT_LOCKED_OUT), false); /* its time before AUTH runs on */
     relaxed_store(client->database, 0);
     relaxed_store(client->resp, 2);
@@ -885,20 +993,25 @@ static enum command_result cmd_client_pause(struct call *c) {
     atomic_store(&s->paused_all, all);
     atomic_store(&s->paused_ms, timeout_ms);
     atomic_store(&s->paused_until_ms, c->now_ms + timeout_ms);
-    c->context->paused = true;
+    c->context->unusual |= UNUSUAL_PAUSED;
     return ok(c);
 }
 
 /* CLIENT UNPAUSE */
 static enum command_result cmd_client_unpause(struct call *c) {
     atomic_store(&c->context->server->paused_until_ms, 0);
-    c->context->paused = false;
+    c->context->unusual &= (uint8_t)~UNUSUAL_PAUSED;
     return ok(c);
 }
 
 bool command_is_paused(const struct command_server *server, int64_t now_ms) {
     int64_t left_ms = relaxed_load(server->paused_until_ms) - now_ms;
     return left_ms > 0 && left_ms <= relaxed_load(server->paused_ms);
+}
+
+uint8_t command_unusual(const struct command_server *server, int64_t now_ms, bool ending) {
+    bool paused = command_is_paused(server, now_ms) && !ending;
+    return (uint8_t)((paused ? UNUSUAL_PAUSED : 0) | (relaxed_load(server->feed.watchers) ? UNUSUAL_WATCHED : 0));
 }
 
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms) {
@@ -1637,6 +1750,7 @@ static const struct command *lookup(const struct command_server *s, struct slice
 
 void command_init(struct command_server *server) {
     pthread_mutex_init(&server->config_lock, NULL);
+    pthread_mutex_init(&server->feed.lock, NULL);
     memset(server->index, 0, sizeof server->index);
     for (size_t r = 0; r < COMMANDS; r++) {
         if (!is_child(&commands[r], SLICE(""))) continue;
@@ -1813,9 +1927,12 @@ static bool instead(struct call *c, enum command_result *result) {
     const struct command *command = c->command;
     bool multi = has_mode(c->client, CLIENT_MULTI), queued = multi && !(command->flags & IN_MULTI);
     bool locked_out = has_mode(c->client, CLIENT_LOCKED_OUT) && !(command->flags & NO_AUTH);
-    if (locked_out || (queued && (command->flags & (NO_MULTI | NOT_QUEUED)))) {
+    bool refused = queued && (command->flags & (NO_MULTI | NOT_QUEUED));
+    bool watches = has_mode(c->client, CLIENT_MONITOR) && (command->flags & (WRITE | READONLY));
+    if (locked_out || refused || watches) {
         call_error(c, locked_out ? SLICE("NOAUTH Authentication required.")
-                                 : SLICE("ERR Command not allowed inside a transaction"));
+                      : refused  ? SLICE("ERR Command not allowed inside a transaction")
+                                 : SLICE("ERR Replica can't interact with the keyspace"));
         *result = rejected(c);
         return true;
     }
@@ -1826,7 +1943,22 @@ static bool instead(struct call *c, enum command_result *result) {
     bool writes = (command->flags & WRITE) || command->handler == cmd_exec;
     bool connection = (command->flags & NO_AUTH) || !strncmp(command->name, "client|", 7);
     *result = COMMAND_WAIT;
-    return c->context->paused && !connection && (writes || atomic_load(&c->context->server->paused_all));
+    return (c->context->unusual & UNUSUAL_PAUSED) && !connection &&
+           (writes || atomic_load(&c->context->server->paused_all));
+}
+
+/* What is done behind a request, while there is something unusual; within EXEC, too. */
+static void look_behind(struct call *c) {
+    if (c->context->unusual & UNUSUAL_WATCHED) feed(c);
+}
+
+/* Executes what is no usual request. */
+static enum command_result execute_unusual(struct call *c) {
+    enum command_result result;
+    if (instead(c, &result)) return result;
+    result = run_handler(c);
+    look_behind(c);
+    return result;
 }
 
 /* The reply of a client that wants none, or not this one, is taken back. */
@@ -1867,7 +1999,7 @@ static inline enum command_result execute(struct call *c, const struct request *
         if (r->argc > BYTES_ARGS && (command->handler == cmd_mset || command->handler == cmd_msetex) &&
             !atomic_right(c))
             return rejected(c);
-        if ((modes || c->context->paused) && instead(c, &result)) return result;
+        if (modes || c->context->unusual) return execute_unusual(c);
     }
     return run_handler(c);
 }

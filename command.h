@@ -22,6 +22,21 @@ enum command_samples { SAMPLE_COMMANDS, SAMPLE_INPUT, SAMPLE_OUTPUT, SAMPLES };
 
 struct host;
 
+/* What MONITOR shows: the last lines of what all workers execute, a ring of bytes that is there while somebody watches.
+ * A watcher that is further behind than the ring is long is lost, and nobody waits for it. */
+struct feed {
+    atomic_uint watchers;     /* written under the lock, as is the next one */
+    _Atomic uint64_t written; /* bytes, ever: the next goes to written % FEED_BYTES */
+    pthread_mutex_t lock;
+    char *ring; /* under the lock: FEED_BYTES, a block of a pool; NULL while there is no watcher */
+};
+
+enum feed_limits {
+    FEED_BYTES = 1 << 20, /* of the ring */
+    FEED_LINE = 4096,     /* of a line; a longer one is cut */
+    FEED_PART = 64 << 10  /* handed to a watcher at once */
+};
+
 /* What all workers share. */
 struct command_server {
     /* set once, before they start */
@@ -51,6 +66,8 @@ struct command_server {
     _Atomic int64_t paused_until_ms, paused_ms; /* by CLIENT PAUSE: no longer than that, should the clock be set back */
     atomic_bool paused_all;                     /* not only what writes */
 
+    struct feed feed; /* of MONITOR */
+
     pthread_mutex_t config_lock;
     struct config *config;       /* changed under the lock; its atomic fields are read without */
     struct metrics_totals since; /* under the lock: what was counted up to CONFIG RESETSTAT */
@@ -77,8 +94,15 @@ void command_greet(struct command_server *server, struct client *client, int64_t
 /* Works out the rates that INFO shows, since the last call: one worker does, once a second. */
 void command_sample(struct command_server *server, int64_t now_ms);
 
-/* Whether CLIENT PAUSE holds: context->paused says so to command_execute(). */
+/* Whether CLIENT PAUSE holds. */
 bool command_is_paused(const struct command_server *server, int64_t now_ms);
+
+/* What context->unusual is to say to command_execute() from now on. No pause holds up an end. */
+uint8_t command_unusual(const struct command_server *server, int64_t now_ms, bool ending);
+
+/* Puts the lines of the feed that stand behind *seen into `out`, which is empty and has room for FEED_PART bytes, and
+ * moves *seen behind them; with no room, only looks. False: they are not there any more. */
+bool command_feed_read(struct feed *f, uint64_t *seen, struct buf *out);
 
 void command_prepare(const struct command_context *c, const struct client *client, struct request *r);
 void command_fetch(struct request *r);

@@ -21,7 +21,8 @@
     X(acl_access_denied_auth)                                                                                          \
     X(evicted_clients)                                                                                                 \
     X(client_query_buffer_limit_disconnections)                                                                        \
-    X(client_output_buffer_limit_disconnections)
+    X(client_output_buffer_limit_disconnections)                                                                       \
+    X(monitor_client_disconnections)
 
 enum { METRICS_COMMANDS = 192 }; /* rows of the command table, and room for more */
 

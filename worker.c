@@ -68,6 +68,7 @@
 #define OUTPUT_KEPT (256u << 10) /* of the shared output that stays resident */
 #define RELIEF_MS 10             /* so often at most clients are looked through for those who hold most memory */
 #define TICK_MS 100              /* upkeep and time-outs are looked at so often */
+#define FEED_MS 10               /* what MONITOR shows is looked for so often */
 #define UPKEEP_PIECES 2          /* bounded pieces of upkeep a turn */
 #define LINGER_MS 2000           /* a closed connection's last words may take so long to be read, ... */
 #define LINGER_LAST_MS 200       /* the same, when the server itself ends */
@@ -113,6 +114,8 @@ struct conn {
     bool close_after_output; /* then it lingers */
     uint32_t linger_bytes;   /* dropped since */
     int64_t linger_until_ms;
+    struct conn *next_watcher; /* those that said MONITOR, ... */
+    uint64_t seen;             /* ... and what they have got of the feed, in bytes, ever */
 };
 
 /* A connection's part in the group that is being executed. */
@@ -183,8 +186,11 @@ struct worker {
     uint32_t upkeep_next; /* shard */
     uint32_t look_next;   /* place in `list` where the search for time-outs goes on */
     int ticks;
-    int64_t relieved_ms; /* when client-memory was last looked through for who holds most: ... */
-    bool relief;         /* ... somebody who has to give it back was found */
+    struct conn *watchers;     /* connections that said MONITOR, ... */
+    struct conn *watched_next; /* ... where the next turn goes on with them, ... */
+    bool fed;                  /* ... and whether one got something in this turn: there may be more */
+    int64_t relieved_ms;       /* when client-memory was last looked through for who holds most: ... */
+    bool relief;               /* ... somebody who has to give it back was found */
 
     /* shared */
     atomic_uint connections;
@@ -609,6 +615,23 @@ static void send_collected(struct worker *w, struct part *p) {
     p->stop = p->again = true; /* it had its share of this turn */
 }
 
+static void unwatch(struct worker *w, struct conn *c) {
+    if (w->watched_next == c) w->watched_next = c->next_watcher;
+    for (struct conn **p = &w->watchers; *p; p = &(*p)->next_watcher)
+        if (*p == c) {
+            *p = c->next_watcher;
+            return;
+        }
+}
+
+/* From now on it gets what is executed. */
+static void watch(struct worker *w, struct conn *c) {
+    unwatch(w, c); /* it may have said RESET a moment ago */
+    c->seen = relaxed_load(w->server->feed.written);
+    c->next_watcher = w->watchers;
+    w->watchers = c;
+}
+
 /* What is rare after a request was executed. Returns as execute() does. */
 static bool execute_rest(struct worker *w, struct part *p, const struct request *r, size_t bytes,
                          enum command_result result) {
@@ -627,6 +650,7 @@ static bool execute_rest(struct worker *w, struct part *p, const struct request 
     }
     p->done += bytes;
     if (result == COMMAND_COLLECTED) send_collected(w, p);
+    if (result == COMMAND_WATCHES) watch(w, p->c);
     if (result == COMMAND_CLOSE) {
         p->c->close_after_output = true;
         p->stop = true;
@@ -663,8 +687,7 @@ static void look_at_clock(struct worker *w) {
     w->clock_left = CLOCK_REQUESTS;
     w->context.now_ms = worker_now_ms();
     if (w->context.now_ms - before_ms > 1 && w->timed_left < TIMED_FEW) w->timed_left = TIMED_FEW;
-    w->context.paused =
-        command_is_paused(w->server, w->context.now_ms) && !relaxed_load(w->stopping); /* an end does not wait */
+    w->context.unusual = command_unusual(w->server, w->context.now_ms, relaxed_load(w->stopping));
     w->late = is_late(w);
 }
 
@@ -1098,6 +1121,7 @@ static void handle_events(struct worker *w, const struct epoll_event *events, in
 /* ---- upkeep ---- */
 
 static void free_conn(struct worker *w, struct conn *c) {
+    unwatch(w, c);
     command_forget(&w->context, &c->client);
     free_waiting(w, c);
     list_remove(w, c);
@@ -1136,7 +1160,8 @@ static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_
         return llabs(now_ms - c->client.locked_ms) > (int64_t)config->authentication_timeout_s * 1000;
     int64_t idle_ms = now_ms - relaxed_load(c->client.active_ms);
     int64_t timeout_ms = (int64_t)config->timeout_s * 1000;
-    return timeout_ms && c->state != QUEUED && c->state != PAUSED && idle_ms > timeout_ms;
+    bool watches = relaxed_load(c->client.modes) & CLIENT_MONITOR;
+    return timeout_ms && !watches && c->state != QUEUED && c->state != PAUSED && idle_ms > timeout_ms;
 }
 
 /* Looks at a tenth of the connections, so that all are seen once a second. */
@@ -1173,6 +1198,31 @@ static void tick(struct worker *w) {
     }
 }
 
+/* Hands what was executed to those who watch, as far as there is time in this turn and room in their sockets. Who is
+ * further behind than the feed is long is closed. */
+static void feed_watchers(struct worker *w) {
+    int64_t from_ms = w->watchers ? worker_now_ms() : 0;
+    struct conn *c = w->watched_next ? w->watched_next : w->watchers, *next;
+    w->fed = false;
+    for (; c && worker_now_ms() - from_ms < TURN_MS; c = next) {
+        uint8_t modes = relaxed_load(c->client.modes);
+        struct buf lines = {w->output.p, 0, c->state == READING ? FEED_PART : 0, false};
+        next = c->next_watcher;
+        bool is_open = c->state == READING || c->state == SENDING;
+        if (!(modes & CLIENT_MONITOR)) {
+            unwatch(w, c);
+        } else if (is_open && !command_feed_read(&w->server->feed, &c->seen, &lines)) {
+            close_because(w, c, &w->metrics.monitor_client_disconnections,
+                          "MONITOR keeps so much for those who read slowly", FEED_BYTES);
+        } else if (lines.len) {
+            w->fed = true;
+            relaxed_store(c->client.active_ms, w->context.now_ms);
+            if (!(modes & CLIENT_MUTE)) send_segment(w, c, lines.p, lines.len);
+        }
+    }
+    w->watched_next = c;
+}
+
 /* ---- the end ---- */
 
 /* One look at every connection: who has nothing more to be answered is closed. */
@@ -1194,10 +1244,10 @@ static void drain(struct worker *w) {
 /* ---- the loop ---- */
 
 static int wait_ms(const struct worker *w) {
-    if (w->queue || w->upkeep_left) return 0;
+    if (w->queue || w->upkeep_left || w->fed) return 0;
     if (relaxed_load(w->stopping)) return 10;
-    int64_t left = w->tick_ms - w->context.now_ms;
-    return left < 0 ? 0 : left > TICK_MS ? TICK_MS : (int)left;
+    int64_t left = w->tick_ms - w->context.now_ms, most = w->watchers ? FEED_MS : TICK_MS;
+    return (int)(left < 0 ? 0 : left > most ? most : left);
 }
 
 static bool should_end(const struct worker *w) {
@@ -1212,7 +1262,7 @@ static void look_at_config(struct worker *w) {
 }
 
 static void go_on_after_pause(struct worker *w) {
-    while (!w->context.paused && w->paused) {
+    while (!(w->context.unusual & UNUSUAL_PAUSED) && w->paused) {
         struct conn *c = w->paused;
         w->paused = c->next;
         c->state = READING;
@@ -1238,6 +1288,7 @@ static void *run(void *argument) {
         if (relaxed_load(w->stopping)) drain(w);
         tick(w);
         upkeep(w);
+        feed_watchers(w);
         close_closed(w);
         relieve_early(w);
     }

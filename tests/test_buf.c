@@ -669,7 +669,8 @@ static void test_metrics(void) {
                      "acl_access_denied_auth:0\r\n"
                      "evicted_clients:10\r\n"
                      "client_query_buffer_limit_disconnections:7\r\n"
-                     "client_output_buffer_limit_disconnections:8\r\n");
+                     "client_output_buffer_limit_disconnections:8\r\n"
+                     "monitor_client_disconnections:0\r\n");
     struct metrics_totals since = totals;
     metrics_add(&two.command[3].calls, 1);
     metrics_add(&one.total_error_replies, 1);

@@ -20,6 +20,7 @@ import test_access  # noqa: E402,F401
 import test_examples  # noqa: E402,F401
 import test_random  # noqa: E402,F401
 import test_clients  # noqa: E402,F401
+import test_monitor  # noqa: E402,F401
 
 if __name__ == "__main__":
     sys.exit(harness.run_all(sys.argv[1] if len(sys.argv) > 1 else ""))
