@@ -233,9 +233,9 @@ void host_notify(struct log *log, const char *state) {
     if (!path) return;
     size_t n = strlen(path);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    memcpy(a.sun_path, path, MIN(n, sizeof a.sun_path)); /* one that is too long is none */
+    memcpy(a.sun_path, path, MIN(n, sizeof a.sun_path)); /* none has the beginning of one that is too long */
     if (*path == '@') a.sun_path[0] = '\0';
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + MIN(n, sizeof a.sun_path));
     if (sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&a, size) < 0) {
         log_line(log, LOG_LEVEL_WARNING, "cannot tell the service manager at %s: %s", path, strerror(errno));
         unsetenv("NOTIFY_SOCKET");
