@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPONSON_VERSION "0.4.0"
+#define SPONSON_VERSION "0.5.0"
 /* Clients choose what they send by the version of Redis that INFO and HELLO name. */
 #define SPONSON_REDIS_VERSION "7.2.0"
 
