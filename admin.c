@@ -8,8 +8,7 @@
  * True    a connection has at most one request read, answered or sent a turn, and no state outlasts its until_ms.
  * Room    is made for every newcomer: of the network with the most connections one goes that is not being answered, if
  *         there is one, and is longest in its state. So who opens a thousand connections takes them from himself.
- * Threads its own; admin_drain() from any one.   Time: monotonic, read once a turn.
- * Failure no descriptor for a newcomer: all rests for TICK_MS. */
+ * Threads its own; admin_drain() from any one.   Time: monotonic.   Failure: without a descriptor all rests for TICK_MS. */
 #include "admin.h"
 
 #include <errno.h>
@@ -24,8 +23,7 @@
 
 #include "glob.h"
 
-#define ANSWER_HEAD_MAX 256 /* bytes before an answer's text */
-#define TICK_MS 100         /* time limits, and whether it is to end, are looked at so often */
+#define TICK_MS 100 /* time limits, and whether it is to end, are looked at so often */
 
 struct conn {
     int fd; /* -1: none */
@@ -67,8 +65,8 @@ static void drop(struct admin *a, struct conn *c) {
 }
 
 static void answer(struct admin *a, struct conn *c, const char *status, int64_t now_ms) {
-    char head[ANSWER_HEAD_MAX], *out = a->answers[c - a->conns];
-    struct buf body = {out + ANSWER_HEAD_MAX, 0, ADMIN_ANSWER_MAX - ANSWER_HEAD_MAX, false};
+    char head[256], *out = a->answers[c - a->conns]; /* the head ends where its text begins */
+    struct buf body = {out + sizeof head, 0, ADMIN_ANSWER_MAX - sizeof head, false};
     if (c->wants_metrics) a->o.metrics(a->o.context, &body);
     if (body.full) status = "500 Metrics Too Long"; /* half of the truth would look like all of it */
     if (body.full || !c->wants_metrics) {
@@ -80,8 +78,8 @@ static void answer(struct admin *a, struct conn *c, const char *status, int64_t 
                      "Cache-Control: no-store\r\n%s%s\r\n",
                      status, c->wants_metrics ? "version=0.0.4; " : "", body.len,
                      strncmp(status, "405", 3) ? "" : "Allow: GET, HEAD\r\n", c->closes ? "Connection: close\r\n" : "");
-    c->out_at = ANSWER_HEAD_MAX - (size_t)n;
-    c->out_end = ANSWER_HEAD_MAX + (c->head_only ? 0 : body.len);
+    c->out_at = sizeof head - (size_t)n;
+    c->out_end = sizeof head + (c->head_only ? 0 : body.len);
     memcpy(out + c->out_at, head, (size_t)n);
     enter(c, ANSWERING, now_ms, a->o.send_ms);
 }
@@ -89,8 +87,7 @@ static void answer(struct admin *a, struct conn *c, const char *status, int64_t 
 /* Reads the request whose head this is. Returns the status of the answer; sets `closes` only when it is well-formed. */
 static const char *read_request(struct admin *a, struct conn *c) {
     static const char bad[] = "400 Bad Request";
-    for (size_t i = 0; i < c->in_len; i++)
-        if (c->in[i] == 0x7f || ((unsigned char)c->in[i] < ' ' && !memchr("\t\r\n", c->in[i], 3))) return bad;
+    if (memchr(c->in, '\0', c->in_len)) return bad;
     c->in[c->in_len - 1] = '\0';
     char *lines, *version = strtok_r(c->in, "\r\n", &lines), *method = strsep(&version, " ");
     char *path = strsep(&version, " "), *value;
@@ -123,9 +120,8 @@ static void receive(struct admin *a, struct conn *c, int64_t now_ms) {
     ssize_t n = recv(c->fd, c->in + c->in_len, ADMIN_HEAD_MAX - c->in_len, MSG_PEEK);
     const char *end = n > 0 ? memmem(c->in, c->in_len + (size_t)n, "\r\n\r\n", 4) : NULL;
     if (end) n = end + 4 - (c->in + c->in_len);
-    bool is_over = n <= 0 || recv(c->fd, c->in + c->in_len, (size_t)n, 0) != n;
-    if (is_over) drop(a, c);
-    if (is_over || c->state == CLOSING) return;
+    if (n <= 0 || recv(c->fd, c->in + c->in_len, (size_t)n, 0) != n) enter(c, CLOSING, now_ms, 0);
+    if (c->state == CLOSING) return;
     if (c->state == IDLE) enter(c, READING, now_ms, a->o.head_ms);
     c->in_len += (size_t)n;
     if (!end && c->in_len < ADMIN_HEAD_MAX) return;
@@ -135,7 +131,7 @@ static void receive(struct admin *a, struct conn *c, int64_t now_ms) {
 static void send_some(struct admin *a, struct conn *c, int64_t now_ms) {
     char *out = a->answers[c - a->conns];
     ssize_t n = send(c->fd, out + c->out_at, c->out_end - c->out_at, MSG_NOSIGNAL);
-    if (n < 0) drop(a, c);
+    if (n < 0 && errno != EAGAIN) enter(c, CLOSING, now_ms, 0);
     if (n < 0 || (c->out_at += (size_t)n) < c->out_end) return;
     madvise(out, ADMIN_ANSWER_MAX, MADV_DONTNEED);
     if (c->closes) shutdown(c->fd, SHUT_WR);
@@ -202,9 +198,7 @@ struct admin *admin_start(const struct admin_options *options) {
     return NULL;
 }
 
-void admin_drain(struct admin *a) {
-    if (a) a->phase = DRAINING;
-}
+void admin_drain(struct admin *a) { a->phase = DRAINING; }
 
 void admin_stop(struct admin *a) {
     if (a == NULL) return;
