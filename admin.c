@@ -5,11 +5,10 @@
  *
  * Owns    its connections, and address space for an answer each: printing some 200 KB needs no allocation that can fail
  *         or has to grow, and the pages go back to the system when they are sent.
- * True    a connection has at most one request read, answered or sent a turn, and no state outlasts its until_ms.
+ * True    a connection has at most one request read, answered or sent a turn, and no state outlasts its until_us.
  * Room    is made for every newcomer: of the network with the most connections one goes that is not being answered, if
  *         there is one, and is longest in its state. So who opens a thousand connections takes them from himself.
- * Threads its own; admin_drain() from any one.   Time: monotonic, read once a turn.
- * Failure no descriptor for a newcomer: all rests for TICK_MS. */
+ * Threads its own; admin_drain() from any one.   Time: monotonic.   Failure: without a descriptor all rests for TICK_MS. */
 #include "admin.h"
 
 #include <errno.h>
@@ -24,13 +23,12 @@
 
 #include "glob.h"
 
-#define ANSWER_HEAD_MAX 256 /* bytes before an answer's text */
-#define TICK_MS 100         /* time limits, and whether it is to end, are looked at so often */
+#define TICK_MS 100 /* time limits, and whether it is to end, are looked at so often */
 
 struct conn {
     int fd; /* -1: none */
     enum state { IDLE, READING, ANSWERING, CLOSING } state;
-    int64_t since_ms, until_ms; /* in this state */
+    int64_t since_us, until_us; /* in this state; two newcomers of one ms differ */
     unsigned char network[12];  /* the IPv4 address, or 64 bits of the IPv6 address: one owner has all of them */
     bool wants_metrics, head_only, closes; /* the request that is answered */
     size_t in_len, out_at, out_end;
@@ -45,16 +43,16 @@ struct admin {
     struct conn conns[ADMIN_CONNECTIONS];
 };
 
-static int64_t monotonic_ms(void) {
+static int64_t monotonic_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static void enter(struct conn *c, enum state state, int64_t now_ms, int limit_ms) {
+static void enter(struct conn *c, enum state state, int64_t now_us, int limit_ms) {
     c->state = state;
-    c->since_ms = now_ms;
-    c->until_ms = now_ms + limit_ms;
+    c->since_us = now_us;
+    c->until_us = now_us + (int64_t)limit_ms * 1000;
     c->in_len = 0;
     c->wants_metrics = c->head_only = false;
     if (state == READING) c->closes = true; /* unless the request is well-formed */
@@ -66,9 +64,9 @@ static void drop(struct admin *a, struct conn *c) {
     madvise(a->answers[c - a->conns], ADMIN_ANSWER_MAX, MADV_DONTNEED);
 }
 
-static void answer(struct admin *a, struct conn *c, const char *status, int64_t now_ms) {
-    char head[ANSWER_HEAD_MAX], *out = a->answers[c - a->conns];
-    struct buf body = {out + ANSWER_HEAD_MAX, 0, ADMIN_ANSWER_MAX - ANSWER_HEAD_MAX, false};
+static void answer(struct admin *a, struct conn *c, const char *status, int64_t now_us) {
+    char head[256], *out = a->answers[c - a->conns]; /* the head ends where its text begins */
+    struct buf body = {out + sizeof head, 0, ADMIN_ANSWER_MAX - sizeof head, false};
     if (c->wants_metrics) a->o.metrics(a->o.context, &body);
     if (body.full) status = "500 Metrics Too Long"; /* half of the truth would look like all of it */
     if (body.full || !c->wants_metrics) {
@@ -80,17 +78,16 @@ static void answer(struct admin *a, struct conn *c, const char *status, int64_t 
                      "Cache-Control: no-store\r\n%s%s\r\n",
                      status, c->wants_metrics ? "version=0.0.4; " : "", body.len,
                      strncmp(status, "405", 3) ? "" : "Allow: GET, HEAD\r\n", c->closes ? "Connection: close\r\n" : "");
-    c->out_at = ANSWER_HEAD_MAX - (size_t)n;
-    c->out_end = ANSWER_HEAD_MAX + (c->head_only ? 0 : body.len);
+    c->out_at = sizeof head - (size_t)n;
+    c->out_end = sizeof head + (c->head_only ? 0 : body.len);
     memcpy(out + c->out_at, head, (size_t)n);
-    enter(c, ANSWERING, now_ms, a->o.send_ms);
+    enter(c, ANSWERING, now_us, a->o.send_ms);
 }
 
 /* Reads the request whose head this is. Returns the status of the answer; sets `closes` only when it is well-formed. */
 static const char *read_request(struct admin *a, struct conn *c) {
     static const char bad[] = "400 Bad Request";
-    for (size_t i = 0; i < c->in_len; i++)
-        if (c->in[i] == 0x7f || ((unsigned char)c->in[i] < ' ' && !memchr("\t\r\n", c->in[i], 3))) return bad;
+    if (memchr(c->in, '\0', c->in_len)) return bad;
     c->in[c->in_len - 1] = '\0';
     char *lines, *version = strtok_r(c->in, "\r\n", &lines), *method = strsep(&version, " ");
     char *path = strsep(&version, " "), *value;
@@ -119,31 +116,30 @@ static const char *read_request(struct admin *a, struct conn *c) {
 }
 
 /* Takes what has come, up to the end of a head: the next one waits in the socket until this one is answered. */
-static void receive(struct admin *a, struct conn *c, int64_t now_ms) {
+static void receive(struct admin *a, struct conn *c, int64_t now_us) {
     ssize_t n = recv(c->fd, c->in + c->in_len, ADMIN_HEAD_MAX - c->in_len, MSG_PEEK);
     const char *end = n > 0 ? memmem(c->in, c->in_len + (size_t)n, "\r\n\r\n", 4) : NULL;
     if (end) n = end + 4 - (c->in + c->in_len);
-    bool is_over = n <= 0 || recv(c->fd, c->in + c->in_len, (size_t)n, 0) != n;
-    if (is_over) drop(a, c);
-    if (is_over || c->state == CLOSING) return;
-    if (c->state == IDLE) enter(c, READING, now_ms, a->o.head_ms);
+    if (n <= 0 || recv(c->fd, c->in + c->in_len, (size_t)n, 0) != n) enter(c, CLOSING, now_us, 0);
+    if (c->state == CLOSING) return;
+    if (c->state == IDLE) enter(c, READING, now_us, a->o.head_ms);
     c->in_len += (size_t)n;
     if (!end && c->in_len < ADMIN_HEAD_MAX) return;
-    answer(a, c, end ? read_request(a, c) : "431 Request Header Fields Too Large", now_ms);
+    answer(a, c, end ? read_request(a, c) : "431 Request Header Fields Too Large", now_us);
 }
 
-static void send_some(struct admin *a, struct conn *c, int64_t now_ms) {
+static void send_some(struct admin *a, struct conn *c, int64_t now_us) {
     char *out = a->answers[c - a->conns];
     ssize_t n = send(c->fd, out + c->out_at, c->out_end - c->out_at, MSG_NOSIGNAL);
-    if (n < 0) drop(a, c);
+    if (n < 0 && errno != EAGAIN) enter(c, CLOSING, now_us, 0);
     if (n < 0 || (c->out_at += (size_t)n) < c->out_end) return;
     madvise(out, ADMIN_ANSWER_MAX, MADV_DONTNEED);
     if (c->closes) shutdown(c->fd, SHUT_WR);
-    enter(c, c->closes ? CLOSING : IDLE, now_ms, c->closes ? a->o.send_ms : a->o.idle_ms);
+    enter(c, c->closes ? CLOSING : IDLE, now_us, c->closes ? a->o.send_ms : a->o.idle_ms);
 }
 
 /* Makes room for a newcomer and accepts one: what it has sent is looked at before the next may take its place. */
-static void accept_one(struct admin *a, int listener, int64_t now_ms) {
+static void accept_one(struct admin *a, int listener, int64_t now_us) {
     struct sockaddr_in6 peer = {0};
     socklen_t size = sizeof peer;
     struct conn *c = a->conns;
@@ -152,7 +148,7 @@ static void accept_one(struct admin *a, int listener, int64_t now_ms) {
         int score = one->fd < 0 ? 4 * ADMIN_CONNECTIONS : one->state != ANSWERING;
         for (int i = 0; i < ADMIN_CONNECTIONS; i++)
             score += 2 * (memcmp(a->conns[i].network, one->network, sizeof one->network) == 0);
-        if (score > most || (score == most && one->since_ms < c->since_ms)) c = one;
+        if (score > most || (score == most && one->since_us < c->since_us)) c = one;
         if (c == one) most = score;
     }
     if (c->fd >= 0) drop(a, c);
@@ -163,7 +159,7 @@ static void accept_one(struct admin *a, int listener, int64_t now_ms) {
     }
     /* IPv4 has its address where IPv6 has the flow label, 0 here, and zeros behind it. */
     memcpy(c->network, (char *)&peer + offsetof(struct sockaddr_in6, sin6_flowinfo), sizeof c->network);
-    enter(c, READING, now_ms, a->o.head_ms);
+    enter(c, READING, now_us, a->o.head_ms);
 }
 
 static void *run(void *context) {
@@ -176,17 +172,17 @@ static void *run(void *context) {
         for (int i = ADMIN_CONNECTIONS; i < count; i++)
             p[i] = (struct pollfd){a->o.listeners[i - ADMIN_CONNECTIONS], POLLIN, 0};
         if (poll(p, (nfds_t)count, TICK_MS) < 0) poll(NULL, 0, TICK_MS); /* no memory for it */
-        int64_t now_ms = monotonic_ms();
+        int64_t now_us = monotonic_us();
         for (struct conn *c = a->conns; c < a->conns + ADMIN_CONNECTIONS; c++) {
-            if (p[c - a->conns].revents) (c->state == ANSWERING ? send_some : receive)(a, c, now_ms);
-            if (c->fd < 0 || now_ms < c->until_ms) continue;
+            if (p[c - a->conns].revents) (c->state == ANSWERING ? send_some : receive)(a, c, now_us);
+            if (c->fd < 0 || now_us < c->until_us) continue;
             if (c->state == READING)
-                answer(a, c, "408 Request Timeout", now_ms);
+                answer(a, c, "408 Request Timeout", now_us);
             else
                 drop(a, c);
         }
         for (int i = ADMIN_CONNECTIONS; i < count; i++)
-            if (p[i].revents) accept_one(a, p[i].fd, now_ms);
+            if (p[i].revents) accept_one(a, p[i].fd, now_us);
     }
     return NULL;
 }
@@ -202,9 +198,7 @@ struct admin *admin_start(const struct admin_options *options) {
     return NULL;
 }
 
-void admin_drain(struct admin *a) {
-    if (a) a->phase = DRAINING;
-}
+void admin_drain(struct admin *a) { a->phase = DRAINING; }
 
 void admin_stop(struct admin *a) {
     if (a == NULL) return;

@@ -44,10 +44,10 @@ struct admin_options {
 /* Starts the thread, which has the signal mask of the caller. NULL: the system has no memory or thread. */
 struct admin *admin_start(const struct admin_options *options);
 
-/* From now on /readyz is 503; all else goes on. NULL is fine, here and below. */
+/* From now on /readyz is 503; all else goes on. */
 void admin_drain(struct admin *a);
 
-/* Ends the thread within a tenth of a second, closes its connections and frees everything. */
+/* Ends the thread within a tenth of a second, closes its connections and frees everything. NULL is fine. */
 void admin_stop(struct admin *a);
 
 #endif

@@ -112,15 +112,16 @@ static bool wait_for(int fd, short events, int64_t until_ms) {
     return poll(&p, 1, left > 0 ? (int)left : 0) == 1;
 }
 
-/* Sends all of it, or what is taken before the other side closes. */
-static void say(int fd, const char *p, size_t n) {
+/* Sends all of it. False: the other side took no more. */
+static bool say(int fd, const char *p, size_t n) {
     int64_t until_ms = now_ms() + PATIENCE_MS;
     while (n > 0 && wait_for(fd, POLLOUT, until_ms)) {
         ssize_t sent = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno != EAGAIN) return;
+        if (sent < 0 && errno != EAGAIN) return false;
         p += sent > 0 ? sent : 0;
         n -= sent > 0 ? (size_t)sent : 0;
     }
+    return n == 0;
 }
 
 static void say_text(int fd, const char *text) { say(fd, text, strlen(text)); }
@@ -251,8 +252,6 @@ static void test_statuses(void) {
         {400, "GET /healthz HTTP/1.1\r\n" H ": no name\r\n\r\n"},
         {400, "GET /healthz HTTP/1.1\r\n" H "name : x\r\n\r\n"},
         {400, "GET /healthz HTTP/1.1\r\n" H " folded: x\r\n\r\n"},
-        {400, "GET /healthz HTTP/1.1\r\n" H "X: \x01\r\n\r\n"},
-        {400, "GET /healthz HTTP/1.1\r\n" H "X: \x7f\r\n\r\n"},
         {400, "POST /healthz HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nab"},
         {400, "GET /healthz HTTP/1.1\r\n" H "content-length: 00001\r\n\r\na"},
         {400, "GET /healthz HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n"},
@@ -300,21 +299,23 @@ static void test_head_limit(void) {
         char *head = long_head(size);
         CHECK(ask(head, size) == (size <= ADMIN_HEAD_MAX ? 200 : 431));
         int fd = dial(); /* in two parts, cut anywhere */
-        size_t cut = 1 + below((uint32_t)size - 1);
+        size_t cut = size == ADMIN_HEAD_MAX ? size - 1 : 1 + below((uint32_t)size - 1);
         say(fd, head, cut);
+        CHECK(!wait_for(fd, POLLIN, now_ms() + 50) || cut >= ADMIN_HEAD_MAX);
         say(fd, head + cut, size - cut);
         CHECK(hear(fd, 12, PATIENCE_MS) == OPEN);
         CHECK_TEXT(got, size <= ADMIN_HEAD_MAX ? "HTTP/1.1 200" : "HTTP/1.1 431");
         close(fd);
         free(head);
     }
-    size_t size = 1 << 20; /* a line of a megabyte: what is not read does not take the answer back */
+    size_t size = 1 << 20; /* a line of a megabyte: what comes behind the answer does not turn the end into a reset */
     char *line = malloc(size);
     memset(line, 'a', size);
     int fd = dial();
     say(fd, line, size);
     CHECK(hear_all(fd) == ENDED);
     CHECK(status_of(false) == 431);
+    CHECK(say(fd, line, size));
     close(fd);
     free(line);
     end();
@@ -484,7 +485,8 @@ static void test_large_answers(void) {
 
 /* ---- many ---- */
 
-/* 50 that say nothing, or a byte now and then, are no reason to wait for a scrape, be it from their own address. */
+/* 50 that say nothing, or a byte, are no reason to wait for a scrape, be it from their own address: those go that are
+ * there for longest. */
 static void test_half_open(void) {
     begin(NEVER, NEVER, NEVER);
     int fds[50];
@@ -495,12 +497,11 @@ static void test_half_open(void) {
     int64_t start_ms = now_ms();
     CHECK(ask(get_health, sizeof get_health - 1) == 200);
     CHECK(now_ms() - start_ms < 5000);
-    int open = 0;
     for (int i = 0; i < 50; i++) {
-        open += hear(fds[i], 1, 0) == OPEN;
+        bool is_open = hear(fds[i], 1, 0) == OPEN;
+        CHECK(is_open == (i >= 50 + 1 - ADMIN_CONNECTIONS));
         close(fds[i]);
     }
-    CHECK(open < ADMIN_CONNECTIONS);
     end();
 }
 
