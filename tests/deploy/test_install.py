@@ -4,10 +4,12 @@ That the service's processes would be let live by its filter of system calls is 
 """
 import os
 import re
+import socket
 import subprocess
 import tempfile
+import urllib.request
 
-from harness import PATIENCE, Failure, Server, check, equal, test
+from harness import PATIENCE, Failure, Server, check, equal, free_ports, test, until
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 UNIT = "lib/systemd/system/sponson.service"
@@ -131,16 +133,21 @@ def calls():
         allowed = allowed_calls(f.read())
     check({"read", "epoll_wait", "sendto", "setrlimit"} <= allowed and not {"mount", "ptrace", "setpriority"} & allowed,
           f"the filter was not understood: {sorted(allowed)}")
-    with tempfile.TemporaryDirectory() as folder:
-        log = os.path.join(folder, "calls")
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        log, (port, admin_port) = os.path.join(folder, "calls"), free_ports(2)
+        manager.bind(os.path.join(folder, "manager"))
+        manager.settimeout(20 * PATIENCE)
         with Server("--maxmemory", "8mb", "--unixsocket", f"{folder}/s", "--unixsocketperm", "770", "--maxclients", "2000",
-                    config="# nothing\n", prefix=("strace", "-f", "-qq", "-D", "-o", log), env={"NOTIFY_SOCKET": f"{folder}/n"}) as server:
-            with server.connect() as c:
+                    "--admin-port", admin_port, port=port, config="# nothing\n", prefix=("strace", "-f", "-qq", "-D", "-o", log),
+                    env={"NOTIFY_SOCKET": f"{folder}/manager"}) as server:
+            check(b"READY=1" in manager.recv(4096), "it does not say that it is ready")
+            with server.connect() as c, urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=20 * PATIENCE):
                 c.pipeline([b"*3\r\n$3\r\nSET\r\n$8\r\n%08d\r\n$5000\r\n%5000d\r\n" % (i, i) for i in range(5000)])
                 for words in ("FLUSHALL", "INFO", "CLIENT LIST", "CONFIG SET maxclients 3000", "CONFIG SET maxmemory 16mb"):
                     c.ask(words)
                 server.signal(1)  # SIGHUP
-                c.ask("PING")
+                until(lambda: b"RELOADING=1" in manager.recv(4096), 20, "it says that it reads the file again")
+                until(lambda: b"READY=1" in manager.recv(4096), 20, "it says that it has")
         with open(log) as f:
             seen = set(re.findall(r"^\d+ +(?:<\.\.\. )?([a-z_0-9]+)", f.read(), re.M)) - {"execve"}
     check({"epoll_wait", "accept4", "bind", "chmod"} & seen and len(seen) > 25, f"strace saw only {sorted(seen)}")

@@ -14,9 +14,8 @@ import tempfile
 import urllib.parse
 import urllib.request
 
-import exporter
 import yaml
-from harness import PATIENCE, Process, Server, check, equal, free_port, request, test, until
+from harness import PATIENCE, Process, Server, check, equal, free_port, free_ports, request, test, until
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
 RULES = os.path.join(EXAMPLES, "prometheus/alerts.yml")
@@ -290,9 +289,9 @@ def condition(query):
 @test(seconds=150)
 def dashboard_queries():
     """Every query of the dashboard and of the rules: its metrics and labels are exported, and Prometheus has data for it"""
-    port = free_port()
-    with exporter.Fake(port), Server(*Load.FLAGS) as server:  # becomes: with Server(*Load.FLAGS, "--admin-port", port) as server:
-        target = f"127.0.0.1:{port}"
+    port, admin_port = free_ports(2)
+    with Server(*Load.FLAGS, "--admin-port", admin_port, port=port) as server:
+        target = f"127.0.0.1:{admin_port}"
         load = Load(server)
         load.more()
         with Prometheus(target) as prometheus:

@@ -10,6 +10,7 @@ Environment:
     THREADS       its --threads, where a test does not choose (default: the server's own)
     REDIS_SERVER  the Redis that tables of replies are checked against (default redis-server)
 """
+import contextlib
 import os
 import re
 import select
@@ -292,6 +293,15 @@ def free_port(family=socket.AF_INET):
     with socket.socket(family, socket.SOCK_STREAM) as s:
         s.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def free_ports(count):
+    """So many, no two the same."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
 
 
 def clean_environment(extra=None):

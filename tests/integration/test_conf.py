@@ -8,7 +8,7 @@ import resource
 import shutil
 import tempfile
 
-from harness import SERVER, Connection, Failure, Process, add_test, check, equal, free_port, run_server, test, until
+from harness import SERVER, Connection, Failure, Process, add_test, check, equal, free_ports, run_server, test, until
 
 CONF = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf")
 PROFILES = ["sidecar.conf", "high-concurrency.conf", "low-latency.conf", "development.conf"]
@@ -35,9 +35,9 @@ def options_of(path, promised):
     """Starts the server with the file, and returns all that CONFIG GET shows, what the flags moved left out."""
     folder = tempfile.mkdtemp(prefix="sponson-conf-")
     moved = {"unixsocket": os.path.join(folder, "s")}
-    for name, default in (("port", "7171"), ("admin-port", "0")):
+    for (name, default), port in zip((("port", "7171"), ("admin-port", "0")), free_ports(2)):
         if promised.get(name, default) != "0":
-            moved[name] = str(free_port())
+            moved[name] = str(port)
     server = Process([SERVER, path, *(word for name, value in moved.items() for word in ("--" + name, value))])
     try:
         def ready():
