@@ -1134,10 +1134,11 @@ static void info_memory(struct call *c, struct buf *b) {
 /* The lag that 99 of 100 swept entries did not pass: the upper end of its power of two, or the longest there was. */
 static uint64_t lag_p99_ms(const struct shards_totals *t) {
     uint64_t swept = 0, seen = 0, longest = t->lag_max_ms;
-    for (int i = 0; i < LRU_LAG_BINS; i++)
-        swept += t->lag[i];
-    for (int i = 0; i < LRU_LAG_BINS; i++)
-        if ((seen += t->lag[i]) >= swept - swept / 100) return (1ull << i) < longest ? 1ull << i : longest;
+    size_t bins = sizeof t->counters.lag / sizeof *t->counters.lag;
+    for (size_t i = 0; i < bins; i++)
+        swept += t->counters.lag[i];
+    for (size_t i = 0; i < bins; i++)
+        if ((seen += t->counters.lag[i]) >= swept - swept / 100) return (1ull << i) < longest ? 1ull << i : longest;
     return longest;
 }
 
@@ -1147,6 +1148,7 @@ static void info_stats(struct call *c, struct buf *b) {
     struct shards_totals totals;
     count_all(c->context->server, &counters);
     shards_total(c->shards, &totals);
+    const struct lru_counters *n = &totals.counters;
     buf_printf(b, "# Stats\r\n");
     metrics_print(b, &counters);
     buf_printf(b,
@@ -1156,8 +1158,9 @@ static void info_stats(struct call *c, struct buf *b) {
                "\r\nevicted_keys:%" PRIu64 "\r\nevicted_out_of_order:%" PRIu64 "\r\nkeyspace_hits:%" PRIu64
                "\r\nkeyspace_misses:%" PRIu64 "\r\n",
                atomic_load(&s->per_s[SAMPLE_COMMANDS]), (double)atomic_load(&s->per_s[SAMPLE_INPUT]) / 1024,
-               (double)atomic_load(&s->per_s[SAMPLE_OUTPUT]) / 1024, totals.expired, lag_p99_ms(&totals),
-               totals.lag_max_ms, totals.evicted, totals.evicted_out_of_order, totals.hits, totals.misses);
+               (double)atomic_load(&s->per_s[SAMPLE_OUTPUT]) / 1024, n->expired, lag_p99_ms(&totals), totals.lag_max_ms,
+               n->evicted, n->evicted_out_of_order, n->hits,
+               n->misses[LRU_NEVER_SEEN] + n->misses[LRU_EXPIRED] + n->misses[LRU_EVICTED]);
 }
 
 static void info_cpu(struct call *c, struct buf *b) {

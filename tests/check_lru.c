@@ -64,3 +64,16 @@ void lru_check(const struct lru *l) {
     assert(l->overflow_top <= l->overflow_cap && l->overflow_cap <= l->overflow_max);
     assert(index_bytes(l) + (uint64_t)l->heap.top * HEAP_UNIT <= l->budget_bytes);
 }
+
+void lru_check_sample(const struct lru *l) {
+    uint32_t entries = 0, slots = 0;
+    for (uint32_t ref = l->head; ref; ref = next_of(at(l, ref))) {
+        uint64_t hash = entry_hash(l, at(l, ref));
+        const struct lru_sample *s = sampled(l, hash) ? sample_of(l, hash, false) : NULL;
+        assert(s == NULL || (s->tag & SAMPLE_STATE) == SAMPLE_LIVE);
+        entries += s != NULL;
+    }
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        slots += (l->samples[i].tag & SAMPLE_STATE) == SAMPLE_LIVE && !(l->samples[i].tag & l->unsampled);
+    assert(slots == entries);
+}
