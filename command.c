@@ -1160,7 +1160,7 @@ static void info_stats(struct call *c, struct buf *b) {
                atomic_load(&s->per_s[SAMPLE_COMMANDS]), (double)atomic_load(&s->per_s[SAMPLE_INPUT]) / 1024,
                (double)atomic_load(&s->per_s[SAMPLE_OUTPUT]) / 1024, n->expired, lag_p99_ms(&totals), totals.lag_max_ms,
                n->evicted, n->evicted_out_of_order, n->hits,
-               n->misses[LRU_NEVER_SEEN] + n->misses[LRU_EXPIRED] + n->misses[LRU_EVICTED]);
+               n->misses[SAMPLE_FREE] + n->misses[SAMPLE_EXPIRED] + n->misses[SAMPLE_EVICTED]);
 }
 
 static void info_cpu(struct call *c, struct buf *b) {

@@ -35,14 +35,8 @@
  * Old     The last entries of the list, a quarter at most, are marked; the mark is brought up to date by evictions,
  *         not by hits. What is evicted without it, and is not the last of the list, is counted: out of order.
  *
- * Sample  What became of some keys: 128 sets of 8 slots of 8 bytes, 512 KB over all shards. A key is in the sample when k
- *         bits of its hash are zero, k such that the entries among them fill an eighth to a half of the slots. A slot
- *         bears 30 bits of the hash, what the key is (stored, evicted, expired) and when it was used or went. A new key
- *         takes the slot of what went longest ago, so as many keys that went are remembered as are stored, or more.
- *         When an entry of the sample is evicted, its age is counted. When a key of it is missed, that tells why; misses
- *         of other keys count as the last one of the sample did, so that the causes add up and none is ever taken back,
- *         which 2^k a miss would not: a key may be missed often. A hit on a young entry notes nothing here, so the time
- *         may be too early by as long as it was young; the access clock in `meta` says if it is, and to 4 s, when it was.
+ * Sample  (sample.h) A hit on a young entry notes nothing in it, so the time there may be too early by as long as the
+ *         entry was young; the access clock in `meta` says if it is, and to 4 s, when the entry was used.
  *
  * True    whenever a function returns (lru_check() of tests/check_lru.c asserts it, after each change in tests):
  *           entries on the list == entries in the index == count <= capacity
@@ -86,12 +80,6 @@
 #define PAGE (1u << PAGE_SHIFT)
 #define WHEEL_BYTES (LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS * sizeof(uint32_t))
 #define CHANGES_BYTES (HASH_CHANGES * sizeof(uint32_t))
-#define SAMPLE_SETS 128u
-#define SAMPLE_WAYS 8u /* slots of a set: a cache line */
-#define SAMPLES (SAMPLE_SETS * SAMPLE_WAYS)
-#define SAMPLE_CLOCK 6 /* a step of their clock is 2^6 ms: half as long as one of the shortest age that is told apart */
-#define SAMPLE_LIVE LRU_CAUSES /* state of a slot: free (0), why the key went, or this */
-#define SAMPLE_STATE 3u
 
 #define META_DEADLINE (1ull << 46)
 #define META_YOUNG (1ull << 47)
@@ -112,11 +100,6 @@ struct deadline {  /* follows the header of an entry that has the field */
     int64_t at_ms; /* 0: none, and not in the wheel */
     uint32_t prev; /* HEAP_BIT | slot for the first of a slot */
     uint32_t next;
-};
-
-struct lru_sample {
-    uint32_t tag;  /* the first 30 bits of hash_bucket(), and the state */
-    uint32_t time; /* when it was stored or used, or went */
 };
 
 static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
@@ -155,31 +138,6 @@ static uint64_t entry_hash(const struct lru *l, const struct entry *e) {
 
 /* ---- the sample ---- */
 
-static bool sampled(const struct lru *l, uint64_t hash) { return (hash_bucket(hash) & l->unsampled) == 0; }
-
-/* The slot of a key; when it has none, one that it may take, NULL when it is not to `take` one. */
-static struct lru_sample *sample_of(const struct lru *l, uint64_t hash, bool take) {
-    struct lru_sample *set = l->samples + hash_change(hash) % SAMPLE_SETS * SAMPLE_WAYS, *worst = NULL;
-    for (uint32_t i = 0; i < SAMPLE_WAYS; i++)
-        if (((set[i].tag ^ hash_bucket(hash)) & ~SAMPLE_STATE) == 0 && set[i].tag & SAMPLE_STATE) return &set[i];
-    uint64_t most = 0;
-    for (struct lru_sample *s = set; take && s < set + SAMPLE_WAYS; s++) {
-        uint32_t state = s->tag & SAMPLE_STATE;
-        bool free = state == 0 || (s->tag & l->unsampled); /* the sample was larger when it was written */
-        uint64_t rank = free ? UINT64_MAX : (uint64_t)(state != SAMPLE_LIVE) << 32 | (l->clock - s->time);
-        if (rank < most) continue;
-        most = rank;
-        worst = s;
-    }
-    return worst;
-}
-
-enum lru_cause lru_cause(const struct lru *l, uint64_t hash) {
-    const struct lru_sample *s = sample_of(l, hash, false);
-    uint32_t state = s ? s->tag & SAMPLE_STATE : LRU_NEVER_SEEN;
-    return state == SAMPLE_LIVE ? LRU_NEVER_SEEN : state;
-}
-
 static void count_in_bin(uint64_t *bins, size_t n, uint64_t ms, uint64_t times) {
     size_t bin = (size_t)(64 - __builtin_clzll(ms | 1));
     bins[bin < n ? bin : n - 1] += times;
@@ -190,24 +148,16 @@ static void count_age(struct lru *l, const struct entry *e, uint32_t used) {
     uint32_t step = used >> (ACCESS_CLOCK - SAMPLE_CLOCK);
     uint32_t later = ((uint32_t)(e->meta >> ACCESS_SHIFT) - step) & ACCESS_MAX;
     if (later) used = (step + later) << (ACCESS_CLOCK - SAMPLE_CLOCK); /* it was used while it was young */
-    int64_t age = (int32_t)(l->clock - used);
+    int64_t age = (int32_t)(l->sample.clock - used);
     count_in_bin(l->counters.age, sizeof l->counters.age / sizeof *l->counters.age,
-                 (age > 0 ? (uint64_t)age << SAMPLE_CLOCK : 0) | 127, 1ull << __builtin_clz(~l->unsampled));
+                 (age > 0 ? (uint64_t)age << SAMPLE_CLOCK : 0) | 127, 1ull << sample_shift(&l->sample));
 }
 
 /* Notes what has become of an entry, or is about to, whose key is in the sample. */
-__attribute__((noinline)) static void note(struct lru *l, uint64_t hash, const struct entry *e, uint32_t state) {
-    struct lru_sample *s = sample_of(l, hash, state != 0);
-    if (s == NULL) return;
-    if (state == LRU_EVICTED && s->tag == ((hash_bucket(hash) & ~SAMPLE_STATE) | SAMPLE_LIVE)) count_age(l, e, s->time);
-    *s = (struct lru_sample){(hash_bucket(hash) & ~SAMPLE_STATE) | state, l->clock};
-    l->samples_set = true;
-    uint32_t entries = l->count >> __builtin_clz(~l->unsampled);
-    if (entries > SAMPLES / 2) l->unsampled = l->unsampled >> 1 | 1u << 31;
-    if (entries >= SAMPLES / 8 || l->unsampled == 0) return;
-    for (uint32_t i = 0; i < SAMPLES; i++) /* nothing was noted of the keys that come back */
-        if (l->samples[i].tag & l->unsampled) l->samples[i].tag = 0;
-    l->unsampled <<= 1;
+__attribute__((noinline)) static void note(struct lru *l, uint64_t hash, const struct entry *e,
+                                           enum sample_state state) {
+    uint32_t used;
+    if (sample_note(&l->sample, hash, state, l->count, &used) && state == SAMPLE_EVICTED) count_age(l, e, used);
 }
 
 /* ---- the list ---- */
@@ -280,7 +230,7 @@ static void grow_old(struct lru *l, int steps) {
 static inline void touch(struct lru *l, uint64_t hash, struct entry *e) {
     if ((e->meta & META_ACCESS) != l->access) e->meta = (e->meta & ~META_ACCESS) | l->access;
     if (e->meta & META_YOUNG) return;
-    if (sampled(l, hash)) note(l, hash, e, SAMPLE_LIVE);
+    if (sample_has(&l->sample, hash)) note(l, hash, e, SAMPLE_LIVE);
     uint32_t ref = ref_of(l, e);
     if (ref == l->head) return;
     list_unlink(l, e, ref);
@@ -544,11 +494,11 @@ static bool index_shrink(struct lru *l, int most) {
 
 /* ---- removing, and making room ---- */
 
-/* `became` is for the sample: why it goes, 0 when the user removes it, SAMPLE_LIVE when it is stored anew. */
-static void discard(struct lru *l, uint64_t hash, struct entry *e, uint32_t became) {
+/* `became` is for the sample: why it goes, SAMPLE_FREE when the user removes it, SAMPLE_LIVE when it is stored anew. */
+static void discard(struct lru *l, uint64_t hash, struct entry *e, enum sample_state became) {
     uint32_t ref = ref_of(l, e);
     lru_changed(l, hash);
-    if (sampled(l, hash)) note(l, hash, e, became);
+    if (sample_has(&l->sample, hash)) note(l, hash, e, became);
     chain_remove(l, hash, ref);
     if (entry_deadline_ms(e)) change_deadline(l, e, 0);
     list_unlink(l, e, ref);
@@ -562,7 +512,7 @@ static void evict(struct lru *l, uint32_t ref) {
     struct entry *e = at(l, ref);
     l->counters.evicted_out_of_order += ref != l->tail && !(e->meta & META_OLD);
     l->counters.evicted++;
-    discard(l, entry_hash(l, e), e, LRU_EVICTED);
+    discard(l, entry_hash(l, e), e, SAMPLE_EVICTED);
     grow_old(l, OLD_STEPS);
 }
 
@@ -574,7 +524,7 @@ static void evict_surplus(struct lru *l) {
 
 static void expire(struct lru *l, uint64_t hash, struct entry *e) {
     l->counters.expired++;
-    discard(l, hash, e, LRU_EXPIRED);
+    discard(l, hash, e, SAMPLE_EXPIRED);
 }
 
 /* Mends what refers to an entry whose bytes have been moved. */
@@ -727,7 +677,7 @@ static uint32_t overflow_for(uint32_t capacity) {
 /* Pages of the sample, the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small, since each
  * request comes to another shard. */
 static size_t map_bytes(uint64_t budget_bytes) {
-    size_t fixed = SAMPLES * sizeof(struct lru_sample) + WHEEL_BYTES + CHANGES_BYTES;
+    size_t fixed = SAMPLE_SLOTS * sizeof(struct sample_slot) + WHEEL_BYTES + CHANGES_BYTES;
     return (size_t)pages_of(fixed + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
 }
 
@@ -779,8 +729,8 @@ void lru_init(struct lru *l, const struct lru_options *o) {
     set_budget(l, o->budget_bytes);
     l->buckets_cap = GRANULE;
     l->overflow_cap = GRANULE;
-    l->samples = (struct lru_sample *)(void *)memory;
-    l->slot = (uint32_t *)(l->samples + SAMPLES);
+    l->sample.slots = (struct sample_slot *)(void *)memory;
+    l->slot = (uint32_t *)(l->sample.slots + SAMPLE_SLOTS);
     l->changes = l->slot + LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS;
     heap_init(&l->heap, memory + map, l->changes + HASH_CHANGES, arena_units(l), entry_units);
     empty(l);
@@ -824,7 +774,7 @@ static void insert(struct lru *l, uint64_t hash, struct slice key, struct slice 
     l->database[hash_database(hash)].entries++;
     list_push(l, e, ref);
     age(l);
-    if (sampled(l, hash)) note(l, hash, e, SAMPLE_LIVE);
+    if (sample_has(&l->sample, hash)) note(l, hash, e, SAMPLE_LIVE);
     if (deadline_ms) {
         deadline_of(e)->at_ms = 0;
         change_deadline(l, e, deadline_ms);
@@ -866,7 +816,7 @@ bool lru_set_deadline(struct lru *l, struct entry *e, int64_t deadline_ms) {
 }
 
 void lru_remove(struct lru *l, uint64_t hash, struct entry *e) {
-    discard(l, hash, e, 0);
+    discard(l, hash, e, SAMPLE_FREE);
     index_shrink(l, JOINS_PER_CALL);
 }
 
@@ -957,9 +907,7 @@ uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)
 void lru_clear(struct lru *l) {
     empty(l);
     heap_clear(&l->heap);
-    if (l->samples_set) memset(l->samples, 0, SAMPLES * sizeof(struct lru_sample));
-    l->samples_set = false;
-    l->unsampled = 0;
+    sample_clear(&l->sample);
     for (uint32_t i = 0; l->watched && i < HASH_CHANGES; i++)
         l->changes[i]++;
 }
@@ -979,7 +927,7 @@ bool lru_purge(struct lru *l, uint32_t databases, int most) {
     while (most-- > 0) {
         uint32_t i = bucket_index(l->mask, l->split, reverse_bits(l->purge_at));
         for (struct entry *e; (e = find_in(l, bucket_at(l, i), databases)) != NULL;)
-            discard(l, entry_hash(l, e), e, 0);
+            discard(l, entry_hash(l, e), e, SAMPLE_FREE);
         l->purge_at = position_behind(l, l->purge_at, i);
         if (l->purge_at == 0) return false;
     }
@@ -1017,7 +965,7 @@ static int slot_due(const struct lru *l) {
 }
 
 bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
-    l->clock = (uint32_t)(now_ms >> SAMPLE_CLOCK);
+    l->sample.clock = (uint32_t)(now_ms >> SAMPLE_CLOCK);
     l->access = (uint64_t)(now_ms >> ACCESS_CLOCK) << ACCESS_SHIFT & META_ACCESS;
     int64_t last = (now_ms >> TICK_SHIFT) - 1; /* the last tick that is wholly over */
     if (l->tick > last + 1 || l->with_deadline == 0)

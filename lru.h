@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hash.h"
 #include "heap.h"
+#include "sample.h"
 #include "slice.h"
 
 struct bucket;
@@ -28,13 +28,10 @@ struct entry {
 
 enum lru_wheel { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64 };
 
-/* Why a key that is asked for is not there. */
-enum lru_cause { LRU_NEVER_SEEN, LRU_EXPIRED, LRU_EVICTED, LRU_CAUSES };
-
 /* What happened: numbers of 64 bits and nothing else, so that they are read and added up as an array. */
 struct lru_counters {
-    uint64_t hits; /* these two by lru_count_read() */
-    uint64_t misses[LRU_CAUSES];
+    uint64_t hits;                /* these two by lru_count_read() */
+    uint64_t misses[SAMPLE_LIVE]; /* by their cause */
     uint64_t expired;
     uint64_t evicted;              /* in all: since bytes were wanted, ... */
     uint64_t evicted_by_entries;   /* ... or since there were as many entries as may be, ... */
@@ -73,22 +70,17 @@ struct lru {
     /* LRU list */
     uint32_t head;
     uint32_t tail;
+    uint32_t count;
     uint32_t boundary; /* the last young entry */
     uint32_t young;    /* young entries: always the first ones of the list */
-    uint32_t old_first;
-    uint32_t old; /* entries known to be in the oldest quarter: the last ones of the list, from old_first on */
-    uint32_t count;
+
     uint32_t capacity;
-    uint32_t
-        unsampled;    /* a key is in the sample when its hash has none of these bits, the first ones of hash_bucket() */
-    uint64_t access;  /* the coarse clock of 2^12 ms, in its place in `meta` */
-    uint32_t watched; /* kept by the caller: while it is not 0, ... */
-    uint32_t cause;   /* of the last miss in the sample: those that are not count as it did */
-    uint32_t *changes; /* (while watched) count what happens to the keys, HASH_CHANGES of them */
+    uint32_t watched;  /* kept by the caller: while it is not 0, ... */
+    uint32_t *changes; /* ... these count what happens to the keys, HASH_CHANGES of them */
+    uint64_t access;   /* the coarse clock of 2^12 ms, in its place in `meta` */
+    struct sample sample;
 
     struct lru_counters counters;
-
-    struct heap heap;
 
     /* the index's memory */
     uint64_t budget_bytes;
@@ -98,9 +90,16 @@ struct lru {
     uint32_t buckets_cap;   /* buckets that may be used, and count against the budget */
     uint32_t overflow_cap;  /* the same of overflow buckets */
 
+    uint32_t old_first;
+    uint32_t old; /* entries known to be in the oldest quarter: the last ones of the list, from old_first on */
+
     /* expiry */
     uint32_t with_deadline;
-    int64_t tick;                          /* the wheel stands here: every slot due before it is empty */
+    int64_t tick; /* the wheel stands here: every slot due before it is empty */
+    uint64_t lag_max_ms;
+
+    struct heap heap;
+
     uint64_t slots_used[LRU_WHEEL_LEVELS]; /* which slots have an entry */
     uint32_t *slot;                        /* first entry of each slot, 0: none */
 
@@ -109,12 +108,6 @@ struct lru {
         uint32_t with_deadline;
     } database[DATABASE_IDS];
     uint32_t purge_at; /* where lru_purge() goes on */
-    uint64_t lag_max_ms;
-
-    /* the sample: what became of its keys */
-    struct lru_sample *samples;
-    uint32_t clock;   /* of 2^6 ms */
-    bool samples_set; /* not all of them are zero, and not yet touched */
 };
 
 /* Address space that lru_init() wants for a budget and a capacity: more than the budget, since index and arena each
@@ -183,13 +176,10 @@ uint64_t lru_entry_bytes(const struct entry *e);
 /* How long ago the entry was used, in ms: a multiple of 2^12, and less than 37 hours. */
 int64_t lru_idle_ms(const struct lru *l, const struct entry *e);
 
-/* Why a key of the sample is not there. */
-enum lru_cause lru_cause(const struct lru *l, uint64_t hash);
-
 /* Counts what the caller takes for a read of the key. */
 static inline void lru_count_read(struct lru *l, uint64_t hash, bool hit) {
-    if (!hit && (hash_bucket(hash) & l->unsampled) == 0) l->cause = lru_cause(l, hash);
-    *(hit ? &l->counters.hits : &l->counters.misses[l->cause]) += 1;
+    if (!hit && sample_has(&l->sample, hash)) l->sample.cause = sample_cause(&l->sample, hash);
+    *(hit ? &l->counters.hits : &l->counters.misses[l->sample.cause]) += 1;
 }
 
 /* Has who watches the key know that something happened to it. Nearly always nobody watches any. */

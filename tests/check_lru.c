@@ -69,11 +69,11 @@ void lru_check_sample(const struct lru *l) {
     uint32_t entries = 0, slots = 0;
     for (uint32_t ref = l->head; ref; ref = next_of(at(l, ref))) {
         uint64_t hash = entry_hash(l, at(l, ref));
-        const struct lru_sample *s = sampled(l, hash) ? sample_of(l, hash, false) : NULL;
-        assert(s == NULL || (s->tag & SAMPLE_STATE) == SAMPLE_LIVE);
+        const struct sample_slot *s = sample_has(&l->sample, hash) ? sample_slot(&l->sample, hash, false) : NULL;
+        assert(s == NULL || (s->tag & 3) == SAMPLE_LIVE);
         entries += s != NULL;
     }
-    for (uint32_t i = 0; i < SAMPLES; i++)
-        slots += (l->samples[i].tag & SAMPLE_STATE) == SAMPLE_LIVE && !(l->samples[i].tag & l->unsampled);
+    for (uint32_t i = 0; i < SAMPLE_SLOTS; i++)
+        slots += (l->sample.slots[i].tag & 3) == SAMPLE_LIVE && !(l->sample.slots[i].tag & l->sample.outside);
     assert(slots == entries);
 }

@@ -23,8 +23,8 @@ struct fixture {
         uint32_t version; /* the value's bytes follow from key and version */
         uint64_t used;    /* the model's clock at the last use */
         int64_t deadline_ms;
-        int64_t used_ms;     /* these two by the test of causes */
-        enum lru_cause gone; /* why it is not there, when it is not */
+        int64_t used_ms;        /* these two by the test of causes */
+        enum sample_state gone; /* why it is not there, when it is not */
     } model[KEYS];
     uint64_t clock;
     char value[1 << 20];
@@ -452,7 +452,7 @@ static void test_sweep_is_bounded(void) {
 enum { FEWER = 160, CLOCK_MS = 164, ACCESS_MS = 4260 }; /* keys; how far off an age is, how much too long it may be */
 
 static uint64_t misses(const struct lru *l) {
-    return l->counters.misses[LRU_NEVER_SEEN] + l->counters.misses[LRU_EXPIRED] + l->counters.misses[LRU_EVICTED];
+    return l->counters.misses[SAMPLE_FREE] + l->counters.misses[SAMPLE_EXPIRED] + l->counters.misses[SAMPLE_EVICTED];
 }
 
 static int bin_of(int64_t ms) { return 64 - __builtin_clzll((uint64_t)ms | 1); }
@@ -460,17 +460,17 @@ static int bin_of(int64_t ms) { return 64 - __builtin_clzll((uint64_t)ms | 1); }
 /* A read as a command does it. Returns why there was nothing, -1 when there was. */
 static int read_key(struct fixture *f, uint32_t i, int64_t now_ms) {
     char text[32];
-    uint64_t before[LRU_CAUSES];
+    uint64_t before[SAMPLE_LIVE];
     memcpy(before, f->lru.counters.misses, sizeof before);
     bool hit = get(f, i, now_ms) != NULL;
     lru_count_read(&f->lru, hash_key(&f->seed, 0, key_of(i, text)), hit);
-    for (int cause = 0; cause < LRU_CAUSES; cause++)
+    for (int cause = 0; cause < SAMPLE_LIVE; cause++)
         if (f->lru.counters.misses[cause] != before[cause]) return cause;
     return -1;
 }
 
 /* Notes for all keys that are there no more why that is. Returns one of them, FEWER when there is none. */
-static uint32_t note_gone(struct fixture *f, enum lru_cause why) {
+static uint32_t note_gone(struct fixture *f, enum sample_state why) {
     uint32_t gone = FEWER;
     for (uint32_t i = 0; i < FEWER; i++) {
         if (!f->model[i].stored || peek(f, i, 0)) continue;
@@ -494,7 +494,7 @@ static bool age_right(const struct lru *l, const uint64_t *before, int64_t age_m
  * fewer than 16 entries none is young, and ages are as exact as the clock. */
 static void test_causes(void) {
     static const uint32_t capacities[] = {12, 40, 100, 1000};
-    uint32_t seen[LRU_CAUSES] = {0}, ages = 0;
+    uint32_t seen[SAMPLE_LIVE] = {0}, ages = 0;
     for (uint64_t seed = 1; seed <= 16; seed++) {
         uint32_t capacity = capacities[seed % 4];
         struct fixture *f = fixture_new(capacity == 1000 ? 32 << 10 : 1 << 20, capacity, seed);
@@ -509,14 +509,14 @@ static void test_causes(void) {
             if (now_ms - swept_ms >= 100) { /* as often as the server does it */
                 while (lru_sweep(l, now_ms, 100))
                     ;
-                note_gone(f, LRU_EXPIRED);
+                note_gone(f, SAMPLE_EXPIRED);
                 swept_ms = now_ms;
             }
             if (what < 50) {
                 int cause = read_key(f, key, now_ms);
                 bool over = f->model[key].deadline_ms && now_ms > f->model[key].deadline_ms;
                 REQUIRE(cause < 0 || over || !f->model[key].stored);
-                note_gone(f, LRU_EXPIRED);
+                note_gone(f, SAMPLE_EXPIRED);
                 REQUIRE(cause < 0 ? f->model[key].stored : cause == (int)f->model[key].gone);
                 if (cause < 0) f->model[key].used_ms = now_ms;
                 if (cause >= 0) seen[cause]++;
@@ -524,7 +524,7 @@ static void test_causes(void) {
             } else if (what < 90) {
                 struct lru_counters before = l->counters;
                 REQUIRE(set(f, key, below(2) ? 20 : below(1000), below(3) ? 0 : now_ms + below(20000)));
-                uint32_t gone = note_gone(f, LRU_EVICTED);
+                uint32_t gone = note_gone(f, SAMPLE_EVICTED);
                 f->model[key].used_ms = now_ms;
                 CHECK((gone == FEWER) == (l->counters.evicted == before.evicted));
                 CHECK(l->counters.evicted - before.evicted >=
@@ -534,22 +534,22 @@ static void test_causes(void) {
                 REQUIRE(
                     age_right(l, before.age, now_ms - f->model[gone].used_ms, capacity < 16 ? CLOCK_MS : ACCESS_MS));
             } else if (what < 99) {
-                if (remove_key(f, key, 0)) f->model[key].gone = LRU_NEVER_SEEN;
+                if (remove_key(f, key, 0)) f->model[key].gone = SAMPLE_FREE;
             } else if (step % 8 == 0) {
                 lru_clear(l);
                 for (uint32_t i = 0; i < FEWER; i++) {
                     f->model[i].stored = false;
-                    f->model[i].gone = LRU_NEVER_SEEN;
+                    f->model[i].gone = SAMPLE_FREE;
                 }
             }
             if (step % 8 == 0) lru_check(l);
             if (step % 8 == 0) lru_check_sample(l);
         }
-        CHECK(misses(l) == missed && l->unsampled == 0);
+        CHECK(misses(l) == missed && l->sample.outside == 0);
         CHECK((capacity < 1000) == (l->counters.evicted == l->counters.evicted_by_entries));
         fixture_free(f);
     }
-    CHECK(seen[LRU_NEVER_SEEN] > 1000 && seen[LRU_EXPIRED] > 1000 && seen[LRU_EVICTED] > 1000 && ages > 10000);
+    CHECK(seen[SAMPLE_FREE] > 1000 && seen[SAMPLE_EXPIRED] > 1000 && seen[SAMPLE_EVICTED] > 1000 && ages > 10000);
 }
 
 /* An entry that is hit while it is young notes nothing in the sample: its age is right all the same. */
@@ -572,11 +572,11 @@ static void test_age_of_the_young(void) {
 static void test_sample(void) {
     enum { MOST = 150000, FITS = 20000 };
     static const uint32_t many[] = {30000, MOST};
-    static enum lru_cause gone[MOST];
+    static enum sample_state gone[MOST];
     static int64_t used_ms[MOST];
     static uint64_t evicted_as[MOST]; /* in their order */
     for (int round = 0; round < 2; round++) {
-        uint64_t truth[LRU_CAUSES] = {0}, late = 0, ages[34] = {0}, counted = 0;
+        uint64_t truth[SAMPLE_LIVE] = {0}, late = 0, ages[34] = {0}, counted = 0;
         struct fixture *f = fixture_new(8 << 20, FITS, 4);
         struct lru *l = &f->lru;
         const struct lru_counters *n = &l->counters;
@@ -589,28 +589,29 @@ static void test_sample(void) {
             uint64_t hash = hash_key(&f->seed, 0, key);
             if (step % (step / 100000 % 2 ? 20 : 300) == 0) lru_sweep(l, now_ms += 100, 100000);
             bool hit = lru_get(l, hash, key, now_ms) != NULL;
-            if (gone[i] == LRU_CAUSES && !hit) gone[i] = LRU_EXPIRED;
+            if (gone[i] == SAMPLE_LIVE && !hit) gone[i] = SAMPLE_EXPIRED;
             lru_count_read(l, hash, hit);
             used_ms[i] = now_ms;
             if (hit) continue;
             truth[gone[i]]++;
-            late += gone[i] == LRU_EVICTED && n->evicted - evicted_as[i] < FITS;
+            late += gone[i] == SAMPLE_EVICTED && n->evicted - evicted_as[i] < FITS;
             if (l->count == FITS) {
                 uint32_t last = (uint32_t)atoi(entry_key_bytes(heap_at(&l->heap, l->tail)) + 4);
                 ages[bin_of((now_ms - used_ms[last]) | 127)]++;
-                gone[last] = LRU_EVICTED;
+                gone[last] = SAMPLE_EVICTED;
                 evicted_as[last] = n->evicted;
             }
             REQUIRE(lru_set(l, hash, key, SLICE(":"), i % 3 ? 0 : now_ms + below(60000)));
-            gone[i] = LRU_CAUSES; /* it is there */
+            gone[i] = SAMPLE_LIVE; /* it is there */
         }
-        uint64_t in_all = truth[LRU_NEVER_SEEN] + truth[LRU_EXPIRED] + truth[LRU_EVICTED],
-                 least = round ? late : truth[LRU_EVICTED];
-        CHECK(l->unsampled == 0xFC000000u && n->evicted > 100000 && truth[LRU_EXPIRED] > 10000 && misses(l) == in_all);
-        CHECK(n->misses[LRU_EVICTED] > least - in_all / 20 &&
-              n->misses[LRU_EVICTED] < truth[LRU_EVICTED] + in_all / 20);
-        CHECK(n->misses[LRU_EXPIRED] < truth[LRU_EXPIRED] + in_all / 20);
-        CHECK(round || n->misses[LRU_EXPIRED] > truth[LRU_EXPIRED] - in_all / 20);
+        uint64_t in_all = truth[SAMPLE_FREE] + truth[SAMPLE_EXPIRED] + truth[SAMPLE_EVICTED],
+                 least = round ? late : truth[SAMPLE_EVICTED];
+        CHECK(l->sample.outside == 0xFC000000u && n->evicted > 100000 && truth[SAMPLE_EXPIRED] > 10000 &&
+              misses(l) == in_all);
+        CHECK(n->misses[SAMPLE_EVICTED] > least - in_all / 20 &&
+              n->misses[SAMPLE_EVICTED] < truth[SAMPLE_EVICTED] + in_all / 20);
+        CHECK(n->misses[SAMPLE_EXPIRED] < truth[SAMPLE_EXPIRED] + in_all / 20);
+        CHECK(round || n->misses[SAMPLE_EXPIRED] > truth[SAMPLE_EXPIRED] - in_all / 20);
         for (int bin = 0; bin < 34; bin++) {
             counted += n->age[bin];
             CHECK(llabs((long long)(n->age[bin] - ages[bin])) < (long long)n->evicted / 20);
@@ -625,7 +626,7 @@ static void test_sample(void) {
             if (i % 2000 == 0) lru_check(l);
             if (i % 2000 == 0) lru_check_sample(l);
         }
-        CHECK(l->unsampled == 0 && l->count > 10);
+        CHECK(l->sample.outside == 0 && l->count > 10);
         fixture_free(f);
     }
 }

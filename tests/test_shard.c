@@ -63,7 +63,7 @@ static void test_spread(void) {
         sum.database[0].with_deadline += l->with_deadline;
         sum.used_bytes += lru_used_bytes(l);
         s.shard[i].lru.counters.hits = i; /* the caller's to keep */
-        s.shard[i].lru.counters.misses[i % LRU_CAUSES] = 2 * i;
+        s.shard[i].lru.counters.misses[i % SAMPLE_LIVE] = 2 * i;
     }
     shards_total(&s, &totals);
     CHECK(totals.entries == KEYS && sum.entries == KEYS);
