@@ -27,7 +27,7 @@ BINARY ?= sponson
 
 # From top to bottom: a file includes only its own header and what stands to the right of it (make check-layers).
 # config.h, the limits and defaults, is the bottom; config.c, which reads options, is not.
-LAYERS = server admin worker command commands info figures keyspace call client shard lru heap config options resp host metrics buf log glob hash slice config.h
+LAYERS = server admin worker command commands info figures keyspace call client shard lru heap config options resp host metrics buf log glob sample hash slice config.h
 MODULES = admin worker command info keyspace client shard lru heap config resp host buf
 ARCHIVE = $(BUILD)/modules.a
 FUZZERS = resp connection config

@@ -31,13 +31,17 @@ struct figures {
     uint64_t commands, rejected, per_s[SAMPLES];
     uint64_t connected_clients, maxclients, client_memory, client_memory_max;
     uint64_t maxmemory, used_peak, resident, with_ttl;
-    uint64_t lag_p99_ms, age_p50_ms, age_p99_ms, misses_never_seen, evicted_by_bytes;
+    uint64_t lag_p99_ms, age_p50_ms, age_p99_ms, misses, evicted_by_bytes;
     uint64_t cpu_us, started_ms;
     int64_t now_ms;
 };
 
 #include "figures.h"
 
+enum bins {
+    LAG_BINS = sizeof((struct lru_counters *)0)->lag / sizeof(uint64_t),
+    AGE_BINS = sizeof((struct lru_counters *)0)->age / sizeof(uint64_t)
+};
 enum { FIGURES = sizeof list / sizeof *list };
 
 /* ---- collecting ---- */
@@ -92,13 +96,13 @@ static void collect(struct command_server *s, int64_t now_ms, struct figures *f)
     f->resident = host_resident_bytes();
     for (int d = 0; d < DATABASES_MAX; d++)
         f->with_ttl += f->shards.database[d].with_deadline;
-    f->lag_p99_ms = least(percentile(f->shards.lag, LRU_LAG_BINS, 0.99), f->shards.lag_max_ms);
-    f->age_p50_ms = percentile(f->shards.age, LRU_AGE_BINS, 0.5);
-    f->age_p99_ms = percentile(f->shards.age, LRU_AGE_BINS, 0.99);
-    f->misses_never_seen =
-        f->shards.misses - least(f->shards.misses, f->shards.misses_expired + f->shards.misses_evicted);
-    f->evicted_by_bytes =
-        f->shards.evicted - least(f->shards.evicted, f->shards.evicted_by_entries + f->shards.evicted_out_of_order);
+    const struct lru_counters *n = &f->shards.counters;
+    f->lag_p99_ms = least(percentile(n->lag, LAG_BINS, 0.99), f->shards.lag_max_ms);
+    f->age_p50_ms = percentile(n->age, AGE_BINS, 0.5);
+    f->age_p99_ms = percentile(n->age, AGE_BINS, 0.99);
+    for (int i = 0; i < SAMPLE_LIVE; i++)
+        f->misses += n->misses[i];
+    f->evicted_by_bytes = n->evicted - least(n->evicted, n->evicted_by_entries + n->evicted_out_of_order);
     struct rusage r;
     getrusage(RUSAGE_SELF, &r);
     f->cpu_us =
@@ -544,8 +548,8 @@ void info_metrics(struct command_server *s, struct buf *b) {
     for (int d = 0; d < s->config->databases; d++)
         buf_printf(b, "sponson_database_entries{db=\"%d\"} %" PRIu64 "\n", d, f.shards.database[d].entries);
     print_commands(b, &f);
-    print_lengths(b, "sponson_evicted_age_seconds", "Time since its last use, of what was evicted.", f.shards.age,
-                  LRU_AGE_BINS);
-    print_lengths(b, "sponson_expiry_lag_seconds", "Time from its deadline to when an entry was swept.", f.shards.lag,
-                  LRU_LAG_BINS);
+    print_lengths(b, "sponson_evicted_age_seconds", "Time since its last use, of what was evicted.",
+                  f.shards.counters.age, AGE_BINS);
+    print_lengths(b, "sponson_expiry_lag_seconds", "Time from its deadline to when an entry was swept.",
+                  f.shards.counters.lag, LAG_BINS);
 }

@@ -61,7 +61,7 @@ static inline struct lru *lock(struct call *c) {
 static struct entry *read_entry(struct call *c, struct lru *l, uint64_t hash, struct slice key, bool touch) {
     bool use = touch && !c->no_touch;
     struct entry *e = use ? lru_get(l, hash, key, c->now_ms) : lru_peek(l, hash, key, c->now_ms);
-    *(e ? &l->hits : &l->misses) += 1;
+    lru_count_read(l, hash, e != NULL);
     return e;
 }
 
@@ -259,7 +259,7 @@ static enum command_result set_entry(struct call *c, const struct set_options *o
     lock(c);
     struct entry *e = o->flags ? peek(c) : NULL;
     if (o->flags & SET_GET) {
-        *(e ? &c->lru->hits : &c->lru->misses) += 1;
+        lru_count_read(c->lru, c->hash, e != NULL);
         put_value(c, e);
     }
     bool stored = !((o->flags & SET_NX) && e) && !((o->flags & SET_XX) && !e) &&

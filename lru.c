@@ -4,10 +4,11 @@
  *
  *   bucket   | tag[12], 1 byte each | ref[12], 4 bytes each          | next |   64 bytes: one cache line
  *   entry    | prev 4 | next 4 | meta 8 | (deadline 8 | prev 4 | next 4) | key | value |   multiples of 8 bytes
- *   meta       value size 29 | key size 12 | database 5 | deadline field 1 | young 1 | last access 12 | old 1 | unused 3
+ *   meta       value size 29 | key size 12 | database 5 | deadline field 1 | young 1 | last access 15 | old 1
  *
- *   memory   | overflow buckets ... | the wheel's slots, counters of changes, the heap's map | arena ... |   and the
- *              buckets, page by page, 2^page_shift bytes from one page to the next: pages of many shards side by side
+ *   memory   | overflow buckets ... | the sample, the wheel's slots, counters of changes, the heap's map | arena ... |
+ *              and the buckets, page by page, 2^page_shift bytes from one page to the next: pages of many shards side by
+ *              side
  *              One budget: what the index holds, the arena may not.
  *
  * Index   Linear hashing: bucket b is split in two when the load asks for it, one bucket an insert, in the order of
@@ -33,6 +34,9 @@
  *
  * Old     The last entries of the list, a quarter at most, are marked; the mark is brought up to date by evictions,
  *         not by hits. What is evicted without it, and is not the last of the list, is counted: out of order.
+ *
+ * Sample  (sample.h) A hit on a young entry notes nothing in it, so the time there may be too early by as long as the
+ *         entry was young; the access clock in `meta` says if it is, and to 4 s, when the entry was used.
  *
  * True    whenever a function returns (lru_check() of tests/check_lru.c asserts it, after each change in tests):
  *           entries on the list == entries in the index == count <= capacity
@@ -79,10 +83,11 @@
 
 #define META_DEADLINE (1ull << 46)
 #define META_YOUNG (1ull << 47)
-#define META_OLD (1ull << 60)
+#define META_OLD (1ull << 63)
 #define ACCESS_SHIFT 48
-#define ACCESS_CLOCK 15 /* a step of the clock is 2^15 ms: 4096 of them are 37 hours */
-#define META_ACCESS (0xFFFull << ACCESS_SHIFT)
+#define ACCESS_CLOCK 12   /* a step of the clock is 2^12 ms, ... */
+#define ACCESS_MAX 0x7FFF /* ... and so many of them are 37 hours */
+#define META_ACCESS ((uint64_t)ACCESS_MAX << ACCESS_SHIFT)
 #define META_VALUE ((1ull << 29) - 1)
 
 struct bucket {
@@ -129,6 +134,30 @@ static uint32_t entry_units(const void *block) {
 
 static uint64_t entry_hash(const struct lru *l, const struct entry *e) {
     return hash_key(l->seed, entry_database(e), entry_key(e));
+}
+
+/* ---- the sample ---- */
+
+static void count_in_bin(uint64_t *bins, size_t n, uint64_t ms, uint64_t times) {
+    size_t bin = (size_t)(64 - __builtin_clzll(ms | 1));
+    bins[bin < n ? bin : n - 1] += times;
+}
+
+/* Counts the age of an entry of the sample that goes; `used` is as its slot has it. */
+static void count_age(struct lru *l, const struct entry *e, uint32_t used) {
+    uint32_t step = used >> (ACCESS_CLOCK - SAMPLE_CLOCK);
+    uint32_t later = ((uint32_t)(e->meta >> ACCESS_SHIFT) - step) & ACCESS_MAX;
+    if (later) used = (step + later) << (ACCESS_CLOCK - SAMPLE_CLOCK); /* it was used while it was young */
+    int64_t age = (int32_t)(l->sample.clock - used);
+    count_in_bin(l->counters.age, sizeof l->counters.age / sizeof *l->counters.age,
+                 (age > 0 ? (uint64_t)age << SAMPLE_CLOCK : 0) | 127, 1ull << sample_shift(&l->sample));
+}
+
+/* Notes what has become of an entry, or is about to, whose key is in the sample. */
+__attribute__((noinline)) static void note(struct lru *l, uint64_t hash, const struct entry *e,
+                                           enum sample_state state) {
+    uint32_t used;
+    if (sample_note(&l->sample, hash, state, l->count, &used) && state == SAMPLE_EVICTED) count_age(l, e, used);
 }
 
 /* ---- the list ---- */
@@ -198,9 +227,10 @@ static void grow_old(struct lru *l, int steps) {
     }
 }
 
-static inline void touch(struct lru *l, struct entry *e) {
+static inline void touch(struct lru *l, uint64_t hash, struct entry *e) {
     if ((e->meta & META_ACCESS) != l->access) e->meta = (e->meta & ~META_ACCESS) | l->access;
     if (e->meta & META_YOUNG) return;
+    if (sample_has(&l->sample, hash)) note(l, hash, e, SAMPLE_LIVE);
     uint32_t ref = ref_of(l, e);
     if (ref == l->head) return;
     list_unlink(l, e, ref);
@@ -464,9 +494,11 @@ static bool index_shrink(struct lru *l, int most) {
 
 /* ---- removing, and making room ---- */
 
-static void discard(struct lru *l, uint64_t hash, struct entry *e) {
+/* `became` is for the sample: why it goes, SAMPLE_FREE when the user removes it, SAMPLE_LIVE when it is stored anew. */
+static void discard(struct lru *l, uint64_t hash, struct entry *e, enum sample_state became) {
     uint32_t ref = ref_of(l, e);
     lru_changed(l, hash);
+    if (sample_has(&l->sample, hash)) note(l, hash, e, became);
     chain_remove(l, hash, ref);
     if (entry_deadline_ms(e)) change_deadline(l, e, 0);
     list_unlink(l, e, ref);
@@ -478,10 +510,21 @@ static void discard(struct lru *l, uint64_t hash, struct entry *e) {
 
 static void evict(struct lru *l, uint32_t ref) {
     struct entry *e = at(l, ref);
-    if (ref != l->tail && !(e->meta & META_OLD)) l->evicted_out_of_order++;
-    discard(l, entry_hash(l, e), e);
-    l->evicted++;
+    l->counters.evicted_out_of_order += ref != l->tail && !(e->meta & META_OLD);
+    l->counters.evicted++;
+    discard(l, entry_hash(l, e), e, SAMPLE_EVICTED);
     grow_old(l, OLD_STEPS);
+}
+
+/* Makes one entry fewer since there are too many. */
+static void evict_surplus(struct lru *l) {
+    l->counters.evicted_by_entries++;
+    evict(l, l->tail);
+}
+
+static void expire(struct lru *l, uint64_t hash, struct entry *e) {
+    l->counters.expired++;
+    discard(l, hash, e, SAMPLE_EXPIRED);
 }
 
 /* Mends what refers to an entry whose bytes have been moved. */
@@ -531,8 +574,12 @@ static void clear_range(struct lru *l, uint32_t from, uint32_t to) {
 }
 
 /* What the index counts, to the byte: the rest of its last pages is part of what the process has beside the cache. */
-static uint64_t index_bytes(const struct lru *l) {
-    return l->map_bytes + ((uint64_t)l->buckets_cap + l->overflow_cap) * sizeof(struct bucket);
+UNLOCKED static uint64_t index_bytes(const struct lru *l) {
+    return READ(l->map_bytes) + ((uint64_t)READ(l->buckets_cap) + READ(l->overflow_cap)) * sizeof(struct bucket);
+}
+
+UNLOCKED uint64_t lru_used_bytes(const struct lru *l) {
+    return index_bytes(l) + (uint64_t)READ(l->heap.used) * HEAP_UNIT;
 }
 
 static uint32_t arena_units(const struct lru *l) { return (uint32_t)((l->budget_bytes - index_bytes(l)) / HEAP_UNIT); }
@@ -627,10 +674,11 @@ static uint32_t overflow_for(uint32_t capacity) {
     return (buckets_for(capacity) / PAGE_BUCKETS / 2 + 1) * PAGE_BUCKETS;
 }
 
-/* Pages of the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small, since each
+/* Pages of the sample, the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small, since each
  * request comes to another shard. */
 static size_t map_bytes(uint64_t budget_bytes) {
-    return (size_t)pages_of(WHEEL_BYTES + CHANGES_BYTES + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
+    size_t fixed = SAMPLE_SLOTS * sizeof(struct sample_slot) + WHEEL_BYTES + CHANGES_BYTES;
+    return (size_t)pages_of(fixed + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
 }
 
 size_t lru_bucket_bytes(uint32_t capacity) { return (size_t)buckets_for(capacity) * sizeof(struct bucket); }
@@ -681,9 +729,10 @@ void lru_init(struct lru *l, const struct lru_options *o) {
     set_budget(l, o->budget_bytes);
     l->buckets_cap = GRANULE;
     l->overflow_cap = GRANULE;
-    l->slot = (uint32_t *)(void *)memory;
+    l->sample.slots = (struct sample_slot *)(void *)memory;
+    l->slot = (uint32_t *)(l->sample.slots + SAMPLE_SLOTS);
     l->changes = l->slot + LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS;
-    heap_init(&l->heap, memory + map, memory + WHEEL_BYTES + CHANGES_BYTES, arena_units(l), entry_units);
+    heap_init(&l->heap, memory + map, l->changes + HASH_CHANGES, arena_units(l), entry_units);
     empty(l);
 }
 
@@ -694,14 +743,14 @@ static struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, i
     if (e == NULL || !entry_has_deadline_field(e)) return e;
     int64_t deadline_ms = entry_deadline_ms(e);
     if (deadline_ms == 0 || now_ms <= deadline_ms) return e;
-    lru_remove(l, hash, e);
-    l->expired++;
+    expire(l, hash, e);
+    index_shrink(l, JOINS_PER_CALL);
     return NULL;
 }
 
 struct entry *lru_get(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
     struct entry *e = find_live(l, hash, key, now_ms);
-    if (e) touch(l, e);
+    if (e) touch(l, hash, e);
     return e;
 }
 
@@ -725,6 +774,7 @@ static void insert(struct lru *l, uint64_t hash, struct slice key, struct slice 
     l->database[hash_database(hash)].entries++;
     list_push(l, e, ref);
     age(l);
+    if (sample_has(&l->sample, hash)) note(l, hash, e, SAMPLE_LIVE);
     if (deadline_ms) {
         deadline_of(e)->at_ms = 0;
         change_deadline(l, e, deadline_ms);
@@ -742,13 +792,13 @@ bool lru_set(struct lru *l, uint64_t hash, struct slice key, struct slice value,
         lru_changed(l, hash);
         write_value(e, value);
         if (deadline_ms) change_deadline(l, e, deadline_ms);
-        touch(l, e);
+        touch(l, hash, e);
         return true;
     }
     if (units + 1 > l->heap.limit) return false;
-    if (e) discard(l, hash, e);
+    if (e) discard(l, hash, e, SAMPLE_LIVE);
     while (l->count >= l->capacity)
-        evict(l, l->tail);
+        evict_surplus(l);
     index_grow(l);
     uint32_t ref = heap_alloc(&l->heap, units);
     if (ref == 0) ref = make_room(l, units);
@@ -766,21 +816,17 @@ bool lru_set_deadline(struct lru *l, struct entry *e, int64_t deadline_ms) {
 }
 
 void lru_remove(struct lru *l, uint64_t hash, struct entry *e) {
-    discard(l, hash, e);
+    discard(l, hash, e, SAMPLE_FREE);
     index_shrink(l, JOINS_PER_CALL);
 }
 
 uint64_t lru_entry_bytes(const struct entry *e) { return (uint64_t)entry_units(e) * HEAP_UNIT; }
 
 int64_t lru_idle_ms(const struct lru *l, const struct entry *e) {
-    return (int64_t)((l->access - (e->meta & META_ACCESS)) >> ACCESS_SHIFT & 0xFFF) << ACCESS_CLOCK;
+    return (int64_t)((l->access - (e->meta & META_ACCESS)) >> ACCESS_SHIFT & ACCESS_MAX) << ACCESS_CLOCK;
 }
 
 /* ---- fetching ahead ---- */
-
-/* These read what another thread may be writing, on purpose: a wrong guess costs a cache line, no more. */
-#define UNLOCKED __attribute__((no_sanitize("thread")))
-#define READ(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 
 UNLOCKED static inline const struct bucket *guess_bucket(const struct lru *l, uint64_t hash) {
     uint32_t i = bucket_index(READ(l->mask), READ(l->split), hash_bucket(hash));
@@ -861,6 +907,7 @@ uint32_t lru_scan(struct lru *l, uint32_t position, int64_t now_ms, void (*emit)
 void lru_clear(struct lru *l) {
     empty(l);
     heap_clear(&l->heap);
+    sample_clear(&l->sample);
     for (uint32_t i = 0; l->watched && i < HASH_CHANGES; i++)
         l->changes[i]++;
 }
@@ -880,7 +927,7 @@ bool lru_purge(struct lru *l, uint32_t databases, int most) {
     while (most-- > 0) {
         uint32_t i = bucket_index(l->mask, l->split, reverse_bits(l->purge_at));
         for (struct entry *e; (e = find_in(l, bucket_at(l, i), databases)) != NULL;)
-            discard(l, entry_hash(l, e), e);
+            discard(l, entry_hash(l, e), e, SAMPLE_FREE);
         l->purge_at = position_behind(l, l->purge_at, i);
         if (l->purge_at == 0) return false;
     }
@@ -889,12 +936,6 @@ bool lru_purge(struct lru *l, uint32_t databases, int most) {
 
 /* ---- upkeep ---- */
 
-static void count_lag(struct lru *l, uint64_t lag_ms) {
-    int bin = 64 - __builtin_clzll(lag_ms | 1);
-    l->lag[bin < LRU_LAG_BINS ? bin : LRU_LAG_BINS - 1]++;
-    if (lag_ms > l->lag_max_ms) l->lag_max_ms = lag_ms;
-}
-
 /* Looks at the first entry of a slot: removes it when its time is over, moves it where it belongs when not. */
 static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
     uint32_t ref = l->slot[slot];
@@ -902,9 +943,10 @@ static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
     if (now_ms > deadline_of(e)->at_ms) {
         int64_t due_ms = deadline_of(e)->at_ms, tick_ms = l->tick * (1 << TICK_SHIFT);
         /* one that was over when it was stored is late only since then */
-        count_lag(l, (uint64_t)(now_ms - (due_ms > tick_ms ? due_ms : tick_ms)));
-        discard(l, entry_hash(l, e), e);
-        l->expired++;
+        uint64_t lag_ms = (uint64_t)(now_ms - (due_ms > tick_ms ? due_ms : tick_ms));
+        count_in_bin(l->counters.lag, sizeof l->counters.lag / sizeof *l->counters.lag, lag_ms, 1);
+        if (lag_ms > l->lag_max_ms) l->lag_max_ms = lag_ms;
+        expire(l, entry_hash(l, e), e);
         return;
     }
     wheel_remove(l, e);
@@ -923,6 +965,7 @@ static int slot_due(const struct lru *l) {
 }
 
 bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
+    l->sample.clock = (uint32_t)(now_ms >> SAMPLE_CLOCK);
     l->access = (uint64_t)(now_ms >> ACCESS_CLOCK) << ACCESS_SHIFT & META_ACCESS;
     int64_t last = (now_ms >> TICK_SHIFT) - 1; /* the last tick that is wholly over */
     if (l->tick > last + 1 || l->with_deadline == 0)
@@ -943,7 +986,7 @@ bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity) {
     budget_bytes = budget_bytes / PAGE * PAGE;
     int steps = RESIZE_EVICTIONS;
     while (l->count > capacity && steps-- > 0)
-        evict(l, l->tail);
+        evict_surplus(l);
     l->capacity = capacity > l->count ? capacity : l->count;
     uint64_t least = index_bytes(l) + index_bytes(l) / 2, lower = l->budget_bytes - RESIZE_BYTES;
     if (budget_bytes < lower)
@@ -981,5 +1024,3 @@ bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
     l->heap.limit = arena_units(l);
     return pages > 0;
 }
-
-uint64_t lru_used_bytes(const struct lru *l) { return index_bytes(l) + (uint64_t)l->heap.used * HEAP_UNIT; }

@@ -132,26 +132,28 @@ void shards_unlock_many(struct shards *s, uint64_t locked) {
         shard_unlock_index(s, (uint32_t)__builtin_ctzll(locked));
 }
 
-void shards_total(struct shards *s, struct shards_totals *totals) {
-    memset(totals, 0, sizeof *totals);
-    for (uint32_t i = 0; i < SHARDS; i++) {
-        const struct lru *l = shard_lock_index(s, i);
-        totals->entries += l->count;
+static void add_shard(uint64_t value, uint64_t *sum, uint64_t *least, uint64_t *most) {
+    *sum += value;
+    if (value < *least) *least = value;
+    if (value > *most) *most = value;
+}
+
+UNLOCKED void shards_total(const struct shards *s, struct shards_totals *t) {
+    *t = (struct shards_totals){.shard_entries.least = UINT64_MAX, .shard_used_bytes.least = UINT64_MAX};
+    uint64_t *sum = (uint64_t *)&t->counters;
+    for (const struct shard *shard = s->shard; shard < s->shard + SHARDS; shard++) {
+        const struct lru *l = &shard->lru;
+        const uint64_t *counter = (const uint64_t *)&l->counters;
+        add_shard(READ(l->count), &t->entries, &t->shard_entries.least, &t->shard_entries.most);
+        add_shard(lru_used_bytes(l), &t->used_bytes, &t->shard_used_bytes.least, &t->shard_used_bytes.most);
+        t->budget_bytes += READ(l->budget_bytes);
         for (uint32_t d = 0; d < DATABASES_MAX; d++) {
-            totals->database[d].entries += l->database[shards_id(s, d)].entries;
-            totals->database[d].with_deadline += l->database[shards_id(s, d)].with_deadline;
+            t->database[d].entries += READ(l->database[shards_id(s, d)].entries);
+            t->database[d].with_deadline += READ(l->database[shards_id(s, d)].with_deadline);
         }
-        totals->used_bytes += lru_used_bytes(l);
-        totals->budget_bytes += l->budget_bytes;
-        totals->hits += l->hits;
-        totals->misses += l->misses;
-        totals->evicted += l->evicted;
-        totals->evicted_out_of_order += l->evicted_out_of_order;
-        totals->expired += l->expired;
-        for (int bin = 0; bin < LRU_LAG_BINS; bin++)
-            totals->lag[bin] += l->lag[bin];
-        if (l->lag_max_ms > totals->lag_max_ms) totals->lag_max_ms = l->lag_max_ms;
-        shard_unlock_index(s, i);
+        for (size_t i = 0; i < sizeof l->counters / sizeof *counter; i++)
+            sum[i] += READ(counter[i]);
+        if (READ(l->lag_max_ms) > t->lag_max_ms) t->lag_max_ms = READ(l->lag_max_ms);
     }
 }
 
@@ -165,8 +167,8 @@ void shards_clear(struct shards *s) {
 void shards_reset_counters(struct shards *s) {
     for (uint32_t i = 0; i < SHARDS; i++) {
         struct lru *l = shard_lock_index(s, i);
-        l->hits = l->misses = l->evicted = l->evicted_out_of_order = l->expired = l->lag_max_ms = 0;
-        memset(l->lag, 0, sizeof l->lag);
+        memset(&l->counters, 0, sizeof l->counters);
+        l->lag_max_ms = 0;
         shard_unlock_index(s, i);
     }
 }
@@ -259,13 +261,11 @@ uint64_t shards_scan(struct shards *s, uint32_t id, uint64_t cursor, int64_t now
     return i == SHARDS ? 0 : (uint64_t)i << 32;
 }
 
-uint64_t shards_random_cursor(struct shards *s, uint32_t id, uint64_t random) {
+UNLOCKED uint64_t shards_random_cursor(const struct shards *s, uint32_t id, uint64_t random) {
     uint32_t entries[SHARDS], i = 0;
     uint64_t all = 0;
-    for (uint32_t n = 0; n < SHARDS; n++) {
-        all += entries[n] = shard_lock_index(s, n)->database[id].entries;
-        shard_unlock_index(s, n);
-    }
+    for (uint32_t n = 0; n < SHARDS; n++)
+        all += entries[n] = READ(s->shard[n].lru.database[id].entries);
     if (all == 0) return 0;
     for (uint64_t rest = (random >> 32) % all; rest >= entries[i]; i++)
         rest -= entries[i];

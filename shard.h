@@ -9,6 +9,7 @@
 #ifndef SPONSON_SHARD_H
 #define SPONSON_SHARD_H
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -27,6 +28,8 @@ struct shard {
     char *large_end;          /* pages of the arena below it are large ones, or were tried */
     atomic_uint bucket_pages; /* of its index; read by others */
 };
+
+static_assert(offsetof(struct shard, lru.heap) % 64 == 0, "what a request reads and writes is in three cache lines");
 
 struct shards {
     /* set once */
@@ -127,22 +130,18 @@ struct shards_totals {
     } database[DATABASES_MAX];
     uint64_t used_bytes;
     uint64_t budget_bytes;
-    uint64_t hits;
-    uint64_t misses;
-    uint64_t evicted;
-    uint64_t evicted_out_of_order;
-    uint64_t expired;
-    uint64_t lag[LRU_LAG_BINS]; /* as in struct lru */
+    struct {
+        uint64_t least, most;
+    } shard_entries, shard_used_bytes; /* of any one shard */
+    struct lru_counters counters;
     uint64_t lag_max_ms;
-    uint64_t used_bytes_min, used_bytes_max, entries_min, entries_max, misses_expired, misses_evicted,
-        evicted_by_entries;
-    uint64_t age[LRU_AGE_BINS];
 };
 
-/* Adds up all shards, locking one after the other. */
-void shards_total(struct shards *s, struct shards_totals *totals);
+/* Adds up all shards without a lock: what the caller has changed, or waited for, is in it; what others change meanwhile
+ * may be, half of it too. */
+void shards_total(const struct shards *s, struct shards_totals *totals);
 
-/* Sets the counters of struct shards_totals, from hits on, to zero. */
+/* Sets counters and lag_max_ms to zero. */
 void shards_reset_counters(struct shards *s);
 
 /* Removes all entries, at once for who looks. Their memory goes back to the system by shard_upkeep(). */
@@ -162,7 +161,7 @@ uint64_t shards_scan(struct shards *s, uint32_t id, uint64_t cursor, int64_t now
                      void (*emit)(void *context, const struct entry *e), void *context);
 
 /* A cursor in a shard that has entries with that id, chosen by their number, at a random place; 0 when none has. */
-uint64_t shards_random_cursor(struct shards *s, uint32_t id, uint64_t random);
+uint64_t shards_random_cursor(const struct shards *s, uint32_t id, uint64_t random);
 
 /* Changes the budget of all shards, up to maxmemory_max, and their capacity: up at once, down by shard_upkeep(). */
 void shards_resize(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity);

@@ -9,6 +9,9 @@
 
 void lru_check(const struct lru *l);
 
+/* What the sample says to be stored is, and the other way round; where no two keys have one hash. */
+void lru_check_sample(const struct lru *l);
+
 /* Walks all blocks. Returns the units in used ones. */
 uint32_t heap_check(const struct heap *h);
 

@@ -64,3 +64,16 @@ void lru_check(const struct lru *l) {
     assert(l->overflow_top <= l->overflow_cap && l->overflow_cap <= l->overflow_max);
     assert(index_bytes(l) + (uint64_t)l->heap.top * HEAP_UNIT <= l->budget_bytes);
 }
+
+void lru_check_sample(const struct lru *l) {
+    uint32_t entries = 0, slots = 0;
+    for (uint32_t ref = l->head; ref; ref = next_of(at(l, ref))) {
+        uint64_t hash = entry_hash(l, at(l, ref));
+        const struct sample_slot *s = sample_has(&l->sample, hash) ? sample_slot(&l->sample, hash, false) : NULL;
+        assert(s == NULL || (s->tag & 3) == SAMPLE_LIVE);
+        entries += s != NULL;
+    }
+    for (uint32_t i = 0; i < SAMPLE_SLOTS; i++)
+        slots += (l->sample.slots[i].tag & 3) == SAMPLE_LIVE && !(l->sample.slots[i].tag & l->sample.outside);
+    assert(slots == entries);
+}

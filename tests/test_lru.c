@@ -23,6 +23,8 @@ struct fixture {
         uint32_t version; /* the value's bytes follow from key and version */
         uint64_t used;    /* the model's clock at the last use */
         int64_t deadline_ms;
+        int64_t used_ms;        /* these two by the test of causes */
+        enum sample_state gone; /* why it is not there, when it is not */
     } model[KEYS];
     uint64_t clock;
     char value[1 << 20];
@@ -154,15 +156,15 @@ static void test_order_bound(void) {
         uint64_t late = 0;
         for (int step = 0; step < 6000; step++) {
             uint32_t key = below(3) ? below(keys) : below(keys / 8 + 1); /* some keys are hot */
-            uint64_t evicted = f->lru.evicted;
+            uint64_t evicted = f->lru.counters.evicted;
             if (below(3) == 0 && peek(f, key, 0) != NULL) {
                 CHECK(get(f, key, 0) != NULL);
             } else {
                 CHECK(set(f, key, 16, 0));
             }
             CHECK(f->lru.count <= capacity);
-            if (f->lru.evicted == evicted) continue;
-            REQUIRE(f->lru.evicted == evicted + 1);
+            if (f->lru.counters.evicted == evicted) continue;
+            REQUIRE(f->lru.counters.evicted == evicted + 1);
             uint64_t gone = 0;
             for (uint32_t i = 0; i < keys; i++)
                 if (f->model[i].stored && peek(f, i, 0) == NULL) {
@@ -190,7 +192,7 @@ static void test_sequential_is_exact(void) {
     }
     for (uint32_t i = 0; i < KEYS; i++)
         CHECK((peek(f, i, 0) != NULL) == (i >= KEYS - 1000));
-    CHECK(f->lru.evicted == KEYS - 1000);
+    CHECK(f->lru.counters.evicted == KEYS - 1000);
     fixture_free(f);
 }
 
@@ -260,7 +262,7 @@ static void test_room_by_moving(void) {
     } phases[] = {{100, 100, 1},    {2000, 2000, 1}, {300, 300, 1}, {0, 512, 1},
                   {10, 100000, 30}, {50, 60, 1},     {1, 4000, 1}};
     for (size_t phase = 0; phase < sizeof phases / sizeof *phases; phase++) {
-        uint64_t evicted = f->lru.evicted, out_of_order = f->lru.evicted_out_of_order;
+        uint64_t evicted = f->lru.counters.evicted, out_of_order = f->lru.counters.evicted_out_of_order;
         uint32_t spread = phases[phase].most - phases[phase].least + 1;
         for (uint64_t written = 0, n = 0; written < 6 * budget; n++) {
             /* more small ones than large ones, as in life */
@@ -273,14 +275,14 @@ static void test_room_by_moving(void) {
         }
         lru_check(&f->lru);
         CHECK(reconcile(f, 0) == f->lru.count);
-        evicted = f->lru.evicted - evicted;
-        out_of_order = f->lru.evicted_out_of_order - out_of_order;
+        evicted = f->lru.counters.evicted - evicted;
+        out_of_order = f->lru.counters.evicted_out_of_order - out_of_order;
         CHECK(out_of_order * 1000 <= evicted * phases[phase].per_mille);
         /* a value may be a fifth of this shard: when it goes, it leaves a part of that free */
         CHECK(f->lru.count > KEYS * 9 / 10 ||
               lru_used_bytes(&f->lru) > budget / 100 * (phases[phase].most > 5000 ? 70 : 95));
     }
-    CHECK(f->lru.evicted > 1000);
+    CHECK(f->lru.counters.evicted > 1000);
     fixture_free(f);
 }
 
@@ -360,7 +362,7 @@ static void test_deadline_on_access(void) {
     struct fixture *f = fixture_new(1 << 20, 1000, 13);
     CHECK(set(f, 1, 10, 5000));
     CHECK(get(f, 1, 4999) != NULL && get(f, 1, 5000) != NULL);
-    CHECK(get(f, 1, 5001) == NULL && f->lru.expired == 1 && f->lru.count == 0);
+    CHECK(get(f, 1, 5001) == NULL && f->lru.counters.expired == 1 && f->lru.count == 0);
     CHECK(set(f, 2, 10, 5000));
     CHECK(lru_set_deadline(&f->lru, peek(f, 2, 0), 0)); /* PERSIST */
     CHECK(get(f, 2, 9000) != NULL && f->lru.with_deadline == 0);
@@ -415,15 +417,15 @@ static void test_lag(void) {
         REQUIRE(set(f, i, 10, 1001000));
     while (lru_sweep(&f->lru, 1001700, 1000))
         ;
-    CHECK(f->lru.count == 0 && f->lru.expired == 300);
-    CHECK(f->lru.lag_max_ms == 700 && f->lru.lag[10] == 300); /* 512 to 1023 ms */
+    CHECK(f->lru.count == 0 && f->lru.counters.expired == 300);
+    CHECK(f->lru.lag_max_ms == 700 && f->lru.counters.lag[10] == 300); /* 512 to 1023 ms */
     REQUIRE(set(f, 2, 10, 5)); /* over when it is stored: nobody is late by all that time */
     while (lru_sweep(&f->lru, 1002000, 1000))
         ;
-    CHECK(f->lru.count == 0 && f->lru.expired == 301 && f->lru.lag_max_ms == 700);
+    CHECK(f->lru.count == 0 && f->lru.counters.expired == 301 && f->lru.lag_max_ms == 700);
     REQUIRE(set(f, 1, 10, 1002000));
     CHECK(get(f, 1, 1009000) == NULL); /* asked for, not swept: nobody waited */
-    CHECK(f->lru.expired == 302 && f->lru.lag_max_ms == 700);
+    CHECK(f->lru.counters.expired == 302 && f->lru.lag_max_ms == 700);
     fixture_free(f);
 }
 
@@ -443,6 +445,190 @@ static void test_sweep_is_bounded(void) {
     CHECK(f->lru.count == 0 && calls >= (int)KEYS / 64);
     lru_check(&f->lru);
     fixture_free(f);
+}
+
+/* ---- why a key is not there, and how old what goes is ---- */
+
+enum { FEWER = 160, CLOCK_MS = 164, ACCESS_MS = 4260 }; /* keys; how far off an age is, how much too long it may be */
+
+static uint64_t misses(const struct lru *l) {
+    return l->counters.misses[SAMPLE_FREE] + l->counters.misses[SAMPLE_EXPIRED] + l->counters.misses[SAMPLE_EVICTED];
+}
+
+static int bin_of(int64_t ms) { return 64 - __builtin_clzll((uint64_t)ms | 1); }
+
+/* A read as a command does it. Returns why there was nothing, -1 when there was. */
+static int read_key(struct fixture *f, uint32_t i, int64_t now_ms) {
+    char text[32];
+    uint64_t before[SAMPLE_LIVE];
+    memcpy(before, f->lru.counters.misses, sizeof before);
+    bool hit = get(f, i, now_ms) != NULL;
+    lru_count_read(&f->lru, hash_key(&f->seed, 0, key_of(i, text)), hit);
+    for (int cause = 0; cause < SAMPLE_LIVE; cause++)
+        if (f->lru.counters.misses[cause] != before[cause]) return cause;
+    return -1;
+}
+
+/* Notes for all keys that are there no more why that is. Returns one of them, FEWER when there is none. */
+static uint32_t note_gone(struct fixture *f, enum sample_state why) {
+    uint32_t gone = FEWER;
+    for (uint32_t i = 0; i < FEWER; i++) {
+        if (!f->model[i].stored || peek(f, i, 0)) continue;
+        f->model[i].stored = false;
+        f->model[i].gone = why;
+        gone = i;
+    }
+    return gone;
+}
+
+/* The one age that was counted is right for one used when the model says. */
+static bool age_right(const struct lru *l, const uint64_t *before, int64_t age_ms, int64_t longer_ms) {
+    int bin = 0;
+    while (bin < 33 && l->counters.age[bin] == before[bin])
+        bin++;
+    int least = bin_of((age_ms > CLOCK_MS ? age_ms - CLOCK_MS : 0) | 127);
+    return bin >= least && bin <= bin_of((age_ms + longer_ms) | 127) && l->counters.age[bin] == before[bin] + 1;
+}
+
+/* Few enough keys that all are in the sample: every miss has the cause that the model knows, every eviction the age. With
+ * fewer than 16 entries none is young, and ages are as exact as the clock. */
+static void test_causes(void) {
+    static const uint32_t capacities[] = {12, 40, 100, 1000};
+    uint32_t seen[SAMPLE_LIVE] = {0}, ages = 0;
+    for (uint64_t seed = 1; seed <= 16; seed++) {
+        uint32_t capacity = capacities[seed % 4];
+        struct fixture *f = fixture_new(capacity == 1000 ? 32 << 10 : 1 << 20, capacity, seed);
+        struct lru *l = &f->lru;
+        int64_t now_ms = 1700000000000 + below(1u << 30), swept_ms = 0;
+        uint64_t missed = 0;
+        for (int step = 0; step < 12000; step++) {
+            uint32_t hot = (uint32_t)step / 100 * 4 + below(4); /* for a while */
+            uint32_t key = (below(2) ? below(FEWER) : hot) % FEWER, what = below(100);
+            now_ms += below(step / 1000 % 2 ? 4 : 90);
+            if (below(300) == 0) now_ms += (int64_t)1 << below(31);
+            if (now_ms - swept_ms >= 100) { /* as often as the server does it */
+                while (lru_sweep(l, now_ms, 100))
+                    ;
+                note_gone(f, SAMPLE_EXPIRED);
+                swept_ms = now_ms;
+            }
+            if (what < 50) {
+                int cause = read_key(f, key, now_ms);
+                bool over = f->model[key].deadline_ms && now_ms > f->model[key].deadline_ms;
+                REQUIRE(cause < 0 || over || !f->model[key].stored);
+                note_gone(f, SAMPLE_EXPIRED);
+                REQUIRE(cause < 0 ? f->model[key].stored : cause == (int)f->model[key].gone);
+                if (cause < 0) f->model[key].used_ms = now_ms;
+                if (cause >= 0) seen[cause]++;
+                missed += cause >= 0;
+            } else if (what < 90) {
+                struct lru_counters before = l->counters;
+                REQUIRE(set(f, key, below(2) ? 20 : below(1000), below(3) ? 0 : now_ms + below(20000)));
+                uint32_t gone = note_gone(f, SAMPLE_EVICTED);
+                f->model[key].used_ms = now_ms;
+                CHECK((gone == FEWER) == (l->counters.evicted == before.evicted));
+                CHECK(l->counters.evicted - before.evicted >=
+                      l->counters.evicted_by_entries - before.evicted_by_entries);
+                if (l->counters.evicted != before.evicted + 1) continue;
+                ages++;
+                REQUIRE(
+                    age_right(l, before.age, now_ms - f->model[gone].used_ms, capacity < 16 ? CLOCK_MS : ACCESS_MS));
+            } else if (what < 99) {
+                if (remove_key(f, key, 0)) f->model[key].gone = SAMPLE_FREE;
+            } else if (step % 8 == 0) {
+                lru_clear(l);
+                for (uint32_t i = 0; i < FEWER; i++) {
+                    f->model[i].stored = false;
+                    f->model[i].gone = SAMPLE_FREE;
+                }
+            }
+            if (step % 8 == 0) lru_check(l);
+            if (step % 8 == 0) lru_check_sample(l);
+        }
+        CHECK(misses(l) == missed && l->sample.outside == 0);
+        CHECK((capacity < 1000) == (l->counters.evicted == l->counters.evicted_by_entries));
+        fixture_free(f);
+    }
+    CHECK(seen[SAMPLE_FREE] > 1000 && seen[SAMPLE_EXPIRED] > 1000 && seen[SAMPLE_EVICTED] > 1000 && ages > 10000);
+}
+
+/* An entry that is hit while it is young notes nothing in the sample: its age is right all the same. */
+static void test_age_of_the_young(void) {
+    struct fixture *f = fixture_new(1 << 20, 100, 6);
+    int64_t now_ms = 1700000000000;
+    for (uint32_t i = 0; i < 300; i++) {
+        lru_sweep(&f->lru, now_ms += i == 100 ? 3600000 : 100, 100);
+        if (i == 100) CHECK(get(f, 99, now_ms) && get(f, 98, now_ms) && !get(f, 300, now_ms));
+        REQUIRE(set(f, i, 10, 0));
+        if (i == 199)
+            CHECK(f->lru.counters.evicted == 100 && f->lru.counters.age[22] == 98); /* those that were not hit */
+    }
+    CHECK(f->lru.counters.age[14] == 102 && f->lru.counters.age[22] == 98); /* 8192 to 16383 ms */
+    fixture_free(f);
+}
+
+/* A cache that is read and filled, of more keys than the sample has slots: what is counted is nearly what the model says,
+ * with all that went remembered or some of it. */
+static void test_sample(void) {
+    enum { MOST = 150000, FITS = 20000 };
+    static const uint32_t many[] = {30000, MOST};
+    static enum sample_state gone[MOST];
+    static int64_t used_ms[MOST];
+    static uint64_t evicted_as[MOST]; /* in their order */
+    for (int round = 0; round < 2; round++) {
+        uint64_t truth[SAMPLE_LIVE] = {0}, late = 0, ages[34] = {0}, counted = 0;
+        struct fixture *f = fixture_new(8 << 20, FITS, 4);
+        struct lru *l = &f->lru;
+        const struct lru_counters *n = &l->counters;
+        int64_t now_ms = 1700000000000;
+        char text[32];
+        memset(gone, 0, sizeof gone);
+        for (int step = 0; step < 900000; step++) {
+            uint32_t i = below(4) ? below(many[round]) : below(many[round] / 10);
+            struct slice key = key_of(i, text);
+            uint64_t hash = hash_key(&f->seed, 0, key);
+            if (step % (step / 100000 % 2 ? 20 : 300) == 0) lru_sweep(l, now_ms += 100, 100000);
+            bool hit = lru_get(l, hash, key, now_ms) != NULL;
+            if (gone[i] == SAMPLE_LIVE && !hit) gone[i] = SAMPLE_EXPIRED;
+            lru_count_read(l, hash, hit);
+            used_ms[i] = now_ms;
+            if (hit) continue;
+            truth[gone[i]]++;
+            late += gone[i] == SAMPLE_EVICTED && n->evicted - evicted_as[i] < FITS;
+            if (l->count == FITS) {
+                uint32_t last = (uint32_t)atoi(entry_key_bytes(heap_at(&l->heap, l->tail)) + 4);
+                ages[bin_of((now_ms - used_ms[last]) | 127)]++;
+                gone[last] = SAMPLE_EVICTED;
+                evicted_as[last] = n->evicted;
+            }
+            REQUIRE(lru_set(l, hash, key, SLICE(":"), i % 3 ? 0 : now_ms + below(60000)));
+            gone[i] = SAMPLE_LIVE; /* it is there */
+        }
+        uint64_t in_all = truth[SAMPLE_FREE] + truth[SAMPLE_EXPIRED] + truth[SAMPLE_EVICTED],
+                 least = round ? late : truth[SAMPLE_EVICTED];
+        CHECK(l->sample.outside == 0xFC000000u && n->evicted > 100000 && truth[SAMPLE_EXPIRED] > 10000 &&
+              misses(l) == in_all);
+        CHECK(n->misses[SAMPLE_EVICTED] > least - in_all / 20 &&
+              n->misses[SAMPLE_EVICTED] < truth[SAMPLE_EVICTED] + in_all / 20);
+        CHECK(n->misses[SAMPLE_EXPIRED] < truth[SAMPLE_EXPIRED] + in_all / 20);
+        CHECK(round || n->misses[SAMPLE_EXPIRED] > truth[SAMPLE_EXPIRED] - in_all / 20);
+        for (int bin = 0; bin < 34; bin++) {
+            counted += n->age[bin];
+            CHECK(llabs((long long)(n->age[bin] - ages[bin])) < (long long)n->evicted / 20);
+        }
+        CHECK(llabs((long long)(counted - n->evicted)) < (long long)n->evicted / 10);
+        lru_check(l);
+        lru_check_sample(l);
+        for (uint32_t i = 0; i < MOST; i++) { /* few are left: all of them are in the sample again */
+            uint64_t hash = hash_key(&f->seed, 0, key_of(i, text));
+            struct entry *e = lru_peek(l, hash, key_of(i, text), 0);
+            if (e && i % 400) lru_remove(l, hash, e);
+            if (i % 2000 == 0) lru_check(l);
+            if (i % 2000 == 0) lru_check_sample(l);
+        }
+        CHECK(l->sample.outside == 0 && l->count > 10);
+        fixture_free(f);
+    }
 }
 
 /* ---- scanning ---- */
@@ -548,6 +734,9 @@ int main(void) {
         {"the sweep finds what is over, whatever the clock does", test_sweep},
         {"the lag of expiry is measured", test_lag},
         {"a sweep does no more than it is told", test_sweep_is_bounded},
+        {"every miss has its cause, every eviction its age", test_causes},
+        {"the age of what was used while it was young", test_age_of_the_young},
+        {"causes and ages of a sample", test_sample},
         {"a scan hands out each entry once", test_scan_whole},
         {"a scan misses nothing that stays", test_scan_while_changing},
         {"the hash spreads", test_hash_spreads},

@@ -33,8 +33,10 @@ static bool set(struct shards *s, uint32_t i, struct slice value, int64_t deadli
 }
 
 static void check_all(const struct shards *s) {
-    for (uint32_t i = 0; i < SHARDS; i++)
+    for (uint32_t i = 0; i < SHARDS; i++) {
         lru_check(&s->shard[i].lru);
+        lru_check_sample(&s->shard[i].lru);
+    }
 }
 
 /* ---- the split ---- */
@@ -60,15 +62,16 @@ static void test_spread(void) {
         sum.entries += l->count;
         sum.database[0].with_deadline += l->with_deadline;
         sum.used_bytes += lru_used_bytes(l);
-        s.shard[i].lru.hits = i; /* the caller's to keep */
-        s.shard[i].lru.misses = 2 * i;
+        s.shard[i].lru.counters.hits = i; /* the caller's to keep */
+        s.shard[i].lru.counters.misses[i % SAMPLE_LIVE] = 2 * i;
     }
     shards_total(&s, &totals);
     CHECK(totals.entries == KEYS && sum.entries == KEYS);
     CHECK(totals.database[0].with_deadline == KEYS / 4 && sum.database[0].with_deadline == KEYS / 4);
     CHECK(totals.used_bytes == sum.used_bytes && totals.budget_bytes == 64 << 20);
-    CHECK(totals.hits == 2016 && totals.misses == 4032);
-    CHECK(totals.evicted == 0 && totals.expired == 0);
+    CHECK(totals.counters.hits == 2016 &&
+          totals.counters.misses[0] + totals.counters.misses[1] + totals.counters.misses[2] == 4032);
+    CHECK(totals.counters.evicted == 0 && totals.counters.expired == 0);
     check_all(&s);
     shards_release(&s);
 }
@@ -112,7 +115,7 @@ static void test_budget(void) {
     check_all(&s);
     struct shards_totals totals;
     shards_total(&s, &totals);
-    CHECK(totals.evicted > 1000 && totals.used_bytes <= MAXMEMORY_MIN);
+    CHECK(totals.counters.evicted > 1000 && totals.used_bytes <= MAXMEMORY_MIN);
     shards_clear(&s);
     shards_total(&s, &totals);
     CHECK(totals.entries == 0 && totals.database[0].with_deadline == 0);
@@ -223,7 +226,7 @@ static void test_upkeep(void) {
             now_ms += 10000;
             upkeep_all(&s, now_ms);
             shards_total(&s, &totals);
-            CHECK(totals.entries == 0 && totals.database[0].with_deadline == 0 && totals.expired == 40000);
+            CHECK(totals.entries == 0 && totals.database[0].with_deadline == 0 && totals.counters.expired == 40000);
         } else {
             shards_clear(&s);
             upkeep_all(&s, now_ms);
@@ -381,14 +384,14 @@ static void *count_up(void *arg) {
     struct worker *w = arg;
     for (int step = 0; step < STEPS; step++) {
         struct lru *l = shard_lock_index(w->shards, 5);
-        l->hits += 1;
+        l->counters.hits += 1;
         shard_unlock_index(w->shards, 5);
         shards_lock_many(w->shards, 1ull << 5 | 1ull << 63 | 1);
-        w->shards->shard[0].lru.hits += 1;
-        w->shards->shard[63].lru.hits += 1;
+        w->shards->shard[0].lru.counters.hits += 1;
+        w->shards->shard[63].lru.counters.hits += 1;
         shards_unlock_many(w->shards, 1ull << 5 | 1ull << 63 | 1);
         struct lru *last = shard_lock_index(w->shards, 63);
-        last->hits += 1;
+        last->counters.hits += 1;
         shard_unlock_index(w->shards, 63);
     }
     return NULL;
@@ -399,9 +402,9 @@ static void test_no_lost_update(void) {
     struct worker w[THREADS];
     REQUIRE(shards_init(&s, MAXMEMORY_MIN, 1000, THREADS));
     REQUIRE(run_threads(&s, w, count_up));
-    CHECK(s.shard[5].lru.hits == (uint64_t)THREADS * STEPS);
-    CHECK(s.shard[0].lru.hits == (uint64_t)THREADS * STEPS);
-    CHECK(s.shard[63].lru.hits == (uint64_t)THREADS * STEPS * 2);
+    CHECK(s.shard[5].lru.counters.hits == (uint64_t)THREADS * STEPS);
+    CHECK(s.shard[0].lru.counters.hits == (uint64_t)THREADS * STEPS);
+    CHECK(s.shard[63].lru.counters.hits == (uint64_t)THREADS * STEPS * 2);
     shards_release(&s);
 }
 
