@@ -198,6 +198,15 @@ int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_
     return i < high ? i : -1;
 }
 
+struct client *registry_next(struct registry *r, const void *owner, uint32_t *at, uint32_t end) {
+    struct client *c = NULL;
+    pthread_mutex_lock(&r->lock);
+    for (; c == NULL && *at < end && *at < r->high; ++*at)
+        if (r->live[*at] && registry_record(r, *at)->owner == owner) c = registry_record(r, *at);
+    pthread_mutex_unlock(&r->lock);
+    return c;
+}
+
 /* What it holds, as registry_evict() compares: who has not authenticated comes before all others. */
 static size_t weight(const struct client *c) {
     size_t held = client_bytes(c);

@@ -60,7 +60,6 @@ struct client {
     /* owning worker only */
     struct suspended suspended;
     struct transaction *transaction; /* a block of the worker's pool; NULL: there is none */
-    int64_t locked_ms;               /* since when it has to authenticate */
 
     /* written by the owner, read by anyone */
     _Atomic uint8_t resp;  /* protocol version: 2 or 3 */
@@ -68,6 +67,7 @@ struct client {
     _Atomic uint8_t database;
     _Atomic uint32_t queued;       /* requests of its transaction */
     _Atomic int64_t active_ms;     /* last time that a request came */
+    _Atomic int64_t locked_ms;     /* since when it has to authenticate */
     _Atomic uint32_t last_command; /* its row in the command table */
     _Atomic uint32_t input_bytes;  /* held for it: a request that is not whole, or waits */
     _Atomic uint32_t output_bytes; /* held for it: replies that its socket did not take, or that are collected */
@@ -95,11 +95,11 @@ struct registry {
     pthread_mutex_t lock;
     /* under lock */
     uint64_t next_id;
-    uint32_t high;     /* records at and above it were never used */
-    uint32_t free;     /* records that are free below it ... */
+    uint32_t free;     /* records that are free below `high` ... */
     uint32_t *free_at; /* ... a stack of them */
     uint8_t *live;     /* per record: it is in use */
-    atomic_uint count; /* of connections; read by anyone */
+    atomic_uint count; /* of connections; read by anyone, as is the next one */
+    atomic_uint high;  /* records at and above it were never used */
 };
 
 /* Room for `capacity` records of `record_bytes`; the limit is as much. False: out of memory. */
@@ -129,6 +129,9 @@ void client_address(const struct client *c, char *to);
 
 /* The same of an address that is no unix socket's. */
 void client_address_text(char *to, const struct client_address *a);
+
+/* The next client of an owner among the records from *at up to `end`; *at is moved behind it. NULL: there is none. */
+struct client *registry_next(struct registry *r, const void *owner, uint32_t *at, uint32_t end);
 
 /* Which clients are meant: those for which all holds that is set. */
 struct client_filter {

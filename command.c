@@ -970,7 +970,7 @@ uint8_t command_unusual(const struct command_server *server, int64_t now_ms, boo
 }
 
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms) {
-    if (!has_mode(client, CLIENT_LOCKED_OUT)) client->locked_ms = now_ms;
+    if (!has_mode(client, CLIENT_LOCKED_OUT)) relaxed_store(client->locked_ms, now_ms);
     set_mode(client, CLIENT_LOCKED_OUT, server_has_password(server));
 }
 

@@ -27,7 +27,7 @@
  * True    between turns: a connection is in exactly one state of enum state; it has a struct waiting if and only if
  *         something waits; the group, the belt and the output are empty.
  * Threads all but worker_add(), worker_stop() and worker_connections() is done by the worker's own thread.
- *         `list` is shared with the thread that accepts, under list_lock.
+ *         Its connections are those of the registry whose owner it is.
  * Failure no memory for a buffer, or more output than client-output-buffer-limit, closes that connection, and the log
  *         says so; nothing else suffers. */
 #include "worker.h"
@@ -109,11 +109,11 @@ struct conn {
     struct client client;    /* first: the registry knows only this */
     struct waiting *waiting; /* NULL: nothing waits */
     struct conn *next;       /* QUEUED or CLOSED */
-    uint32_t listed;         /* its place in worker->list */
     uint8_t state;
     uint8_t heavy;           /* turns for which it comes after those that ask little */
     bool known;              /* it had a turn */
     bool close_after_output; /* then it lingers */
+    atomic_bool watched;     /* the epoll has it */
     uint32_t linger_bytes;   /* dropped since */
     int64_t linger_until_ms;
     struct conn *next_watcher; /* those that said MONITOR, ... */
@@ -188,7 +188,7 @@ struct worker {
     int64_t tick_ms;      /* when the next tick is due */
     int upkeep_left;      /* shards that this tick has not done */
     uint32_t upkeep_next; /* shard */
-    uint32_t look_next;   /* place in `list` where the search for time-outs goes on */
+    uint32_t look_next;   /* record where the search for time-outs goes on */
     int ticks;
     struct conn *watchers;     /* connections that said MONITOR, ... */
     struct conn *watched_next; /* ... where the next turn goes on with them, ... */
@@ -200,10 +200,6 @@ struct worker {
     atomic_uint connections;
     atomic_bool stopping;
     _Atomic uint64_t stop_at_ns; /* by the clock that nobody sets */
-    pthread_mutex_t list_lock;
-    /* under list_lock */
-    struct conn **list; /* its connections, in no order */
-    uint32_t list_count, list_cap;
 };
 
 int64_t worker_now_ms(void) {
@@ -216,23 +212,9 @@ size_t worker_record_bytes(void) { return sizeof(struct conn); }
 
 /* ---- connections ---- */
 
-/* Makes room for one more in `list`, whose lock the caller holds. */
-static bool list_grow(struct worker *w) {
-    if (w->list_count < w->list_cap) return true;
-    uint32_t cap = w->list_cap ? 2 * w->list_cap : 64;
-    struct conn **list = realloc(w->list, cap * sizeof *list);
-    if (list == NULL) return false;
-    w->list = list;
-    w->list_cap = cap;
-    return true;
-}
-
-static void list_remove(struct worker *w, struct conn *c) {
-    pthread_mutex_lock(&w->list_lock);
-    struct conn *last = w->list[--w->list_count];
-    w->list[c->listed] = last;
-    last->listed = c->listed;
-    pthread_mutex_unlock(&w->list_lock);
+/* Its next connection among the records from *at up to `end`; *at is moved behind it. NULL: there is none. */
+static struct conn *next_conn(struct worker *w, uint32_t *at, uint32_t end) {
+    return (struct conn *)registry_next(w->server->registry, w, at, end);
 }
 
 bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, int64_t now_ms) {
@@ -240,19 +222,16 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     if (client == NULL) return false;
     struct conn *c = (struct conn *)client;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    c->state = READING;
     command_greet(w->server, client, now_ms);
     log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu connected", (unsigned long long)client->id);
-    pthread_mutex_lock(&w->list_lock); /* until the epoll has it too, the worker may not time it out */
-    bool added = list_grow(w) && epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-    if (added) {
-        c->listed = w->list_count;
-        w->list[w->list_count++] = c;
-        atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
+    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0) {
+        relaxed_store(c->watched, true);
+        return true;
     }
-    pthread_mutex_unlock(&w->list_lock);
-    if (!added) client_free(w->server->registry, client);
-    return added;
+    atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
+    client_free(w->server->registry, client);
+    return false;
 }
 
 unsigned worker_connections(const struct worker *w) { return relaxed_load(w->connections); }
@@ -1103,7 +1082,6 @@ static void free_conn(struct worker *w, struct conn *c) {
     unwatch(w, c);
     command_forget(&w->context, &c->client);
     free_waiting(w, c);
-    list_remove(w, c);
     log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu closed", (unsigned long long)c->client.id);
     int fd = c->client.fd;
     client_free(w->server->registry, &c->client); /* first: who finds it there may shut its socket */
@@ -1131,21 +1109,20 @@ static void upkeep(struct worker *w) {
 
 static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_ms) {
     const struct config *config = w->server->config;
+    if (!relaxed_load(c->watched)) return false; /* the thread that accepts is not done with it */
     if (c->state == LINGERING) return llabs(c->linger_until_ms - LINGER_MS - now_ms) > LINGER_MS; /* a clock can jump */
     if (is_locked_out(c) && config->authentication_timeout_s)
-        return llabs(now_ms - c->client.locked_ms) > (int64_t)config->authentication_timeout_s * 1000;
+        return llabs(now_ms - relaxed_load(c->client.locked_ms)) > (int64_t)config->authentication_timeout_s * 1000;
     int64_t idle_ms = now_ms - relaxed_load(c->client.active_ms);
     int64_t timeout_ms = (int64_t)config->timeout_s * 1000;
     bool watches = relaxed_load(c->client.modes) & CLIENT_MONITOR;
     return timeout_ms && !watches && c->state != QUEUED && c->state != PAUSED && idle_ms > timeout_ms;
 }
 
-/* Looks at a tenth of the connections, so that all are seen once a second. */
+/* Looks at a tenth of all records, so that all are seen once a second. */
 static void find_timed_out(struct worker *w, int64_t now_ms) {
-    pthread_mutex_lock(&w->list_lock);
-    for (uint32_t n = w->list_count / 10 + 1; n > 0 && w->list_count; n--) {
-        if (w->look_next >= w->list_count) w->look_next = 0;
-        struct conn *c = w->list[w->look_next++];
+    uint32_t high = relaxed_load(w->server->registry->high), end = w->look_next + high / 10 + 1;
+    for (struct conn *c; (c = next_conn(w, &w->look_next, end)) != NULL;) {
         if (!timed_out(w, c, now_ms)) continue;
         log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu timed out", (unsigned long long)c->client.id);
         if (c->state == QUEUED || c->state == PAUSED)
@@ -1153,7 +1130,7 @@ static void find_timed_out(struct worker *w, int64_t now_ms) {
         else
             conn_close(w, c);
     }
-    pthread_mutex_unlock(&w->list_lock);
+    w->look_next = end < high ? end : 0;
 }
 
 static void trim_output(struct worker *w) {
@@ -1203,17 +1180,11 @@ static void feed_watchers(struct worker *w) {
 
 /* One look at every connection: who has nothing more to be answered is closed. */
 static void drain(struct worker *w) {
-    pthread_mutex_lock(&w->list_lock);
-    uint32_t n = w->list_count;
-    struct conn **all = malloc(n * sizeof *all + 1);
-    if (all && n) memcpy(all, w->list, n * sizeof *all);
-    pthread_mutex_unlock(&w->list_lock);
-    for (uint32_t i = 0; all && i < n; i++) {
-        struct conn *c = all[i];
+    uint32_t at = 0;
+    for (struct conn *c; (c = next_conn(w, &at, UINT32_MAX)) != NULL;) {
         bool over = c->state == LINGERING && w->context.now_ms > c->linger_until_ms - LINGER_MS + LINGER_LAST_MS;
         if (over || (c->state == READING && read_conn(w, c, 0) <= 0)) conn_close(w, c);
     }
-    free(all);
     run_group(w);
 }
 
@@ -1290,7 +1261,6 @@ struct worker *worker_new(const struct worker_options *o) {
     look_at_config(w);
     w->queue_end = &w->queue;
     pool_init(&w->pool, o->server->client_memory);
-    pthread_mutex_init(&w->list_lock, NULL);
     w->context = (struct command_context){.server = o->server,
                                           .shards = o->server->shards,
                                           .config = o->server->config,
@@ -1335,14 +1305,13 @@ void worker_stop(struct worker *w, int64_t timeout_ms) {
 void worker_join(struct worker *w) { pthread_join(w->thread, NULL); }
 
 void worker_free(struct worker *w) {
-    while (w->list_count)
-        free_conn(w, w->list[w->list_count - 1]);
-    free(w->list);
+    uint32_t at = 0;
+    for (struct conn *c; (c = next_conn(w, &at, UINT32_MAX)) != NULL;)
+        free_conn(w, c);
     pool_release(&w->pool);
     if (w->wake >= 0) close(w->wake);
     if (w->epoll >= 0) close(w->epoll);
     if (w->output.p) munmap(w->output.p, w->output_mapped);
     if (w->input) munmap(w->input, GROUP_BYTES + 2 * RECEIVE_MAX);
-    pthread_mutex_destroy(&w->list_lock);
     free(w);
 }
