@@ -30,10 +30,8 @@ void buf_printf(struct buf *b, const char *format, ...) {
 }
 
 static int class_of(size_t bytes) {
-    int size_class = CLASS_MIN;
-    while (size_class < POOL_CLASSES && ((size_t)1 << size_class) < bytes)
-        size_class++;
-    return size_class;
+    int size_class = bytes <= 1 << CLASS_MIN ? CLASS_MIN : 64 - __builtin_clzll(bytes - 1);
+    return size_class < POOL_CLASSES ? size_class : POOL_CLASSES;
 }
 
 size_t pool_block(size_t bytes) { return (size_t)1 << class_of(bytes); }

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -53,7 +52,7 @@
 #define REFUSED_MAX 16
 #define REFUSED_MS 1000
 #define RETRY_MS 100
-#define PING_MS 2000
+#define PING_S 2
 
 extern char **environ;
 
@@ -145,13 +144,6 @@ static bool is_loopback(const union address *a) {
 
 /* ---- the probe: sponson --ping ---- */
 
-/* Waits until fd is ready for `events` or the time is over. */
-static bool wait_for(int fd, short events, int64_t until_ms) {
-    struct pollfd p = {fd, events, 0};
-    int64_t left = until_ms - worker_now_ms();
-    return left > 0 && poll(&p, 1, (int)left) == 1;
-}
-
 /* In a container the health check cannot repeat the server's arguments: where process 1 is this program, a probe that
  * was given none of its own takes those, with "--ping" behind them. Returns their number, 0 when it does not apply. */
 static int arguments_of_process_1(int argc, char **argv, char *text, size_t size, char **arguments, int most) {
@@ -172,32 +164,24 @@ static int arguments_of_process_1(int argc, char **argv, char *text, size_t size
 
 /* Asks the server at *a; returns the exit code, with the reason on stderr. */
 static int ping_address(const union address *a, socklen_t size, const char *where) {
-    int64_t until_ms = worker_now_ms() + PING_MS;
-    char reply[256];
+    struct timeval patience = {.tv_sec = PING_S};
+    char reply[256] = "";
     size_t have = 0;
-    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int error = 0;
-    socklen_t error_size = sizeof error;
-    if (fd < 0 || (connect(fd, &a->any, size) != 0 && errno != EINPROGRESS)) {
-        error = errno;
-    } else if (!wait_for(fd, POLLOUT, until_ms)) {
-        error = ETIMEDOUT;
-    } else {
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size);
+    int64_t until_ms = worker_now_ms() + 1000 * PING_S;
+    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 || /* of connect() too */
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 || connect(fd, &a->any, size) != 0)
+        return fail("no server at %s: %s", where, strerror(errno == EINPROGRESS ? ETIMEDOUT : errno));
+    ssize_t n = send(fd, "PING\r\n", 6, MSG_NOSIGNAL);
+    while (n > 0 && have < sizeof reply - 1 && memchr(reply, '\n', have) == NULL && worker_now_ms() < until_ms) {
+        n = recv(fd, reply + have, sizeof reply - 1 - have, 0);
+        have += n > 0 ? (size_t)n : 0;
     }
-    if (error) return fail("no server at %s: %s", where, strerror(error));
-    if (send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6)
-        while (have < sizeof reply - 1 && memchr(reply, '\n', have) == NULL && wait_for(fd, POLLIN, until_ms)) {
-            ssize_t n = recv(fd, reply + have, sizeof reply - 1 - have, 0);
-            if (n <= 0) break;
-            have += (size_t)n;
-        }
     close(fd);
-    reply[have] = '\0';
     reply[strcspn(reply, "\r\n")] = '\0';
     if (reply[0] == '+' || reply[0] == '-') /* NOAUTH, or too many clients: it lives, and it answers */
         return 0;
-    if (have == 0) return fail("the server at %s did not answer PING within %d s", where, PING_MS / 1000);
+    if (have == 0) return fail("the server at %s did not answer PING within %d s", where, PING_S);
     return fail("what listens at %s is no RESP server: it answered \"%.60s\"", where, reply);
 }
 
