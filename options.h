@@ -110,7 +110,7 @@ static const struct option options[] = {
     IGNORED("appendfilename"), IGNORED("appenddirname"), IGNORED("appendfsync"), IGNORED("no-appendfsync-on-rewrite"),
     IGNORED("auto-aof-rewrite-*"), IGNORED("aof-*"), IGNORED("hash-max-*"), IGNORED("list-*"), IGNORED("set-max-*"),
     IGNORED("zset-max-*"), IGNORED("stream-node-*"), IGNORED("hll-sparse-max-bytes"), IGNORED("lua-time-limit"),
-    IGNORED("busy-reply-threshold"), IGNORED("acllog-max-len"), IGNORED("repl-*"), IGNORED("enable-*"), IGNORED("replica-*"), IGNORED("cluster-*"),
+    IGNORED("busy-reply-threshold"), IGNORED("locale-collate"), IGNORED("hide-user-data-from-log"), IGNORED("dual-channel-*"), IGNORED("commandlog-*"), IGNORED("acllog-max-len"), IGNORED("repl-*"), IGNORED("enable-*"), IGNORED("replica-*"), IGNORED("cluster-*"),
 
     REFUSED("replicaof", "remove the line"), REFUSED("slaveof", "remove the line"), REFUSED("master*", "remove the line"),
     REFUSED("loadmodule", "remove the line"), REFUSED("rename-command", "remove the line"),

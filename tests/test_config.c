@@ -379,11 +379,12 @@ static void test_limit_and_ignored(void) {
     CHECK(memcmp(&before, &config, sizeof config) == 0);
 }
 
-/* What people's files look like: Debian's redis.conf, its six lines changed that must be, a Helm chart's, a short one. */
+/* What people's files look like: Debian's redis.conf, its two lines changed that must be, upstream's, a Helm chart's, a
+ * short one. */
 static void test_real_files(void) {
     static const char *const files[] = {
-        "bind 127.0.0.1 -::1\nprotected-mode no\nport 6379\ntcp-backlog 511\ntimeout 0\ntcp-keepalive 300\ndaemonize no\npidfile \"\"\n"
-        "loglevel notice\nlogfile \"\"\ndatabases 1\nalways-show-logo no\nset-proc-title yes\n"
+        "bind 127.0.0.1 -::1\nprotected-mode no\nport 6379\ntcp-backlog 511\ntimeout 0\ntcp-keepalive 300\ndaemonize no\n"
+        "pidfile /run/redis/redis-server.pid\nloglevel notice\nlogfile \"\"\ndatabases 16\nalways-show-logo no\nset-proc-title yes\n"
         "proc-title-template \"{title} {listen-addr} {server-mode}\"\nstop-writes-on-bgsave-error yes\nrdbcompression yes\nrdbchecksum yes\n"
         "dbfilename dump.rdb\nrdb-del-sync-files no\ndir /var/lib/redis\nreplica-serve-stale-data yes\nreplica-read-only yes\n"
         "repl-diskless-sync yes\nrepl-diskless-sync-delay 5\nrepl-diskless-sync-max-replicas 0\nrepl-diskless-load disabled\n"
@@ -398,6 +399,8 @@ static void test_real_files(void) {
         "client-output-buffer-limit normal 0 0 0\nclient-output-buffer-limit replica 256mb 64mb 60\n"
         "client-output-buffer-limit pubsub 32mb 8mb 60\nhz 10\ndynamic-hz yes\naof-rewrite-incremental-fsync yes\n"
         "rdb-save-incremental-fsync yes\njemalloc-bg-thread yes\n",
+        "bind 127.0.0.1 -::1\nprotected-mode yes\nport 6379\ntcp-backlog 511\ndaemonize no\nsupervised auto\npidfile /var/run/redis_6379.pid\n"
+        "loglevel notice\nlogfile \"\"\ndatabases 16\nalways-show-logo no\nlocale-collate \"\"\nenable-debug-command no\ndir ./\n",
         "# User-supplied common configuration:\nport 6379\nbind * -::*\nmaxmemory 200mb\nmaxmemory-policy allkeys-lru\nsave \"\"\nappendonly no\n"
         "dir /data\nprotected-mode no\nmaxmemory-samples 10\n",
         "port 6379\nunixsocket /var/run/redis/redis.sock\nunixsocketperm 770\nmaxmemory 100mb\nsave ''\nio-threads 1\n"
@@ -409,6 +412,79 @@ static void test_real_files(void) {
         CHECK(config.port == 6379);
     }
     CHECK(config.unixsocketperm == 0770 && config.maxmemory_bytes == 100 * MB);
+}
+
+/* Of a file all lines that are wrong are said, CONFIG_ERRORS_MAX at most; each of them whole. */
+static void test_several_bad_lines(void) {
+    static char text[40000];
+    CHECK(load_from(A_FILE, "port x\ntimeout 5\nmaxmemry 1\n\n\"\nbind 1 2\nmaxclients 0") == CONFIG_BAD);
+    char copy[sizeof error], *rest = copy;
+    strcpy(copy, error);
+    CHECK_HAS(strsep(&rest, "\n"), "/t.conf line 1: port: \"x\" is not allowed; give ");
+    CHECK_HAS(strsep(&rest, "\n"), "/t.conf line 3: unknown option \"maxmemry\"; did you mean maxmemory? --help lists the known ones");
+    CHECK_HAS(strsep(&rest, "\n"), "/t.conf line 5: quotes are not balanced; ");
+    CHECK_HAS(strsep(&rest, "\n"), "/t.conf line 7: maxclients: \"0\" is not allowed; give a whole number from 1 to 1000000");
+    CHECK(rest == NULL);
+    memset(text, 'x', sizeof text); /* twenty lines with a long sentence each */
+    text[sizeof text - 1] = '\0';
+    for (size_t i = 0; i < 20; i++)
+        memcpy(text + i * 1999, i ? "\nclient-output-buffer-limit " : "client-output-buffer-limit ", i ? 28 : 27);
+    CHECK(load_from(A_FILE, text) == CONFIG_BAD);
+    int lines = 0;
+    for (rest = error; rest && *rest; lines++) {
+        char *line = strsep(&rest, "\n");
+        CHECK_HAS(line, ", or normal 0 0 0 for the lesser of 32mb and half of client-memory");
+    }
+    CHECK(lines == CONFIG_ERRORS_MAX);
+}
+
+/* What an unknown option is taken for. */
+static void test_hints(void) {
+    static const char *const rows[][2] = {
+        {"maxmemry", "maxmemory"}, {"maxmemmory", "maxmemory"}, {"naxmemory", "maxmemory"}, {"MAXMEMROY", "maxmemory"}, {"maxmem", "maxmemory"},
+        {"prot", "port"}, {"ports", "port"}, {"time_out", "timeout"}, {"max_value_size", "max-value-size"}, {"saev", "save"},
+        {"logfiles", "logfile"}, {"", ""}, {"x", ""}, {"mem", ""}, {"replica", ""}, {"evict", ""}, {"sport-number-one", ""}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char want[200], text[64];
+        bool near = *rows[i][1];
+        snprintf(want, sizeof want, "unknown option \"%s\"; %s%s%s--help lists the known ones", rows[i][0], near ? "did you mean " : "",
+                 rows[i][1], near ? "? " : "");
+        config_init(&config);
+        CHECK(!set(rows[i][0], "1"));
+        CHECK_TEXT(error, want);
+        snprintf(want, sizeof want, near ? ", did you mean '%s'?" : "%s", rows[i][1]);
+        CHECK(config_change(&config, rows[i][0], NULL, text, sizeof text) == CONFIG_UNKNOWN);
+        CHECK_TEXT(text, want);
+    }
+}
+
+/* What config_compare() says, and that config_apply() does what it says and no more. */
+static void test_compare(void) {
+    static struct config running;
+    static char text[4096];
+    START("maxmemory", "64mb", "requirepass", "s3cret");
+    running = config;
+    config_compare(&running, &config, text, sizeof text);
+    CHECK_TEXT(text, "nothing changed");
+    CHECK(set("port", "7172") && set("unixsocket", "/tmp/s"));
+    config_compare(&running, &config, text, sizeof text);
+    CHECK_TEXT(text, "nothing changed; needs a restart: port 7171 -> 7172, unixsocket  -> /tmp/s");
+    CHECK(set("maxmemory", "1000000000") && set("requirepass", "0ther") && set("slowlog-log-slower-than", "-1"));
+    CHECK(set("client-output-buffer-limit", "normal 4mb 0 0") && set("loglevel", "debug"));
+    strcpy(config.requirepass_file, "/a");
+    config_compare(&running, &config, text, sizeof text);
+    CHECK_TEXT(text, "maxmemory 64mb -> 1000000000, client-output-buffer-limit normal 0 0 0 -> normal 4mb 0 0, requirepass changed, "
+                     "requirepass-file  -> /a, loglevel notice -> debug, slowlog-log-slower-than 10000 -> -1; needs a restart: port "
+                     "7171 -> 7172, unixsocket  -> /tmp/s");
+    char few[20];
+    config_compare(&running, &config, few, sizeof few);
+    CHECK(strncmp(few, text, sizeof few - 1) == 0 && few[sizeof few - 1] == '\0');
+    config_apply(&running, &config);
+    CHECK(running.port == 7171 && running.maxmemory_bytes == 1000000000 && running.slowlog_us == -1);
+    CHECK_TEXT(running.requirepass, "0ther");
+    config_compare(&running, &config, text, sizeof text);
+    CHECK_TEXT(text, "nothing changed; needs a restart: port 7171 -> 7172, unixsocket  -> /tmp/s");
+    CHECK(config_change(&config, "requirepass-file", NULL, text, sizeof text) == CONFIG_IMMUTABLE); /* no command names a file */
 }
 
 static void test_notes(void) {
@@ -720,6 +796,100 @@ static void test_log(void) {
     CHECK(errno == EXDEV);
 }
 
+/* The lines that a pipe holds. */
+static int count_lines(int fd, char *text, size_t size) {
+    int lines = 0;
+    read_pipe(fd, text, size);
+    for (const char *p = text; (p = strchr(p, '\n')) != NULL; p++)
+        lines++;
+    return lines;
+}
+
+/* Whatever a text holds, its line is one object, and shows what is printable UTF-8. */
+static void test_log_json(void) {
+    static const char *const rows[][2] = {
+        {"plain", "plain"},
+        {"a\"b\\c", "a\\\"b\\\\c"},
+        {"a\nb\x01\x1f\x7f", "a?b???"},
+        {"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", NULL},
+        {"\xff\xfe\x80", "???"},
+        {"\xc3", "?"},
+        {"\xe2\x82", "??"},
+        {"\xf0\x9f\x98", "???"},
+        {"\xc3(", "?("},                                                      /* cut */
+        {"\xc0\x80\xc1\xbf\xe0\x9f\xbf\xf0\x8f\xbf\xbf", "???????????"},      /* longer than needed */
+        {"\xed\xa0\x80\xf4\x90\x80\x80\xf8\x88\x80\x80\x80", "????????????"}, /* surrogates; beyond the last */
+        {"\xc2\x9b\xc2\xa0", "??\xc2\xa0"},
+        {"\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", NULL}};
+    static char text[8192], longest[3000], want[4096];
+    int ends[2];
+    REQUIRE(pipe2(ends, O_NONBLOCK) == 0);
+    struct log log = {ends[1], LOG_LEVEL_DEBUG, LOG_FORMAT_JSON, PTHREAD_MUTEX_INITIALIZER, {{0}}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        log_line(&log, LOG_LEVEL_VERBOSE, "%s", rows[i][0]);
+        read_pipe(ends[0], text, sizeof text);
+        CHECK(strncmp(text, "{\"time\":\"20", 11) == 0 && strspn(text + 9, "0123456789-T:.Z") == 24);
+        snprintf(want, sizeof want, "\",\"level\":\"verbose\",\"message\":\"%s\"}\n",
+                 rows[i][1] ? rows[i][1] : rows[i][0]);
+        CHECK_TEXT(text + 9 + 24, want);
+    }
+    memset(longest, '"', sizeof longest - 1);
+    log_line(&log, LOG_LEVEL_WARNING, "%s", longest);
+    read_pipe(ends[0], text, sizeof text);
+    CHECK(strlen(text) ==
+          strlen("{\"time\":\"2026-11-20T17:45:08.123Z\",\"level\":\"warning\",\"message\":\"\"}\n") + 2000);
+    log_lines(&log, LOG_LEVEL_NOTICE, "x: ", "a\n\nb\"\n");
+    CHECK(count_lines(ends[0], text, sizeof text) == 3);
+    CHECK_HAS(text, "\"message\":\"x: a\"}\n");
+    CHECK_HAS(text, "\"message\":\"x: b\\\"\"}\n");
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* LOG_LINES_MAX lines of a kind in a window, then how many more; other kinds and lesser levels go on. */
+static void test_log_repeats(void) {
+    static char text[65536];
+    int ends[2];
+    REQUIRE(pipe2(ends, O_NONBLOCK) == 0);
+    struct log log = {ends[1], LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT, PTHREAD_MUTEX_INITIALIZER, {{0}}};
+    static const char *const kinds[] = {"one: %d", "two: %d"};
+    for (int i = 0; i < 1000; i++)
+        for (int k = 0; k < 2; k++)
+            log_line(&log, k ? LOG_LEVEL_NOTICE : LOG_LEVEL_WARNING, kinds[k], i);
+    CHECK(count_lines(ends[0], text, sizeof text) == 2 * LOG_LINES_MAX);
+    CHECK_HAS(text, " warning one: 0\n");
+    CHECK_HAS(text, " notice two: 9\n");
+    for (int i = 0; i < 100; i++)
+        log_line(&log, LOG_LEVEL_VERBOSE, "three: %d", i);
+    CHECK(count_lines(ends[0], text, sizeof text) == 100);
+    log_repeats(&log, false);
+    CHECK(count_lines(ends[0], text, sizeof text) == 0);
+    for (int i = 0; i < LOG_SITES; i++)
+        log.site[i].since -= LOG_WINDOW_S; /* as if so much time had passed */
+    log_line(&log, LOG_LEVEL_WARNING, kinds[0], 5);
+    CHECK(count_lines(ends[0], text, sizeof text) == 3);
+    CHECK_HAS(text, " warning 990 more lines like \"one: ...\" left out\n");
+    CHECK_HAS(text, " notice 990 more lines like \"two: ...\" left out\n");
+    CHECK_HAS(text, " warning one: 5\n");
+    log_repeats(&log, true); /* less than was allowed is nothing to tell */
+    CHECK(count_lines(ends[0], text, sizeof text) == 0);
+    for (int i = 0; i < LOG_LINES_MAX + 1; i++)
+        log_line(&log, LOG_LEVEL_WARNING, kinds[0], i);
+    log.site[0].since += 1000; /* the clock was set back: no line waits for it */
+    log_line(&log, LOG_LEVEL_WARNING, kinds[0], 6);
+    CHECK(count_lines(ends[0], text, sizeof text) == LOG_LINES_MAX + 2);
+    CHECK_HAS(text, " 1 more lines like \"one: ...\" left out\n");
+    static char formats[LOG_SITES + 10][8]; /* more kinds than there is room for: the last ones share it */
+    for (int i = 0; i < LOG_SITES + 10; i++) {
+        snprintf(formats[i], sizeof formats[i], "k%d", i);
+        for (int n = 0; n < 100; n++)
+            log_line(&log, LOG_LEVEL_WARNING, (const char *)formats[i], 0);
+    }
+    CHECK(count_lines(ends[0], text, sizeof text) < (LOG_SITES + 1) * LOG_LINES_MAX);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where) {
     (void)status, (void)type, (void)where;
     return remove(path);
@@ -732,10 +902,12 @@ int main(void) {
         {"texts are taken or refused, never cut", test_texts_are_never_cut}, {"file, variables, flags: what is taken", test_good_input},
         {"a password from its own file", test_password_file}, {"file, variables, flags: what is refused", test_bad_input}, {"files as people have them", test_real_files},
         {"client-output-buffer-limit, and options without effect", test_limit_and_ignored},
-        {"variables of Kubernetes, and too many of them", test_notes}, {"--help and --version", test_help_and_version},
+        {"several bad lines of a file", test_several_bad_lines}, {"what an unknown option is taken for", test_hints},
+        {"what changes, and what does not", test_compare}, {"variables of Kubernetes, and too many of them", test_notes}, {"--help and --version", test_help_and_version},
         {"resolve: maxmemory", test_resolve_maxmemory}, {"resolve: what follows from maxmemory", test_resolve_dependents},
         {"values as CONFIG GET shows them", test_values}, {"noise", test_noise}, {"host: memory and CPUs", test_host_machine},
-        {"host: control groups", test_host_groups}, {"host: what is no limit, and long paths", test_host_no_limits}, {"log", test_log}};
+        {"host: control groups", test_host_groups}, {"host: what is no limit, and long paths", test_host_no_limits}, {"log", test_log},
+        {"log: JSON", test_log_json}, {"log: what repeats", test_log_repeats}};
     /* clang-format on */
     if (!mkdtemp(directory)) {
         printf("Bail out! mkdtemp: %s\n", strerror(errno));

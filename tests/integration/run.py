@@ -19,6 +19,7 @@ import test_transactions  # noqa: E402,F401
 import test_access  # noqa: E402,F401
 import test_info  # noqa: E402,F401
 import test_admin  # noqa: E402,F401
+import test_config  # noqa: E402,F401
 import test_examples  # noqa: E402,F401
 import test_conf  # noqa: E402,F401
 import test_random  # noqa: E402,F401
