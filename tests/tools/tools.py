@@ -28,7 +28,7 @@ class Tool(Process):
     def __init__(self, command, path="/", seconds=20):
         self.folder = tempfile.mkdtemp(prefix="sponson-test-tool-")
         for chances in (2, 1, 0):  # a free port may be somebody's before the tool has it
-            self.port = free_port()
+            self.port = kept_port()
             super().__init__(command(self.port, self.folder))
             try:
                 until(lambda: not self.running() or self.answers(path), seconds, lambda: f"it answers\n{self.said()}")
