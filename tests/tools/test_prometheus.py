@@ -7,8 +7,8 @@ import re
 import time
 import urllib.parse
 
-from harness import OK, Error, Failure, Server, check, equal, free_port, request, test, until
-from tools import Metrics, Tool, ask, promtool, write
+from harness import OK, Error, Failure, Server, check, equal, request, test, until
+from tools import Metrics, Tool, ask, kept_port, promtool, write
 
 VERSION = "0.0.4"
 LABELS = {  # every metric, its type, and the values of its label that are there from the start; None: whatever was called
@@ -72,7 +72,7 @@ class Observed(Server):
     """A server with an admin endpoint."""
 
     def start(self, flags, *others):
-        self.admin_port = free_port()
+        self.admin_port = kept_port()
         super().start((*flags, "--admin-port", self.admin_port), *others)
 
     def metrics(self):
@@ -213,7 +213,7 @@ def scraped():
 @test(seconds=60)
 def returns():
     """Prometheus: the target is down while the server is away, and up when it is back, with a new start time"""
-    with Observed() as server:
+    with Observed(port=kept_port()) as server:
         with Prometheus(server) as prometheus:
             prometheus.up()
             began = prometheus.one("process_start_time_seconds")
@@ -237,6 +237,46 @@ def password():
         with server.connect() as c:
             c.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             check(b"sponson_" not in c.rest(), "metrics at the cache's port")
+
+
+@test
+def counted():
+    """/metrics: a small piece of work of which every number is known"""
+    with Observed("--maxmemory", "32mb", "--maxclients", 3, "--client-memory", "16mb", "--requirepass", "a",
+                  "--slowlog-log-slower-than", -1) as server:
+        with server.connect() as c, server.connect() as other:
+            equal([other.ask("GET a")[:6], c.ask("AUTH b")[:9], c.ask("AUTH a")], ["NOAUTH", "WRONGPASS", OK])
+            with server.connect(), server.connect() as refused:
+                equal(refused.rest(), b"-ERR max number of clients reached\r\n")
+            equal([c.ask("MSET a 1 b 2 c 3"), c.ask("MGET a b c none"), c.ask("GET none"), c.ask("EXPIRE a 1000")],
+                  [OK, [b"1", b"2", b"3", None], None, 1])
+            equal([c.ask("SELECT 5"), c.ask("SET gone v PX 1"), c.ask("SET d v EX 1000")], [OK] * 3)
+            until(lambda: int(c.info()["expired_keys"]) == 1, 10, "an entry expires")
+            check(isinstance(c.ask("INCR d"), Error) and isinstance(c.ask("NONSENSE"), Error), "errors")
+            until(lambda: c.info()["connected_clients"] == "2", 10, "only these two are connected")
+            metrics = Metrics(server.metrics())
+            want = {
+                "hits_total": 3, "misses_total never_seen": 2, "misses_total expired": 0, "misses_total evicted": 0,
+                "expired_total": 1, "expiry_lag_seconds_count": 1, "evicted_age_seconds_count": 0, "errors_total": 4,
+                "auth_failures_total": 1, "connections_total": 4, "rejected_connections_total maxclients": 1,
+                "rejected_connections_total protected_mode": 0, "connected_clients": 2, "max_clients": 3, "entries": 4,
+                "entries_with_ttl": 2, "database_entries 0": 3, "database_entries 5": 1, "shard_entries min": 0,
+                "memory_max_bytes": 32 << 20, "client_memory_max_bytes": 16 << 20, "slow_requests_total": 0,
+                "commands_total mget": 1, "commands_total set": 2, "commands_total client|list": None,
+                "command_errors_total incr": 1, "command_errors_total get": 1, "command_errors_total set": 0}
+            got = {" ".join((name.removeprefix("sponson_"), *(value for _, value in labels))): number
+                   for (name, labels), number in metrics.series.items()}
+            wrong = {name: (got.get(name), number) for name, number in want.items() if got.get(name) != number}
+            equal(wrong, {}, "what it is, and what it should be")
+            check(1 <= got["shard_entries max"] <= 4, "the fullest shard")
+            check(got["shard_used_bytes min"] <= got["shard_used_bytes max"] <= got["memory_used_bytes"], "bytes")
+            before = float(c.info()["total_net_input_bytes"])
+            equal(c.ask("SET", "large", "x" * 50_000), OK)
+            after = Metrics(server.metrics())
+            added = after.get("sponson_network_receive_bytes_total") - before
+            check(50_000 < added < 51_000, f"bytes received: {added}")
+            added = after.get("sponson_memory_used_bytes") - metrics.get("sponson_memory_used_bytes")
+            check(50_000 < added < 51_000, f"bytes used: {added}")
 
 
 PLANTED = (
