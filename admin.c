@@ -131,7 +131,7 @@ static void receive(struct admin *a, struct conn *c, int64_t now_us) {
 static void send_some(struct admin *a, struct conn *c, int64_t now_us) {
     char *out = a->answers[c - a->conns];
     ssize_t n = send(c->fd, out + c->out_at, c->out_end - c->out_at, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN) enter(c, CLOSING, now_us, 0);
+    if (n < 0) enter(c, CLOSING, now_us, 0); /* also where poll() says yes and send() no: that could spin */
     if (n < 0 || (c->out_at += (size_t)n) < c->out_end) return;
     madvise(out, ADMIN_ANSWER_MAX, MADV_DONTNEED);
     if (c->closes) shutdown(c->fd, SHUT_WR);
