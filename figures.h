@@ -31,6 +31,7 @@ static const struct figure list[] = {
     {"memory", "used_memory_rss", "process_resident_memory_bytes", "", GAUGE, ONE, AT(resident), "Resident memory of the process."},
     {"memory", "used_memory_dataset", NULL, "", GAUGE, ONE, AT(shards.used_bytes), ""},
     {"memory", "mem_clients_normal", "sponson_client_memory_bytes", "", GAUGE, ONE, AT(client_memory), "Bytes in clients' buffers."},
+    {"memory", "total_system_memory", NULL, "", GAUGE, ONE, AT(system_memory), ""},
     {"memory", "maxmemory", "sponson_memory_max_bytes", "", GAUGE, ONE, AT(maxmemory), "Bytes that entries and their index may take (maxmemory)."},
     {"memory", "shard_used_memory_min", "sponson_shard_used_bytes", "stat=\"min\"", GAUGE, ONE, AT(shards.shard_used_bytes.least), "Bytes of entries and index in the emptiest and the fullest shard."},
     {"memory", "shard_used_memory_max", "sponson_shard_used_bytes", "stat=\"max\"", GAUGE, ONE, AT(shards.shard_used_bytes.most), ""},

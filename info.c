@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -30,7 +31,7 @@ struct figures {
     struct shards_totals shards;
     uint64_t commands, rejected, per_s[SAMPLES];
     uint64_t connected_clients, maxclients, client_memory, client_memory_max;
-    uint64_t maxmemory, used_peak, resident, with_ttl;
+    uint64_t maxmemory, system_memory, used_peak, resident, with_ttl;
     uint64_t lag_p99_ms, age_p50_ms, age_p99_ms, misses, evicted_by_bytes;
     uint64_t cpu_us, started_ms;
     int64_t now_ms;
@@ -91,6 +92,7 @@ static void collect(struct command_server *s, int64_t now_ms, struct figures *f)
     f->client_memory = relaxed_load(s->client_memory->used_bytes);
     f->client_memory_max = relaxed_load(s->client_memory->limit_bytes);
     f->maxmemory = s->config->maxmemory_bytes;
+    f->system_memory = s->host->memory_bytes;
     f->used_peak = relaxed_load(s->used_peak_bytes);
     f->used_peak += f->shards.used_bytes - least(f->shards.used_bytes, f->used_peak);
     f->resident = host_resident_bytes();
@@ -162,14 +164,16 @@ static void print_figures(const struct figures *f, struct buf *b, const char *se
 
 static void info_server(const struct command_server *s, const struct figures *f, struct buf *b) {
     long long up_s = f->now_ms > s->started_ms ? (f->now_ms - s->started_ms) / 1000 : 0; /* the clock may be set back */
+    struct utsname os;
+    uname(&os);
     buf_printf(b,
-               "redis_version:%s\r\nsponson_version:%s\r\nredis_mode:standalone\r\narch_bits:%zu\r\n"
+               "redis_version:%s\r\nsponson_version:%s\r\nredis_mode:standalone\r\nos:%s %s %s\r\narch_bits:%zu\r\n"
                "multiplexing_api:epoll\r\natomicvar_api:c11-builtin\r\ngcc_version:%d.%d.%d\r\nprocess_id:%ld\r\n"
                "run_id:%s\r\ntcp_port:%d\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%lld\r\n"
                "uptime_in_days:%lld\r\nhz:10\r\nconfigured_hz:10\r\nio_threads_active:%d\r\n",
-               SPONSON_REDIS_VERSION, SPONSON_VERSION, sizeof(void *) * CHAR_BIT, __GNUC__, __GNUC_MINOR__,
-               __GNUC_PATCHLEVEL__, (long)getpid(), s->run_id, s->config->port, (long long)f->now_ms * 1000, up_s,
-               up_s / 86400, s->config->threads > 1);
+               SPONSON_REDIS_VERSION, SPONSON_VERSION, os.sysname, os.release, os.machine, sizeof(void *) * CHAR_BIT,
+               __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__, (long)getpid(), s->run_id, s->config->port,
+               (long long)f->now_ms * 1000, up_s, up_s / 86400, s->config->threads > 1);
 }
 
 static void info_clients(const struct command_server *s, const struct figures *f, struct buf *b) {
@@ -346,7 +350,7 @@ enum command_result cmd_latency_histogram(struct call *c) {
     return COMMAND_DONE;
 }
 
-/* LATENCY LATEST, LATENCY HISTORY event */
+/* LATENCY LATEST, LATENCY HISTORY event, MODULE LIST */
 enum command_result cmd_latency_latest(struct call *c) { return resp_array(c->out, 0), COMMAND_DONE; }
 
 /* LATENCY RESET [event [event ...]] */

@@ -289,11 +289,15 @@ static bool listen_unix(struct server *s) {
 
 /* ---- options that change ---- */
 
+/* Descriptors that are not clients'. A worker has an epoll and an eventfd. */
+static rlim_t spare_descriptors(const struct server *s) {
+    return SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads + (s->config.admin_port ? 2 * ADMIN_CONNECTIONS : 0);
+}
+
 /* Raises the limit of descriptors, as far as it can be, to what so many clients need. Returns for how many it is. */
 static uint64_t raise_descriptors(const struct server *s, int clients) {
     struct rlimit limit;
-    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads; /* a worker has an epoll and an eventfd */
-    rlim_t need = (rlim_t)clients + spare;
+    rlim_t spare = spare_descriptors(s), need = (rlim_t)clients + spare;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return (uint64_t)clients;
     struct rlimit all = {need, MAX(need, limit.rlim_max)}, most = {MIN(need, limit.rlim_max), limit.rlim_max};
     if (limit.rlim_cur < need && (setrlimit(RLIMIT_NOFILE, &all) == 0 || setrlimit(RLIMIT_NOFILE, &most) == 0))
@@ -552,7 +556,7 @@ static bool open_main_loop(struct server *s) {
 /* How many clients CONFIG SET maxclients may ask for: what the limit of descriptors, as it can be raised, allows. */
 static uint32_t clients_max(const struct server *s) {
     struct rlimit limit = {0, 0};
-    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads, least = (rlim_t)s->config.maxclients;
+    rlim_t spare = spare_descriptors(s), least = (rlim_t)s->config.maxclients;
     getrlimit(RLIMIT_NOFILE, &limit);
     rlim_t most = limit.rlim_max > spare ? limit.rlim_max - spare : 0;
     return (uint32_t)(most < least ? least : most > MAXCLIENTS_MAX ? MAXCLIENTS_MAX : most);
