@@ -27,6 +27,7 @@
 #define INFO_BYTES (96u << 10)
 
 struct figures {
+    const struct command_server *server;
     struct metrics counted; /* since CONFIG RESETSTAT, as all that counts */
     struct shards_totals shards;
     uint64_t commands, rejected, per_s[SAMPLES];
@@ -77,6 +78,7 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static void collect(struct command_server *s, int64_t now_ms, struct figures *f) {
     memset(f, 0, sizeof *f);
+    f->server = s;
     f->now_ms = now_ms;
     sum_metrics(s, &f->counted);
     _Atomic uint64_t *counted = (_Atomic uint64_t *)&f->counted, *since = (_Atomic uint64_t *)&s->since;
@@ -162,7 +164,8 @@ static void print_figures(const struct figures *f, struct buf *b, const char *se
     }
 }
 
-static void info_server(const struct command_server *s, const struct figures *f, struct buf *b) {
+static void info_server(const struct figures *f, struct buf *b) {
+    const struct command_server *s = f->server;
     long long up_s = f->now_ms > s->started_ms ? (f->now_ms - s->started_ms) / 1000 : 0; /* the clock may be set back */
     struct utsname os;
     uname(&os);
@@ -176,29 +179,26 @@ static void info_server(const struct command_server *s, const struct figures *f,
                (long long)f->now_ms * 1000, up_s, up_s / 86400, s->config->threads > 1);
 }
 
-static void info_clients(const struct command_server *s, const struct figures *f, struct buf *b) {
-    (void)s;
+static void info_clients(const struct figures *f, struct buf *b) {
     print_figures(f, b, "clients");
     buf_printf(b, "cluster_connections:0\r\nblocked_clients:0\r\ntracking_clients:0\r\n");
 }
 
-static void info_memory(const struct command_server *s, const struct figures *f, struct buf *b) {
-    (void)s;
+static void info_memory(const struct figures *f, struct buf *b) {
     print_figures(f, b, "memory");
     uint64_t used = f->shards.used_bytes + f->client_memory;
     buf_printf(b, "maxmemory_policy:allkeys-lru\r\nmem_fragmentation_ratio:%.2f\r\nmem_allocator:arena\r\n",
                used ? (double)f->resident / (double)used : 0.0);
 }
 
-static void info_stats(const struct command_server *s, const struct figures *f, struct buf *b) {
-    (void)s;
+static void info_stats(const struct figures *f, struct buf *b) {
     print_figures(f, b, "stats");
     buf_printf(b, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",
                (double)f->per_s[SAMPLE_INPUT] / 1024, (double)f->per_s[SAMPLE_OUTPUT] / 1024);
 }
 
-static void info_cpu(const struct command_server *s, const struct figures *f, struct buf *b) {
-    (void)s, (void)f;
+static void info_cpu(const struct figures *f, struct buf *b) {
+    (void)f;
     struct rusage r;
     getrusage(RUSAGE_SELF, &r);
     buf_printf(b, "used_cpu_sys:%lld.%06ld\r\nused_cpu_user:%lld.%06ld\r\n", (long long)r.ru_stime.tv_sec,
@@ -213,10 +213,9 @@ static uint64_t times_of(const struct figures *f, uint32_t row, uint64_t *bins) 
     return timed;
 }
 
-static void info_commandstats(const struct command_server *s, const struct figures *f, struct buf *b) {
+static void info_commandstats(const struct figures *f, struct buf *b) {
     uint64_t bins[METRICS_BINS], rejected;
     const char *name;
-    (void)s;
     for (uint32_t i = 0; (name = command_name(i)) != NULL; i++) {
         uint64_t calls = f->counted.command[i].calls, timed = times_of(f, i, bins);
         double each = timed ? (double)f->counted.command[i].ns / 1000 / (double)timed : 0;
@@ -228,10 +227,9 @@ static void info_commandstats(const struct command_server *s, const struct figur
     }
 }
 
-static void info_latencystats(const struct command_server *s, const struct figures *f, struct buf *b) {
+static void info_latencystats(const struct figures *f, struct buf *b) {
     uint64_t bins[METRICS_BINS];
     const char *name;
-    (void)s;
     for (uint32_t i = 0; (name = command_name(i)) != NULL; i++)
         if (times_of(f, i, bins))
             buf_printf(b,
@@ -240,8 +238,7 @@ static void info_latencystats(const struct command_server *s, const struct figur
                        percentile(bins, METRICS_BINS, 0.999));
 }
 
-static void info_keyspace(const struct command_server *s, const struct figures *f, struct buf *b) {
-    (void)s;
+static void info_keyspace(const struct figures *f, struct buf *b) {
     for (int d = 0; d < DATABASES_MAX; d++)
         if (f->shards.database[d].entries)
             buf_printf(b, "db%d:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", d, f->shards.database[d].entries,
@@ -252,7 +249,7 @@ static void info_keyspace(const struct command_server *s, const struct figures *
 enum command_result cmd_info(struct call *c) {
     static const struct {
         const char *title;
-        void (*print)(const struct command_server *s, const struct figures *f, struct buf *b);
+        void (*print)(const struct figures *f, struct buf *b);
         const char *text; /* of a section that always says the same */
     } sections[] = {
         {"Server", info_server, NULL},
@@ -288,7 +285,7 @@ enum command_result cmd_info(struct call *c) {
         if (!wanted) continue;
         buf_printf(&b, "%s# %s\r\n%s", b.len ? "\r\n" : "", sections[s].title,
                    sections[s].print ? "" : sections[s].text);
-        if (sections[s].print) sections[s].print(c->context->server, &f, &b);
+        if (sections[s].print) sections[s].print(&f, &b);
     }
     resp_text(c->out, (struct slice){text, b.len}, c->resp);
     return COMMAND_DONE;
