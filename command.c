@@ -621,10 +621,9 @@ static enum command_result cmd_watch(struct call *c) {
     int from = s->next ? (int)s->next : 1, to = c->argc - from > NAMES_MAX ? from + NAMES_MAX : c->argc;
     size_t wanted = t ? (t->watch_count + (size_t)(c->argc - from)) * sizeof *t->watches : 0;
     if (t && t->watch_cap < wanted) {
-        char *p = wanted > c->context->config->client_memory_bytes / 2
-                      ? NULL
-                      : pool_grow(c->context->pool, t->watches, &t->watch_cap, t->watch_cap, wanted);
-        t->watches = p ? (struct watch *)(void *)p : t->watches;
+        bool much = wanted > c->context->config->client_memory_bytes / 2;
+        void *p = much ? NULL : pool_grow(c->context->pool, t->watches, &t->watch_cap, t->watch_cap, wanted);
+        t->watches = p ? p : t->watches;
         show_transaction(c->client);
         t = p ? t : NULL;
     }
