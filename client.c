@@ -24,19 +24,15 @@ bool registry_init(struct registry *r, uint32_t capacity, size_t record_bytes) {
     atomic_init(&r->limit, capacity);
     r->record_bytes = (record_bytes + 63) / 64 * 64;
     r->next_id = 1;
-    r->free_at = calloc(capacity, sizeof *r->free_at);
-    r->live = calloc(capacity, 1);
     r->records = mmap(NULL, r->record_bytes * capacity, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (r->records == MAP_FAILED || r->free_at == NULL || r->live == NULL) return false;
+    if (r->records == MAP_FAILED) return false;
     pthread_mutex_init(&r->lock, NULL);
     return true;
 }
 
 void registry_release(struct registry *r) {
     munmap(r->records, r->record_bytes * r->capacity);
-    free(r->free_at);
-    free(r->live);
     pthread_mutex_destroy(&r->lock);
 }
 
@@ -57,22 +53,20 @@ static struct client_address address_of(const struct sockaddr_storage *from) {
 struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, const void *owner,
                           int64_t now_ms) {
     pthread_mutex_lock(&r->lock);
-    if ((r->free == 0 && r->high == r->capacity) || atomic_load(&r->count) >= atomic_load(&r->limit)) {
+    if ((r->free == NULL && r->high == r->capacity) || atomic_load(&r->count) >= atomic_load(&r->limit)) {
         pthread_mutex_unlock(&r->lock);
         return NULL;
     }
-    uint32_t slot = r->free ? r->free_at[--r->free] : r->high++;
-    struct client *c = registry_record(r, slot);
+    struct client *c = r->free ? r->free : registry_record(r, r->high++);
+    r->free = r->free ? c->next_free : NULL;
     memset(c, 0, r->record_bytes);
     c->id = r->next_id++;
-    c->slot = slot;
     c->fd = fd;
     c->owner = owner;
     c->address = address_of(address);
     c->created_ms = now_ms;
     relaxed_store(c->resp, 2);
     relaxed_store(c->active_ms, now_ms);
-    r->live[slot] = 1;
     atomic_fetch_add(&r->count, 1);
     pthread_mutex_unlock(&r->lock);
     return c;
@@ -83,8 +77,9 @@ void client_free(struct registry *r, struct client *c) {
     free(c->name);
     free(c->lib_name);
     free(c->lib_version);
-    r->live[c->slot] = 0;
-    r->free_at[r->free++] = c->slot;
+    c->id = 0;
+    c->next_free = r->free;
+    r->free = c;
     atomic_fetch_sub(&r->count, 1);
     pthread_mutex_unlock(&r->lock);
 }
@@ -186,7 +181,7 @@ int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_
     int64_t i = from, end = from + most < r->high ? from + most : r->high, high = r->high;
     for (; i < end; i++) {
         const struct client *c = registry_record(r, (uint32_t)i);
-        if (!r->live[i] || !matches(c, f)) continue;
+        if (!c->id || !matches(c, f)) continue;
         v->found++;
         v->own |= c->id == v->own_id;
         if (v->out)
@@ -202,7 +197,7 @@ struct client *registry_next(struct registry *r, const void *owner, uint32_t *at
     struct client *c = NULL;
     pthread_mutex_lock(&r->lock);
     for (; c == NULL && *at < end && *at < r->high; ++*at)
-        if (r->live[*at] && registry_record(r, *at)->owner == owner) c = registry_record(r, *at);
+        if (registry_record(r, *at)->id && registry_record(r, *at)->owner == owner) c = registry_record(r, *at);
     pthread_mutex_unlock(&r->lock);
     return c;
 }
@@ -222,8 +217,8 @@ void registry_evict(struct registry *r, struct eviction *e) {
     pthread_mutex_lock(&r->lock);
     for (uint32_t i = 0; i < r->high; i++) {
         struct client *c = registry_record(r, i);
-        if (r->live[i] && c->evicted) going += client_bytes(c);
-        size_t held = r->live[i] && !c->evicted ? weight(c) : 0;
+        if (c->id && c->evicted) going += client_bytes(c);
+        size_t held = c->id && !c->evicted ? weight(c) : 0;
         if (held <= e->least) continue;
         int at = found;
         for (; at > 0 && weight(largest[at - 1]) < held; at--)

@@ -50,12 +50,12 @@ struct client_address {
 
 struct client {
     /* set by client_new() */
-    uint64_t id;
+    uint64_t id; /* 0: the record is free */
     int64_t created_ms;
     struct client_address address;
     const void *owner; /* its worker */
     int fd;
-    uint32_t slot;
+    struct client *next_free;
 
     /* owning worker only */
     struct suspended suspended;
@@ -95,11 +95,9 @@ struct registry {
     pthread_mutex_t lock;
     /* under lock */
     uint64_t next_id;
-    uint32_t free;     /* records that are free below `high` ... */
-    uint32_t *free_at; /* ... a stack of them */
-    uint8_t *live;     /* per record: it is in use */
-    atomic_uint count; /* of connections; read by anyone, as is the next one */
-    atomic_uint high;  /* records at and above it were never used */
+    struct client *free; /* the first of those below `high` that are free */
+    atomic_uint count;   /* of connections; read by anyone, as is the next one */
+    atomic_uint high;    /* records at and above it were never used */
 };
 
 /* Room for `capacity` records of `record_bytes`; the limit is as much. False: out of memory. */

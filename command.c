@@ -621,10 +621,9 @@ static enum command_result cmd_watch(struct call *c) {
     int from = s->next ? (int)s->next : 1, to = c->argc - from > NAMES_MAX ? from + NAMES_MAX : c->argc;
     size_t wanted = t ? (t->watch_count + (size_t)(c->argc - from)) * sizeof *t->watches : 0;
     if (t && t->watch_cap < wanted) {
-        char *p = wanted > c->context->config->client_memory_bytes / 2
-                      ? NULL
-                      : pool_grow(c->context->pool, t->watches, &t->watch_cap, t->watch_cap, wanted);
-        t->watches = p ? (struct watch *)(void *)p : t->watches;
+        bool much = wanted > c->context->config->client_memory_bytes / 2;
+        void *p = much ? NULL : pool_grow(c->context->pool, t->watches, &t->watch_cap, t->watch_cap, wanted);
+        t->watches = p ? p : t->watches;
         show_transaction(c->client);
         t = p ? t : NULL;
     }
@@ -764,11 +763,9 @@ static bool set_client_text(struct call *c, char **field, struct slice text, str
 static enum command_result cmd_hello(struct call *c) {
     int64_t version = 0;
     const struct slice *name = NULL, *user = NULL;
-    if (c->argc > 1) {
-        if (!resp_integer_of(c->argv[1], &version))
-            return ERROR(c, "ERR Protocol version is not an integer or out of range");
-        if (version < 2 || version > 3) return ERROR(c, "NOPROTO unsupported protocol version");
-    }
+    if (c->argc > 1 && !resp_integer_of(c->argv[1], &version))
+        return ERROR(c, "ERR Protocol version is not an integer or out of range");
+    if (c->argc > 1 && (version < 2 || version > 3)) return ERROR(c, "NOPROTO unsupported protocol version");
     for (int i = 2; i < c->argc; i++) {
         int more = c->argc - 1 - i;
         if (is_word(c->argv[i], SLICE("auth")) && more >= 2) {
@@ -1584,12 +1581,6 @@ static enum command_result unknown_command(struct call *c) {
                         name.p ? name.p : "", args);
 }
 
-static enum command_result unknown_subcommand(struct call *c, const struct command *parent) {
-    struct slice name = c->argv[1];
-    return error_format(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown_bytes(name), name.p ? name.p : "",
-                        parent->syntax);
-}
-
 /* Checks the sizes of all arguments. False: the error is answered. */
 static bool sizes_right(struct call *c) {
     uint64_t max_key = c->context->config->max_key_size_bytes, max_value = c->context->config->max_value_size_bytes;
@@ -1704,21 +1695,18 @@ static inline enum command_result execute(struct call *c, const struct request *
         return result == COMMAND_DONE ? rejected(c) : result;
     }
     if ((command->flags & CONTAINER) && r->argc > 1 && (command = subcommand(command, r->argv[1])) == NULL) {
-        unknown_subcommand(c, r->command);
+        struct slice name = r->argv[1];
+        error_format(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown_bytes(name), name.p ? name.p : "",
+                     r->command->syntax);
         return rejected(c);
     }
     c->command = command;
     c->row = row_of(command);
     relaxed_store(c->client->last_command, c->row + 1);
     if (!r->resumed) {
-        if (!arity_right(command, r->argc)) {
-            wrong_arity(c);
-            return rejected(c);
-        }
-        if (!r->sizes_are_right && !sizes_right(c)) return rejected(c);
-        if (r->argc > BYTES_ARGS && (command->handler == cmd_mset || command->handler == cmd_msetex) &&
-            !atomic_right(c))
-            return rejected(c);
+        if (!arity_right(command, r->argc)) return wrong_arity(c), rejected(c);
+        bool many = r->argc > BYTES_ARGS && (command->handler == cmd_mset || command->handler == cmd_msetex);
+        if ((!r->sizes_are_right && !sizes_right(c)) || (many && !atomic_right(c))) return rejected(c);
         if (modes || c->context->unusual) return execute_unusual(c);
     }
     return run_handler(c);

@@ -96,15 +96,16 @@ static void store(struct call *c, struct slice value, int64_t deadline_ms) {
 }
 
 /* The end of `out`, `bytes` of it: a place to put a value together while the shard is locked. NULL: there is no room,
- * since CONFIG SET has just allowed larger values than when `out` was looked at. */
+ * since CONFIG SET has just allowed larger values than when `out` was looked at; that was answered. */
 static char *scratch(struct call *c, size_t bytes) {
-    return bytes + SCRATCH_BEHIND <= buf_left(c->out) ? c->out->p + c->out->cap - bytes : NULL;
+    if (bytes + SCRATCH_BEHIND <= buf_left(c->out)) return c->out->p + c->out->cap - bytes;
+    return ERROR(c, "ERR max-value-size has just been changed; try again"), NULL;
 }
 
-/* Makes *value a copy of itself. False: as above; that was answered. */
+/* Makes *value a copy of itself. False: as above. */
 static bool scratch_copy(struct call *c, struct slice *value) {
     char *copy = scratch(c, value->n);
-    if (copy == NULL) return ERROR(c, "ERR max-value-size has just been changed; try again"), false;
+    if (copy == NULL) return false;
     if (value->n) memcpy(copy, value->p, value->n);
     value->p = copy;
     return true;
@@ -327,12 +328,11 @@ enum command_result cmd_delex(struct call *c) {
 /* Replaces what lies at `offset` of the value by `bytes`, with zeros before it where it was shorter; -1: at its end.
  * Answers the new length. */
 static enum command_result overwrite(struct call *c, int64_t offset, struct slice bytes) {
-    uint64_t max = c->context->config->max_value_size_bytes;
     bool nothing = bytes.n == 0 && offset >= 0;
     const struct entry *e = lock_entry(c);
     struct slice old = e ? entry_value(e) : (struct slice){"", 0};
     uint64_t at = offset < 0 ? old.n : (uint64_t)offset, size = nothing || at + bytes.n < old.n ? old.n : at + bytes.n;
-    char *joined = !nothing && size <= max ? scratch(c, size) : NULL;
+    char *joined = !nothing && value_fits(c, size) ? scratch(c, size) : NULL;
     if (joined) {
         if (old.n) memcpy(joined, old.p, old.n);
         if (at > old.n) memset(joined + old.n, 0, at - old.n);
@@ -340,8 +340,7 @@ static enum command_result overwrite(struct call *c, int64_t offset, struct slic
         store(c, (struct slice){joined, size}, e ? entry_deadline_ms(e) : 0);
     }
     unlock(c);
-    if (nothing || joined) return integer(c, (int64_t)size);
-    return value_fits(c, size) ? ERROR(c, "ERR max-value-size has just been changed; try again") : COMMAND_DONE;
+    return c->failed ? COMMAND_DONE : integer(c, (int64_t)size);
 }
 
 /* APPEND key value */

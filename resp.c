@@ -10,6 +10,7 @@
 #include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "config.h"
 
@@ -74,18 +75,11 @@ static enum resp_status read_header(enum header h, const char *in, size_t n, siz
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Unescapes one character behind a backslash at p; writes it to *to and returns how many bytes it took. */
 static size_t unescape(const char *p, const char *end, char *to) {
-    if (end - p >= 3 && p[0] == 'x' && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) {
-        *to = (char)(hex_digit(p[1]) * 16 + hex_digit(p[2]));
-        return 3;
-    }
+    char hex[3] = {0};
+    if (end - p >= 3 && p[0] == 'x') memcpy(hex, p + 1, 2);
+    if (strspn(hex, "0123456789abcdefABCDEF") == 2) return *to = (char)strtol(hex, NULL, 16), 3;
     static const char from[] = "nrtba", into[] = "\n\r\t\b\a";
     const char *known = *p ? strchr(from, *p) : NULL;
     *to = known ? into[known - from] : *p;

@@ -390,8 +390,7 @@ static void free_waiting(struct worker *w, struct conn *c) {
     drop_argv(w, q);
     drop_input(w, q);
     drop_output(w, q);
-    pool_put(&w->pool, q, sizeof *q);
-    c->waiting = NULL;
+    settle_waiting(w, c);
 }
 
 /* Closes a connection for a reason that the log tells, with its line of CLIENT LIST. */
@@ -1016,13 +1015,6 @@ static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
     } /* QUEUED: it is looked at in this turn anyway */
 }
 
-/* worker_stop() was called: the loop sees that for itself, the eventfd only has to be quiet again. */
-static void was_woken(struct worker *w) {
-    uint64_t times;
-    ssize_t n = read(w->wake, &times, sizeof times);
-    (void)n;
-}
-
 static void go_on(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
     c->state = READING;
@@ -1047,9 +1039,8 @@ static void handle_events(struct worker *w, const struct epoll_event *events, in
     struct conn **end = &queued;
     for (int i = 0; i < n; i++) {
         if (i + 4 < n) __builtin_prefetch(events[i + 4].data.ptr);
-        if (events[i].data.ptr == NULL)
-            was_woken(w);
-        else if (is_heavy(w, events[i].data.ptr))
+        if (events[i].data.ptr == NULL) continue; /* worker_stop() was called: the loop sees that for itself */
+        if (is_heavy(w, events[i].data.ptr))
             heavy[heavy_events++] = i;
         else
             handle_event(w, events[i].data.ptr, events[i].events);
@@ -1274,7 +1265,7 @@ struct worker *worker_new(const struct worker_options *o) {
     w->input = map(GROUP_BYTES + 2 * RECEIVE_MAX);
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     w->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
     if (w->output.p && w->input && w->epoll >= 0 && w->wake >= 0 &&
         epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->wake, &event) == 0)
         return w;

@@ -336,7 +336,7 @@ static void test_registry_records(void) {
         CHECK(atomic_load(&c[i]->resp) == 2 && atomic_load(&c[i]->active_ms) == 5000 + i &&
               atomic_load(&c[i]->modes) == 0);
         CHECK(c[i]->suspended.reply.p == NULL && c[i]->name == NULL);
-        CHECK(registry_record(&r, c[i]->slot) == c[i] && (uintptr_t)c[i] % 64 == 0);
+        CHECK(registry_record(&r, (uint32_t)i) == c[i] && (uintptr_t)c[i] % 64 == 0);
         memset(((struct record *)(void *)c[i])->rest, 0x77, 100);
     }
     CHECK(client_new(&r, -1, &from, NULL, 0) == NULL && atomic_load(&r.count) == CAPACITY);

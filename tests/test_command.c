@@ -119,7 +119,7 @@ static void fixture_free(struct fixture *f) {
     for (uint32_t i = 0; i < SHARDS; i++)
         lru_check(&f->shards.shard[i].lru);
     for (uint32_t i = 0; i < f->registry.high; i++)
-        if (f->registry.live[i]) client_free(&f->registry, registry_record(&f->registry, i));
+        if (registry_record(&f->registry, i)->id) client_free(&f->registry, registry_record(&f->registry, i));
     info_release(&f->server);
     shards_release(&f->shards);
     registry_release(&f->registry);
@@ -210,7 +210,7 @@ static struct request prepare(struct fixture *f, struct slice *argv, int argc) {
 static bool holds_transaction(const struct fixture *f) {
     bool holds = false;
     for (uint32_t i = 0; i < f->registry.high; i++)
-        holds |= f->registry.live[i] && registry_record(&f->registry, i)->transaction;
+        holds |= registry_record(&f->registry, i)->id && registry_record(&f->registry, i)->transaction;
     return holds;
 }
 
