@@ -274,6 +274,17 @@ def sighup_without_a_file():
 
 
 @test
+def sighup_of_a_pipe():
+    """SIGHUP where the file was a pipe, as bash's <(...) is: what it said is not taken for nothing."""
+    prefix = ("bash", "-c", 'exec "$0" <(printf "requirepass s3cret\\ntimeout 5\\n") "$@"')
+    with Server(prefix=prefix) as server, server.connect() as c:
+        equal(c.ask("AUTH s3cret"), OK)
+        before = options(c)
+        hang_up(server, "nothing changed: a pipe cannot be read again")
+        equal([options(c), before["timeout"], before["requirepass"]], [before, "5", "********"])
+
+
+@test
 def sighup_with_few_descriptors():
     """SIGHUP where maxclients was lowered at the start by the limit of descriptors: it stays lowered."""
     prefix = ("/bin/sh", "-c", 'ulimit -Sn 100; ulimit -Hn 100; exec "$0" "$@"')
