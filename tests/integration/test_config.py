@@ -367,7 +367,7 @@ def log_repeats():
             address = "%s:%d" % c.socket.getsockname()
             check(all(re.search(f" warning wrong password or user: id=\\d+ addr={address}$", line) for line in got), got[0])
             said = until(lambda: lines(server, r"more lines like"), 40, "what was left out is said, though nothing else is")
-            check(said[0].endswith(' warning 47 more lines like "wrong password or user: ..." left out'), said[0])
+            check(said[0].endswith(' warning 47 more lines like "wrong password or user: id=..." left out'), said[0])
         equal(c.ask("AUTH s3cret"), OK)
         before = len(lines(server, "wrong password or user: id="))
         wrong(12)
