@@ -706,27 +706,17 @@ static bool password_is(struct command_server *s, struct slice given) {
     return differs == 0;
 }
 
-/* A client as the log names it: "id=7 addr=127.0.0.1:4711". */
-struct who {
-    char text[CLIENT_LINE_MAX];
-};
-
-static struct who who(const struct call *c) {
-    struct who w = {""};
-    struct buf line = {w.text, 0, sizeof w.text - 1, false};
-    client_describe(c->context->server->registry, c->client, c->now_ms, "", &line);
-    *strstr(w.text, " laddr=") = '\0';
-    return w;
-}
-
 /* Whether user and password let in; answers when they do not. Without a password any lets in. */
 static bool authenticate(struct call *c, struct slice user, struct slice password) {
+    char peer[CLIENT_ADDRESS_MAX];
     if (slice_equal(user, SLICE("default")) && password_is(c->context->server, password)) {
         set_mode(c->client, CLIENT_LOCKED_OUT, false);
         return true;
     }
     metrics_add(&c->context->metrics->acl_access_denied_auth, 1);
-    log_line(c->context->server->log, LOG_LEVEL_WARNING, "wrong password or user: %s", who(c).text);
+    client_address(c->client, peer);
+    log_line(c->context->server->log, LOG_LEVEL_WARNING, "wrong password or user: id=%llu addr=%s",
+             (unsigned long long)c->client->id, peer);
     ERROR(c, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }
@@ -1095,7 +1085,7 @@ static int blamed(const struct call *c, const char *error) {
 /* CONFIG SET parameter value [parameter value ...]: all or nothing */
 static enum command_result cmd_config_set(struct call *c) {
     struct command_server *s = c->context->server;
-    char text[CONFIG_ERROR_MAX];
+    char text[CONFIG_ERROR_MAX], peer[CLIENT_ADDRESS_MAX];
     bool changed = false;
     if (c->argc % 2) return syntax_error(c);
     if (!list_fits(c, c->argc / 2, CONFIG_PATTERNS_MAX, "parameters")) return COMMAND_DONE;
@@ -1112,7 +1102,9 @@ static enum command_result cmd_config_set(struct call *c) {
     pthread_mutex_unlock(&s->config_lock);
     if (!changed) return COMMAND_DONE;
     log_lines(s->log, LOG_LEVEL_WARNING, "", next.notes);
-    log_line(s->log, LOG_LEVEL_NOTICE, "CONFIG SET by %s: %s", who(c).text, text);
+    client_address(c->client, peer);
+    log_line(s->log, LOG_LEVEL_NOTICE, "CONFIG SET by id=%llu addr=%s: %s", (unsigned long long)c->client->id, peer,
+             text);
     return ok(c);
 }
 

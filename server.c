@@ -312,7 +312,7 @@ static bool fit_descriptors(struct server *s, struct config *c) {
         log_line(&s->log, LOG_LEVEL_WARNING,
                  "maxclients lowered from %d to %llu by the limit of open files; raise it (ulimit -n)", c->maxclients,
                  (unsigned long long)most);
-        c->maxclients = (int)most;
+        c->maxclients = MAX((int)most, 1);
     }
     return most > 0;
 }
@@ -353,22 +353,25 @@ static void reload(struct server *s) {
     struct config next;
     struct host host;
     struct timespec now;
+    struct stat st;
     char text[CONFIG_ERROR_MAX];
+    const char *file = s->argc > 1 && *s->argv[1] != '-' ? s->argv[1] : NULL;
+    bool is_pipe = file && stat(file, &st) == 0 && S_ISFIFO(st.st_mode); /* what it said is gone: that is no change */
     clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld\n", now.tv_sec * 1000000ll + now.tv_nsec / 1000);
     host_notify(&s->log, text);
-    snprintf(text, sizeof text, "the limit of open files leaves none for clients");
+    snprintf(text, sizeof text, "a pipe cannot be read again");
     host_read(&host, "");
     config_init(&next);
-    bool ok = config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
-              config_resolve(&next, &host, text, sizeof text) && fit_descriptors(s, &next);
+    bool ok = !is_pipe && config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
+              config_resolve(&next, &host, text, sizeof text);
+    if (ok) fit_descriptors(s, &next);
     pthread_mutex_lock(&s->command.config_lock);
     ok = ok && reconfigure(s, &next, text, sizeof text);
     pthread_mutex_unlock(&s->command.config_lock);
     if (ok) log_lines(&s->log, LOG_LEVEL_WARNING, "", next.notes);
     if (ok)
-        log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s",
-                 s->argc < 2 || *s->argv[1] == '-' ? "options" : s->argv[1], text);
+        log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s", file ? file : "options", text);
     else
         log_lines(&s->log, LOG_LEVEL_WARNING, "SIGHUP: nothing changed: ", text);
     host_notify(&s->log, "READY=1\n");

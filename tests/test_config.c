@@ -879,7 +879,7 @@ static void test_log_repeats(void) {
     log_line(&log, LOG_LEVEL_WARNING, kinds[0], 6);
     CHECK(count_lines(ends[0], text, sizeof text) == LOG_LINES_MAX + 2);
     CHECK_HAS(text, " 1 more lines like \"one: ...\" left out\n");
-    static char formats[LOG_SITES + 10][8]; /* more kinds than there is room for: the last ones share it */
+    static char formats[LOG_SITES + 10][16]; /* more kinds than there is room for: the last ones share it */
     for (int i = 0; i < LOG_SITES + 10; i++) {
         snprintf(formats[i], sizeof formats[i], "k%d", i);
         for (int n = 0; n < 100; n++)

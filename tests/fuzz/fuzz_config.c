@@ -127,7 +127,12 @@ static void change(struct config *running, const struct host *host, char *line) 
         must_be_sentence(error, sizeof error);
         return;
     }
+    char text[CONFIG_ERROR_MAX];
+    config_compare(running, &next, text, sizeof text);
+    MUST(strlen(text) > 0);
     config_apply(running, &next);
+    config_compare(running, &next, text, sizeof text);
+    MUST(strncmp(text, "nothing changed", 15) == 0);
     must_be_resolved(running);
 }
 

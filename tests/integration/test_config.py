@@ -274,6 +274,17 @@ def sighup_without_a_file():
 
 
 @test
+def sighup_of_a_pipe():
+    """SIGHUP where the file was a pipe, as bash's <(...) is: what it said is not taken for nothing."""
+    prefix = ("bash", "-c", 'exec "$0" <(printf "requirepass s3cret\\ntimeout 5\\n") "$@"')
+    with Server(prefix=prefix) as server, server.connect() as c:
+        equal(c.ask("AUTH s3cret"), OK)
+        before = options(c)
+        hang_up(server, "nothing changed: a pipe cannot be read again")
+        equal([options(c), before["timeout"], before["requirepass"]], [before, "5", "********"])
+
+
+@test
 def sighup_with_few_descriptors():
     """SIGHUP where maxclients was lowered at the start by the limit of descriptors: it stays lowered."""
     prefix = ("/bin/sh", "-c", 'ulimit -Sn 100; ulimit -Hn 100; exec "$0" "$@"')
@@ -356,7 +367,7 @@ def log_repeats():
             address = "%s:%d" % c.socket.getsockname()
             check(all(re.search(f" warning wrong password or user: id=\\d+ addr={address}$", line) for line in got), got[0])
             said = until(lambda: lines(server, r"more lines like"), 40, "what was left out is said, though nothing else is")
-            check(said[0].endswith(' warning 47 more lines like "wrong password or user: ..." left out'), said[0])
+            check(said[0].endswith(' warning 47 more lines like "wrong password or user: id=..." left out'), said[0])
         equal(c.ask("AUTH s3cret"), OK)
         before = len(lines(server, "wrong password or user: id="))
         wrong(12)
