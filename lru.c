@@ -665,8 +665,8 @@ static uint32_t overflow_for(uint32_t capacity) {
     return (buckets_for(capacity) / PAGE_BUCKETS / 2 + 1) * PAGE_BUCKETS;
 }
 
-/* Pages of the sample, the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small, since each
- * request comes to another shard. */
+/* Pages of the sample, the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small,
+ * since each request comes to another shard. */
 static size_t map_bytes(uint64_t budget_bytes) {
     size_t fixed = SAMPLE_SLOTS * sizeof(struct sample_slot) + WHEEL_BYTES + CHANGES_BYTES;
     return (size_t)pages_of(fixed + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
@@ -729,7 +729,7 @@ void lru_init(struct lru *l, const struct lru_options *o) {
 
 /* ---- one key ---- */
 
-struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+static inline struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
     struct entry *e = find(l, hash, key);
     if (e == NULL || !entry_has_deadline_field(e)) return e;
     int64_t deadline_ms = entry_deadline_ms(e);
@@ -740,9 +740,13 @@ struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t n
 }
 
 struct entry *lru_get(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
-    struct entry *e = lru_peek(l, hash, key, now_ms);
+    struct entry *e = find_live(l, hash, key, now_ms);
     if (e) touch(l, hash, e);
     return e;
+}
+
+struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+    return find_live(l, hash, key, now_ms);
 }
 
 static void write_value(struct entry *e, struct slice value) {
