@@ -135,8 +135,7 @@ void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (
     h->first = (uint16_t *)(h->bin + HEAP_BINS);
     h->block_units = block_units;
     h->limit = limit;
-    h->top = 1;
-    h->first[0] = FIRST_NONE;
+    heap_clear(h);
 }
 
 static uint32_t find_free(const struct heap *h, uint32_t units) {

@@ -138,9 +138,9 @@ static uint64_t entry_hash(const struct lru *l, const struct entry *e) {
 
 /* ---- the sample ---- */
 
-static void count_in_bin(uint64_t *bins, size_t n, uint64_t ms, uint64_t times) {
-    size_t bin = (size_t)(64 - __builtin_clzll(ms | 1));
-    bins[bin < n ? bin : n - 1] += times;
+static void count_in_bin(uint64_t *bins, uint64_t ms, uint64_t times) {
+    int bin = 64 - __builtin_clzll(ms | 1);
+    bins[bin < LRU_BINS ? bin : LRU_BINS - 1] += times;
 }
 
 /* Counts the age of an entry of the sample that goes; `used` is as its slot has it. */
@@ -149,8 +149,8 @@ static void count_age(struct lru *l, const struct entry *e, uint32_t used) {
     uint32_t later = ((uint32_t)(e->meta >> ACCESS_SHIFT) - step) & ACCESS_MAX;
     if (later) used = (step + later) << (ACCESS_CLOCK - SAMPLE_CLOCK); /* it was used while it was young */
     int64_t age = (int32_t)(l->sample.clock - used);
-    count_in_bin(l->counters.age, sizeof l->counters.age / sizeof *l->counters.age,
-                 (age > 0 ? (uint64_t)age << SAMPLE_CLOCK : 0) | 127, 1ull << sample_shift(&l->sample));
+    count_in_bin(l->counters.age, (age > 0 ? (uint64_t)age << SAMPLE_CLOCK : 0) | 127,
+                 1ull << sample_shift(&l->sample));
 }
 
 /* Notes what has become of an entry, or is about to, whose key is in the sample. */
@@ -166,6 +166,15 @@ static uint32_t next_of(const struct entry *e) { return e->next & ~HEAP_BIT; }
 
 static void set_next(struct entry *e, uint32_t next) { e->next = (e->next & HEAP_BIT) | next; }
 
+/* Has the neighbours of a place on the list refer to `before` and to `behind`; 0 is its end. */
+static void list_join(struct lru *l, uint32_t prev, uint32_t next, uint32_t behind, uint32_t before) {
+    if (prev)
+        set_next(at(l, prev), behind);
+    else
+        l->head = behind;
+    *(next ? &at(l, next)->prev : &l->tail) = before;
+}
+
 /* Takes youth from the boundary until no more than a sixteenth is young: once or twice after any one change. */
 static void age(struct lru *l) {
     while (l->young > l->count / YOUNG_SHARE) {
@@ -180,25 +189,14 @@ static void age(struct lru *l) {
 static void list_push(struct lru *l, struct entry *e, uint32_t ref) {
     e->prev = 0;
     set_next(e, l->head);
-    if (l->head)
-        at(l, l->head)->prev = ref;
-    else
-        l->tail = ref;
-    l->head = ref;
+    list_join(l, 0, l->head, ref, ref);
     e->meta |= META_YOUNG;
     if (l->young++ == 0) l->boundary = ref;
 }
 
 static void list_unlink(struct lru *l, struct entry *e, uint32_t ref) {
     uint32_t prev = e->prev, next = next_of(e);
-    if (prev)
-        set_next(at(l, prev), next);
-    else
-        l->head = next;
-    if (next)
-        at(l, next)->prev = prev;
-    else
-        l->tail = prev;
+    list_join(l, prev, next, next, prev);
     if (e->meta & META_YOUNG) {
         l->young--;
         if (l->boundary == ref) l->boundary = prev;
@@ -531,14 +529,7 @@ static void expire(struct lru *l, uint64_t hash, struct entry *e) {
 static void moved(struct lru *l, uint32_t from, uint32_t to) {
     struct entry *e = at(l, to);
     int slot;
-    if (e->prev)
-        set_next(at(l, e->prev), to);
-    else
-        l->head = to;
-    if (next_of(e))
-        at(l, next_of(e))->prev = to;
-    else
-        l->tail = to;
+    list_join(l, e->prev, next_of(e), to, to);
     if (l->boundary == from) l->boundary = to;
     if (l->old_first == from) l->old_first = to;
     if (entry_deadline_ms(e)) wheel_moved(l, e, to);
@@ -674,8 +665,8 @@ static uint32_t overflow_for(uint32_t capacity) {
     return (buckets_for(capacity) / PAGE_BUCKETS / 2 + 1) * PAGE_BUCKETS;
 }
 
-/* Pages of the sample, the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small, since each
- * request comes to another shard. */
+/* Pages of the sample, the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small,
+ * since each request comes to another shard. */
 static size_t map_bytes(uint64_t budget_bytes) {
     size_t fixed = SAMPLE_SLOTS * sizeof(struct sample_slot) + WHEEL_BYTES + CHANGES_BYTES;
     return (size_t)pages_of(fixed + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
@@ -738,7 +729,7 @@ void lru_init(struct lru *l, const struct lru_options *o) {
 
 /* ---- one key ---- */
 
-static struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+static inline struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
     struct entry *e = find(l, hash, key);
     if (e == NULL || !entry_has_deadline_field(e)) return e;
     int64_t deadline_ms = entry_deadline_ms(e);
@@ -944,7 +935,7 @@ static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
         int64_t due_ms = deadline_of(e)->at_ms, tick_ms = l->tick * (1 << TICK_SHIFT);
         /* one that was over when it was stored is late only since then */
         uint64_t lag_ms = (uint64_t)(now_ms - (due_ms > tick_ms ? due_ms : tick_ms));
-        count_in_bin(l->counters.lag, sizeof l->counters.lag / sizeof *l->counters.lag, lag_ms, 1);
+        count_in_bin(l->counters.lag, lag_ms, 1);
         if (lag_ms > l->lag_max_ms) l->lag_max_ms = lag_ms;
         expire(l, entry_hash(l, e), e);
         return;

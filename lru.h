@@ -26,7 +26,7 @@ struct entry {
     uint64_t meta; /* see the drawing in lru.c; only the functions below read it */
 };
 
-enum lru_wheel { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64 };
+enum lru_sizes { LRU_WHEEL_LEVELS = 6, LRU_WHEEL_SLOTS = 64, LRU_BINS = 33 };
 
 /* What happened: numbers of 64 bits and nothing else, so that they are read and added up as an array. */
 struct lru_counters {
@@ -36,13 +36,13 @@ struct lru_counters {
     uint64_t evicted;              /* in all: since bytes were wanted, ... */
     uint64_t evicted_by_entries;   /* ... or since there were as many entries as may be, ... */
     uint64_t evicted_out_of_order; /* ... or, not in the oldest quarter, since room was wanted where they were */
-    uint64_t lag[24]; /* entries swept less than 2^i ms after their deadline, and not less than half of it */
+    uint64_t lag[LRU_BINS]; /* entries swept less than 2^i ms after their deadline, and not less than half of it */
     /* The same of the time from an entry's last use to its eviction. Of a sample of keys, each of which counts for so
      * many that it stands for: all of them up to 512 entries, one in 2^k above. What is said is at most 164 ms less
      * than the truth; and more by less than 4.3 s, nor by more than the entry was young (lru.c), which is a sixteenth of
      * it as long as entries come and go at one rate. Below 128 ms nothing is told apart. It takes a clock that is not
      * set. */
-    uint64_t age[34];
+    uint64_t age[LRU_BINS];
 };
 
 struct lru_options {

@@ -484,7 +484,7 @@ static uint32_t note_gone(struct fixture *f, enum sample_state why) {
 /* The one age that was counted is right for one used when the model says. */
 static bool age_right(const struct lru *l, const uint64_t *before, int64_t age_ms, int64_t longer_ms) {
     int bin = 0;
-    while (bin < 33 && l->counters.age[bin] == before[bin])
+    while (bin < LRU_BINS - 1 && l->counters.age[bin] == before[bin])
         bin++;
     int least = bin_of((age_ms > CLOCK_MS ? age_ms - CLOCK_MS : 0) | 127);
     return bin >= least && bin <= bin_of((age_ms + longer_ms) | 127) && l->counters.age[bin] == before[bin] + 1;
@@ -576,7 +576,7 @@ static void test_sample(void) {
     static int64_t used_ms[MOST];
     static uint64_t evicted_as[MOST]; /* in their order */
     for (int round = 0; round < 2; round++) {
-        uint64_t truth[SAMPLE_LIVE] = {0}, late = 0, ages[34] = {0}, counted = 0;
+        uint64_t truth[SAMPLE_LIVE] = {0}, late = 0, ages[LRU_BINS] = {0}, counted = 0;
         struct fixture *f = fixture_new(8 << 20, FITS, 4);
         struct lru *l = &f->lru;
         const struct lru_counters *n = &l->counters;
@@ -612,7 +612,7 @@ static void test_sample(void) {
               n->misses[SAMPLE_EVICTED] < truth[SAMPLE_EVICTED] + in_all / 20);
         CHECK(n->misses[SAMPLE_EXPIRED] < truth[SAMPLE_EXPIRED] + in_all / 20);
         CHECK(round || n->misses[SAMPLE_EXPIRED] > truth[SAMPLE_EXPIRED] - in_all / 20);
-        for (int bin = 0; bin < 34; bin++) {
+        for (int bin = 0; bin < LRU_BINS; bin++) {
             counted += n->age[bin];
             CHECK(llabs((long long)(n->age[bin] - ages[bin])) < (long long)n->evicted / 20);
         }

@@ -53,12 +53,15 @@ static void test_spread(void) {
         REQUIRE(set(&s, i, SLICE("value"), i % 4 == 0 ? 1000 : 0));
     }
     struct shards_totals totals, sum = {0};
+    uint32_t least = UINT32_MAX, most = 0;
     for (uint32_t i = 0; i < SHARDS; i++) {
         const struct lru *l = &s.shard[i].lru;
         CHECK(l->count == expected[i]);
         CHECK(l->count > 800 && l->count < 1200);
         CHECK(l->budget_bytes == 1 << 20 && l->capacity == 100000);
         CHECK(lru_used_bytes(l) <= l->budget_bytes);
+        least = l->count < least ? l->count : least;
+        most = l->count > most ? l->count : most;
         sum.entries += l->count;
         sum.database[0].with_deadline += l->with_deadline;
         sum.used_bytes += lru_used_bytes(l);
@@ -67,11 +70,17 @@ static void test_spread(void) {
     }
     shards_total(&s, &totals);
     CHECK(totals.entries == KEYS && sum.entries == KEYS);
+    CHECK(totals.shard_entries.least == least && totals.shard_entries.most == most && least < most);
+    CHECK(totals.shard_used_bytes.least <= sum.used_bytes / SHARDS && totals.shard_used_bytes.most < 1 << 20);
+    CHECK(totals.shard_used_bytes.most >= sum.used_bytes / SHARDS && totals.shard_used_bytes.least > 30 * least);
     CHECK(totals.database[0].with_deadline == KEYS / 4 && sum.database[0].with_deadline == KEYS / 4);
     CHECK(totals.used_bytes == sum.used_bytes && totals.budget_bytes == 64 << 20);
     CHECK(totals.counters.hits == 2016 &&
           totals.counters.misses[0] + totals.counters.misses[1] + totals.counters.misses[2] == 4032);
     CHECK(totals.counters.evicted == 0 && totals.counters.expired == 0);
+    shards_reset_counters(&s);
+    shards_total(&s, &totals);
+    CHECK(totals.counters.hits == 0 && totals.counters.misses[0] == 0 && totals.entries == KEYS);
     check_all(&s);
     shards_release(&s);
 }
@@ -85,8 +94,10 @@ static void test_two_caches(void) {
     CHECK(a.seed.word[0] != 0 && a.seed.word[HASH_WORDS + 1] != 0);
     REQUIRE(set(&a, 1, SLICE("x"), 0));
     struct shards_totals totals;
-    shards_total(&b, &totals);
+    atomic_store(&b.shard[5].locked, 1);
+    shards_total(&b, &totals); /* waits for nobody */
     CHECK(totals.entries == 0);
+    atomic_store(&b.shard[5].locked, 0);
     shards_total(&a, &totals);
     CHECK(totals.entries == 1);
     shards_release(&a);
