@@ -17,6 +17,7 @@ import urllib.parse
 import yaml
 from harness import PATIENCE, Server, check, equal, free_ports, request, test, until
 from tools import Metrics, Tool, ask, write
+from typed import complaints
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
 RULES = os.path.join(EXAMPLES, "prometheus/alerts.yml")
@@ -99,6 +100,26 @@ def dashboard():
 def provisioning(name):
     with open(os.path.join(EXAMPLES, "grafana/provisioning", name)) as f:
         return yaml.safe_load(f)
+
+
+@test(seconds=60)
+def dashboard_types():
+    """The dashboard is one by Grafana's own types: every field is known, and of the right type"""
+    def judge(board):
+        for annotation in board["annotations"]["list"]:  # a data source's own fields are in no type
+            for own in ("expr", "titleFormat", "textFormat"):
+                del annotation[own]
+        custom = [panel["fieldConfig"]["defaults"]["custom"] for panel in board["panels"] if panel["type"] == "timeseries"]
+        return complaints((board, "Dashboard", "@grafana/schema/dist/esm/raw/dashboard/x/dashboard_types.gen"),
+                          *((one, "GraphFieldConfig", "@grafana/schema") for one in custom))
+    board = dashboard()
+    equal(judge(board), "")
+    board = dashboard()  # and this is noticed
+    panel = next(panel for panel in board["panels"] if panel["type"] == "timeseries")
+    panel["fieldConfig"]["defaults"]["custom"]["fillOpcity"] = 1
+    panel["fieldConfig"]["defaults"]["unt"] = "s"
+    text = judge(board)
+    check("fillOpcity" in text and '"unt"' in text, f"wrong fields pass: {text}")
 
 
 @test
