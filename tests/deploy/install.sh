@@ -1,6 +1,7 @@
 #!/bin/sh
 # install.sh -- what the tests of conf/ and examples/ need and this machine does not have: says so, and installs it
-# (tests/need.sh). Kubernetes' types come from npm, in the version of package-lock.json, into build/deploy.
+# (tests/need.sh). The types of Kubernetes and Grafana come from npm, in the versions of package-lock.json,
+# into build/deploy.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../need.sh"

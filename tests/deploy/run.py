@@ -9,14 +9,13 @@ Docker daemon in a network namespace of its own. What is missing or not allowed 
 import os
 import sys
 
-sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+for shared in ("tools", "integration"):
+    sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", shared))
 
 import harness  # noqa: E402
 import test_install  # noqa: E402,F401
 import test_prometheus  # noqa: E402,F401
 import test_compose  # noqa: E402,F401
-
-
 
 if __name__ == "__main__":
     sys.exit(harness.run_all(sys.argv[1] if len(sys.argv) > 1 else ""))
