@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "client.h"
 #include "config.h"
@@ -68,6 +69,20 @@ enum feed_limits {
     FEED_PART = 64 << 10  /* handed to a watcher at once */
 };
 
+/* What HOTKEYS counts; info.c has the rest of it. */
+enum hot_metric { HOT_USES, HOT_CPU, HOT_NET, HOT_METRICS };
+
+struct hotkeys {
+    _Atomic int64_t ends_ms; /* it counts until then */
+    _Atomic uint32_t ratio;  /* one request in so many */
+    pthread_mutex_t lock;
+    /* under it */
+    struct sketch *sketch; /* one a metric, in one block; NULL: none is kept */
+    unsigned metrics;      /* bit i: metric i was asked for */
+    int count;             /* of keys that are shown */
+    int64_t started_ms;
+};
+
 /* What all workers share. */
 struct command_server {
     /* set once, before they start */
@@ -100,6 +115,7 @@ struct command_server {
     atomic_bool paused_all;                     /* not only what writes */
 
     struct feed feed; /* of MONITOR */
+    struct hotkeys hotkeys;
 
     pthread_mutex_t config_lock;
     struct config *config; /* changed under the lock; its atomic fields are read without */
@@ -118,8 +134,9 @@ const char *command_name(uint32_t row);
 
 /* What is to be looked at before or behind every request, of whatever client; nearly always nothing is. */
 enum unusual {
-    UNUSUAL_PAUSED = 1, /* CLIENT PAUSE holds */
-    UNUSUAL_WATCHED = 2 /* somebody said MONITOR */
+    UNUSUAL_PAUSED = 1,  /* CLIENT PAUSE holds */
+    UNUSUAL_WATCHED = 2, /* somebody said MONITOR */
+    UNUSUAL_COUNTED = 4  /* HOTKEYS counts */
 };
 
 /* What one worker has of its own, and of what all share. */
@@ -154,6 +171,19 @@ struct call {
     uint32_t row;       /* of the command in the table */
     size_t *error_room; /* in_exec only: how much longer than a number its errors may be */
 };
+
+/* The next of a sequence that is good enough for what is no secret. */
+static inline uint64_t next_random(uint64_t *x) {
+    *x ^= *x << 13;
+    *x ^= *x >> 7;
+    return *x ^= *x << 17;
+}
+
+static inline uint64_t clock_ns(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 
 /* ---- replies; those that return a result are a handler's last words ---- */
 

@@ -15,7 +15,8 @@
  *         before anything is done. While shards are locked there is no system call and no other lock, so commands that
  *         need one are not allowed within a transaction.
  * MONITOR What was executed is written to server->feed as a line, behind the request, as Redis does. Workers read it for
- *         those of their clients that watch. Its lock is the only one that is taken while shards are locked, by EXEC.
+ *         those of their clients that watch. Its lock and that of HOTKEYS are the only ones that are taken while shards are
+ *         locked, by EXEC.
  * WATCH   A shard with watched keys counts the changes of its keys, in 4096 counters; a transaction goes through if
  *         those of its watched keys stand where they stood, no deadline is over, and the database has kept its id. Another
  *         key that shares the counter aborts it for nothing.
@@ -51,6 +52,7 @@
 #define FLOAT_COST 50             /* ... printing n digits: n * n / FLOAT_COST */
 #define FLOAT_DIGITS 5200         /* of the largest long double, and some */
 #define BYTES_ARGS 32             /* arguments of a request whose bytes need not be counted */
+#define HOT_KEYS 16               /* keys of a request that are counted, about */
 #define EXEC_ARGS 64              /* arguments of a request in a transaction for which no block is needed, ... */
 #define EXEC_SIZES 256            /* ... and sizes of values */
 
@@ -513,7 +515,8 @@ static size_t reply_bound(struct call *c, const struct transaction *t, struct pl
 
 static inline enum command_result run_handler(struct call *c);
 
-static void look_behind(struct call *c);
+static uint64_t look_before(struct call *c);
+static void look_behind(struct call *c, uint64_t from_ns);
 
 static uint32_t row_of(const struct command *command);
 
@@ -534,9 +537,11 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
         one.database = database_of_client(c->client);
         one.resp = relaxed_load(c->client->resp);
         if (plan->command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
+        one.start = out->len;
+        uint64_t from_ns = c->context->unusual ? look_before(&one) : 0;
         while (run_handler(&one) == COMMAND_AGAIN)
             ;
-        if (c->context->unusual) look_behind(&one);
+        if (c->context->unusual) look_behind(&one, from_ns);
     }
 }
 
@@ -953,7 +958,8 @@ bool command_is_paused(const struct command_server *server, int64_t now_ms) {
 
 uint8_t command_unusual(const struct command_server *server, int64_t now_ms, bool ending) {
     bool paused = command_is_paused(server, now_ms) && !ending;
-    return (uint8_t)((paused ? UNUSUAL_PAUSED : 0) | (relaxed_load(server->feed.watchers) ? UNUSUAL_WATCHED : 0));
+    return (uint8_t)((paused ? UNUSUAL_PAUSED : 0) | (relaxed_load(server->feed.watchers) ? UNUSUAL_WATCHED : 0) |
+                     (now_ms < relaxed_load(server->hotkeys.ends_ms) ? UNUSUAL_COUNTED : 0));
 }
 
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms) {
@@ -1650,17 +1656,37 @@ static bool instead(struct call *c, enum command_result *result) {
            (writes || atomic_load(&c->context->server->paused_all));
 }
 
-/* What is done behind a request, while there is something unusual; within EXEC, too. */
-static void look_behind(struct call *c) {
+/* What is done before and behind a request, while there is something unusual; within EXEC, too. The time of one whose
+ * keys are to be counted is passed on, 0 for others. */
+static uint64_t look_before(struct call *c) {
+    bool counted = (c->context->unusual & UNUSUAL_COUNTED) && c->command->handler != cmd_exec &&
+                   next_random(&c->context->random) % relaxed_load(c->context->server->hotkeys.ratio) == 0;
+    return counted ? clock_ns(CLOCK_MONOTONIC) : 0;
+}
+
+static void look_behind(struct call *c, uint64_t from_ns) {
     if (c->context->unusual & UNUSUAL_WATCHED) feed(c);
+    struct keys k = keys_of(c->command, c->argv, from_ns ? c->argc : 0);
+    if (k.count == 0) return;
+    uint64_t every = 1 + (uint64_t)k.count / HOT_KEYS; /* of very many keys one stands for its neighbours, too */
+    uint64_t ns = clock_ns(CLOCK_MONOTONIC) - from_ns, bytes = c->out->len - c->start;
+    for (int i = 0; i < c->argc; i++)
+        bytes += c->argv[i].n;
+    uint64_t weight[] = {every, ns * every / (uint64_t)k.count, bytes * every / (uint64_t)k.count};
+    for (uint64_t i = next_random(&c->context->random) % every; i < (uint64_t)k.count; i += every) {
+        struct slice key = c->argv[k.first + (int)i * k.step];
+        info_count_key(&c->context->server->hotkeys, c->now_ms, shards_hash(c->shards, c->database, key), c->database,
+                       key, weight);
+    }
 }
 
 /* Executes what is no usual request. */
 static enum command_result execute_unusual(struct call *c) {
     enum command_result result;
     if (instead(c, &result)) return result;
+    uint64_t from_ns = look_before(c);
     result = run_handler(c);
-    look_behind(c);
+    look_behind(c, from_ns);
     return result;
 }
 

@@ -24,6 +24,8 @@
 #define SLOW_ARG_BYTES 128 /* ... of each so much, ... */
 #define SLOW_BYTES 512     /* ... and of all: SLOWLOG_MAX of them, with their clients, are a reply at once */
 #define SLOW_SHOWN 10      /* by SLOWLOG GET without a count */
+#define HOT_SAMPLE 16      /* one request in so many is counted by HOTKEYS, if it is not told otherwise */
+#define HOT_SHOWN_MAX 64   /* keys that HOTKEYS GET shows at most */
 #define INFO_BYTES (96u << 10)
 
 struct figures {
@@ -376,7 +378,10 @@ struct slow_request {
     char argv[SLOW_BYTES]; /* as the reply has them */
 };
 
-void info_init(struct command_server *s) { pthread_mutex_init(&s->slowlog.lock, NULL); }
+void info_init(struct command_server *s) {
+    pthread_mutex_init(&s->slowlog.lock, NULL);
+    pthread_mutex_init(&s->hotkeys.lock, NULL);
+}
 
 /* Whether the arguments behind the first `n` of them may be secrets. */
 static bool is_secret(const struct slice *argv, int argc, int *n) {
@@ -471,7 +476,145 @@ enum command_result cmd_slowlog_len(struct call *c) {
     return c->command->variant ? ok(c) : integer(c, have);
 }
 
-void info_release(struct command_server *s) { forget(&s->slowlog, s->slowlog.next_id); }
+/* ---- hot keys ---- */
+
+void sketch_add(struct sketch *s, uint64_t hash, uint32_t database, struct slice key, uint64_t weight) {
+    int least = 0, at = 0;
+    s->total += weight;
+    for (; at < SKETCH_KEYS && s->hash[at] != hash; at++)
+        if (s->count[at] < s->count[least]) least = at;
+    if (at == SKETCH_KEYS) { /* it takes the place, and the count, of the one that has least */
+        at = least;
+        s->hash[at] = hash;
+        s->error[at] = s->count[at];
+        s->key[at].database = database;
+        s->key[at].bytes = key.n < SKETCH_KEY_BYTES ? (uint32_t)key.n : SKETCH_KEY_BYTES;
+        memcpy(s->key[at].text, key.p, s->key[at].bytes);
+        if (key.n > SKETCH_KEY_BYTES)
+            s->key[at].bytes =
+                SKETCH_KEY_CUT + (uint32_t)snprintf(s->key[at].text + SKETCH_KEY_CUT, SKETCH_KEY_BYTES - SKETCH_KEY_CUT,
+                                                    "... (%zu more bytes)", key.n - SKETCH_KEY_CUT);
+    }
+    s->count[at] += weight;
+}
+
+int sketch_top(const struct sketch *s, int most, int *top) {
+    int n = 0;
+    for (int i = 0; i < SKETCH_KEYS; i++) {
+        int j = s->count[i] ? n : most;
+        for (; j > 0 && j <= n && s->count[i] - s->error[i] > s->count[top[j - 1]] - s->error[top[j - 1]]; j--)
+            if (j < most) top[j] = top[j - 1];
+        if (j == most) continue;
+        top[j] = i;
+        n += n < most;
+    }
+    return n;
+}
+
+void info_count_key(struct hotkeys *h, int64_t now_ms, uint64_t hash, uint32_t database, struct slice key,
+                    const uint64_t weight[HOT_METRICS]) {
+    pthread_mutex_lock(&h->lock);
+    for (int m = 0; h->sketch && now_ms < h->ends_ms && m < HOT_METRICS; m++)
+        if (h->metrics >> m & 1) sketch_add(&h->sketch[m], hash, database, key, weight[m]);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* HOTKEYS START [METRICS count [USES] [CPU] [NET]] [COUNT k] [DURATION seconds] [SAMPLE ratio] */
+enum command_result cmd_hotkeys_start(struct call *c) {
+    enum { METRICS, COUNT, DURATION, SAMPLE, SLOTS };
+    static const char *const names[] = {"METRICS count", "COUNT", "DURATION", "SAMPLE ratio"};
+    static const int64_t most[] = {HOT_METRICS, HOT_SHOWN_MAX, 1000000, INT_MAX};
+    int64_t given[] = {0, 10, 0, HOT_SAMPLE};
+    struct hotkeys *h = &c->context->server->hotkeys;
+    unsigned metrics = 0;
+    for (int i = 2; i < c->argc;) {
+        int option = i + 1 < c->argc ? one_of(c->argv[i], "metrics count duration sample slots") : -1;
+        if (option < 0) return syntax_error(c);
+        if (option == SLOTS) return ERROR(c, "ERR SLOTS parameter cannot be used in non-cluster mode");
+        if (!resp_integer_of(c->argv[i + 1], &given[option]) || given[option] < 1 || given[option] > most[option])
+            return error_format(c, "ERR %s must be between 1 and %" PRId64, names[option], most[option]);
+        i += 2;
+        for (int64_t n = 0; option == METRICS && n < given[METRICS]; n++, i++) {
+            int metric = i < c->argc ? one_of(c->argv[i], "uses cpu net") : -1;
+            if (metric < 0 || (metrics >> metric & 1))
+                return ERROR(c, "ERR METRICS count must be followed by as many of USES, CPU and NET");
+            metrics |= 1u << metric;
+        }
+    }
+    pthread_mutex_lock(&h->lock);
+    bool active = c->now_ms < h->ends_ms;
+    if (!active && h->sketch == NULL) h->sketch = malloc(HOT_METRICS * sizeof *h->sketch);
+    if (!active && h->sketch) {
+        memset(h->sketch, 0, HOT_METRICS * sizeof *h->sketch);
+        h->metrics = metrics ? metrics : 1u << HOT_USES;
+        h->count = (int)given[COUNT];
+        h->started_ms = c->now_ms;
+        relaxed_store(h->ratio, (uint32_t)given[SAMPLE]);
+        relaxed_store(h->ends_ms, given[DURATION] ? c->now_ms + given[DURATION] * 1000 : INT64_MAX);
+        c->context->unusual |= UNUSUAL_COUNTED;
+        ok(c);
+    } else {
+        call_error(c, active ? SLICE("ERR hotkey tracking session already in progress") : SLICE("ERR out of memory"));
+    }
+    pthread_mutex_unlock(&h->lock);
+    return COMMAND_DONE;
+}
+
+/* HOTKEYS STOP, HOTKEYS RESET */
+enum command_result cmd_hotkeys_stop(struct call *c) {
+    struct hotkeys *h = &c->context->server->hotkeys;
+    bool reset = c->command->variant;
+    pthread_mutex_lock(&h->lock);
+    bool active = c->now_ms < h->ends_ms;
+    if (active && !reset) relaxed_store(h->ends_ms, c->now_ms);
+    if (!active && reset) {
+        free(h->sketch);
+        h->sketch = NULL;
+    }
+    pthread_mutex_unlock(&h->lock);
+    if (active && reset) return ERROR(c, "ERR hotkey tracking session in progress, stop tracking first");
+    return active || reset ? ok(c) : null(c);
+}
+
+/* One metric of HOTKEYS GET: the total, the keys with what they have, their databases. */
+static void put_hot(struct call *c, const struct sketch *s, int m, int count, int64_t ratio) {
+    static const char *const names[HOT_METRICS][3] = {
+        {"uses-all-commands", "by-uses", "by-uses-databases"},
+        {"all-commands-all-slots-us", "by-cpu-time-us", "by-cpu-time-databases"},
+        {"net-bytes-all-commands-all-slots", "by-net-bytes", "by-net-databases"}};
+    int64_t unit = m == HOT_CPU ? 1000 : 1;
+    int top[HOT_SHOWN_MAX], n = sketch_top(s, count, top);
+    put(c, "$:$*", names[m][0], (int64_t)s->total * ratio / unit, names[m][1], 2 * n);
+    for (int i = 0; i < n; i++)
+        put(c, "s:", (struct slice){s->key[top[i]].text, s->key[top[i]].bytes},
+            (int64_t)(s->count[top[i]] - s->error[top[i]]) * ratio / unit);
+    put(c, "$*", names[m][2], n);
+    for (int i = 0; i < n; i++)
+        resp_integer(c->out, s->key[top[i]].database);
+}
+
+/* HOTKEYS GET */
+enum command_result cmd_hotkeys_get(struct call *c) {
+    struct hotkeys *h = &c->context->server->hotkeys;
+    pthread_mutex_lock(&h->lock);
+    int64_t until_ms = c->now_ms < h->ends_ms ? c->now_ms : h->ends_ms, ratio = h->ratio;
+    if (h->sketch == NULL)
+        null(c);
+    else
+        put(c, "*%$:$:$**::$:$:", 1, 5 + 3 * __builtin_popcount(h->metrics), "tracking-active",
+            (int64_t)(c->now_ms < h->ends_ms), "sample-ratio", ratio, "selected-slots", 1, 2, (int64_t)0,
+            (int64_t)16383, "collection-start-time-unix-ms", h->started_ms, "collection-duration-ms",
+            until_ms - h->started_ms);
+    for (int m = 0; h->sketch && m < HOT_METRICS; m++)
+        if (h->metrics >> m & 1) put_hot(c, &h->sketch[m], m, h->count, ratio);
+    pthread_mutex_unlock(&h->lock);
+    return COMMAND_DONE;
+}
+
+void info_release(struct command_server *s) {
+    forget(&s->slowlog, s->slowlog.next_id);
+    free(s->hotkeys.sketch);
+}
 
 /* ---- /metrics ---- */
 

@@ -708,12 +708,6 @@ struct walk {
     size_t start;
 };
 
-static uint64_t next_random(uint64_t *x) {
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    return *x ^= *x << 17;
-}
-
 static void walk_emit(void *context, const struct entry *e) {
     struct walk *w = context;
     if (entry_database(e) != w->id) return;

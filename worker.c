@@ -670,12 +670,6 @@ static bool is_late(const struct worker *w) {
     return lasted_ms >= TURN_MS || lasted_ms < 0;
 }
 
-static uint64_t clock_ns(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* So many us since the clock was looked at before: one of the requests was slow, if none of them is known to be. A clock
  * that was set is no turn that took as long. */
 static void notice_slow(struct worker *w, int64_t us) {

@@ -25,6 +25,7 @@ import test_conf  # noqa: E402,F401
 import test_random  # noqa: E402,F401
 import test_clients  # noqa: E402,F401
 import test_monitor  # noqa: E402,F401
+import test_hotkeys  # noqa: E402,F401
 
 if __name__ == "__main__":
     sys.exit(harness.run_all(sys.argv[1] if len(sys.argv) > 1 else ""))
