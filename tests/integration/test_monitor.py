@@ -344,13 +344,15 @@ def begins_and_ends():
                 with watcher(server) as second, watcher(server) as third, watcher(server) as fourth:
                     for again in (third, fourth):
                         again.send(request("RESET") + request("MONITOR"))
-                        equal([again.read(), again.read()], [Simple("RESET"), OK])
+                        while again.read() != Simple("RESET"):  # what others did is shown before
+                            pass
+                        equal(again.read(), OK)
                     for each in (one, second, third, fourth):
                         equal(c.ask("ECHO", "all"), b"all")
                         while b"all" not in each.line():
                             pass
                 one.send(request("QUIT"))
-                check(one.rest().startswith(b"+OK\r\n"), "QUIT")
+                check(one.rest().endswith(b"+OK\r\n"), "QUIT")
             with watcher(server) as one:
                 pass
             until(lambda: flags(server) == ["N"] * 2, 10, "it is gone")
