@@ -361,7 +361,7 @@ def log_repeats():
                 check(c.ask("AUTH", f"wr0ng{i}").startswith("WRONGPASS"), "AUTH")
         began = time.monotonic()
         wrong(57)
-        got = lines(server, "wrong password or user: id=")
+        got = lines(server, " warning wrong password or user: id=")
         if time.monotonic() - began < 8:  # within one window
             equal(len(got), 10)
             address = "%s:%d" % c.socket.getsockname()
@@ -369,14 +369,14 @@ def log_repeats():
             said = until(lambda: lines(server, r"more lines like"), 40, "what was left out is said, though nothing else is")
             check(said[0].endswith(' warning 47 more lines like "wrong password or user: id=..." left out'), said[0])
         equal(c.ask("AUTH s3cret"), OK)
-        before = len(lines(server, "wrong password or user: id="))
+        before = len(lines(server, " warning wrong password or user: id="))
         wrong(12)
         for _ in range(30):
             server.connect().close()
         until(lambda: len(lines(server, " verbose client id=.* connected")) > 30, 10, "all connections show")
         server.stop()
-        check(len(lines(server, "wrong password or user: id=")) - before in range(10, 13), "there are lines again")
-        total = len(lines(server, "wrong password or user: id=")) + sum(
+        check(len(lines(server, " warning wrong password or user: id=")) - before in range(10, 13), "there are lines again")
+        total = len(lines(server, " warning wrong password or user: id=")) + sum(
             int(re.search(r"(\d+) more lines like \"wrong", line).group(1)) for line in lines(server, "lines like \"wrong"))
         equal(total, 57 + 12, "lines, written or left out and counted")
         check("s3cret" not in server.stderr() and "wr0ng" not in server.stderr(), "a password in the log")
