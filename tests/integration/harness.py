@@ -306,7 +306,7 @@ def free_ports(count):
 
 def clean_environment(extra=None):
     """Without options that the caller's shell happens to set for a server."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("SPONSON_")}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("SPONSON_", "NOTIFY_SOCKET"))}
     env.setdefault("TSAN_OPTIONS", "report_thread_leaks=0")  # a second signal ends the process, threads and all
     env.update(extra or {})
     return env

@@ -1,4 +1,4 @@
-"""test_config.py -- options while the server runs: CONFIG SET, SIGHUP, what the log says of both; the log; the service manager."""
+"""test_config.py -- options while the server runs: CONFIG SET, SIGHUP; the log; the service manager."""
 import json
 import os
 import re
@@ -26,15 +26,15 @@ def lines(server, pattern):
     return [line for line in server.stderr().splitlines() if re.search(pattern, line)]
 
 
-def hang_up(server, pattern):
-    """Sends SIGHUP, and waits for what the log says of it: those lines, which all have to match."""
+def hang_up(server, pattern, count=1):
+    """Sends SIGHUP, and waits for what the log says of it: so many lines, which all have to match."""
     before = len(lines(server, "SIGHUP: "))
     server.signal(signal.SIGHUP)
-    until(lambda: len(lines(server, "SIGHUP: ")) > before, 10, lambda: f"SIGHUP is logged\n{server.stderr()}")
+    until(lambda: len(lines(server, "SIGHUP: ")) >= before + count, 10, lambda: f"SIGHUP is logged\n{server.stderr()}")
     said = [line.split("SIGHUP: ")[1] for line in lines(server, "SIGHUP: ")[before:]]
     for line in said:
         check(re.fullmatch(pattern, line), f"{shown(line)} is not {pattern}")
-    return said
+    equal(len(said), count, "lines")
 
 
 # ---- names and bounds ----
@@ -44,8 +44,8 @@ def hang_up(server, pattern):
 def unknown():
     """An option that is not known is answered with the name that was meant, where there is one."""
     with Server() as server, server.connect() as c:
-        for wrong, meant in (("maxmemry", "maxmemory"), ("MAXMEMROY", "maxmemory"), ("max_value_size", "max-value-size"),
-                             ("time-out", "timeout"), ("maxmem", "maxmemory"), ("maxclient", "maxclients"),
+        for wrong, meant in (("maxmemry", "maxmemory"), ("MAXMEMROY", "maxmemory"), ("time-out", "timeout"),
+                             ("max_value_size", "max-value-size"), ("maxmem", "maxmemory"), ("maxclient", "maxclients"),
                              ("nothing", None), ("x", None), ("", None), ("shard", None), ("m" * 100, None)):
             want = f"ERR Unknown option or number of arguments for CONFIG SET - '{wrong}'"
             equal(c.ask("CONFIG", "SET", wrong, "1"), Error(want + (f", did you mean '{meant}'?" if meant else "")))
@@ -187,13 +187,13 @@ def sighup_reads_again():
         before = options(c)
         hang_up(server, again + "nothing changed")
         equal(c.ask("CONFIG SET maxmemory 96mb timeout 99 max-key-size 99 requirepass s3cret2 slowlog-max-len 3"), OK)
-        hang_up(server, again + "timeout 99 -> 30, maxmemory 96mb -> 64mb, shard-capacity 49152 -> 32768, max-key-size 99 -> 200, "
-                "max-value-size 192kb -> 128kb, requirepass changed, slowlog-max-len 3 -> 128")
+        hang_up(server, again + "timeout 99 -> 30, maxmemory 96mb -> 64mb, shard-capacity 49152 -> 32768, max-key-size 99 -> "
+                "200, max-value-size 192kb -> 128kb, requirepass changed, slowlog-max-len 3 -> 128")
         equal(options(c), before)
         server.write("sponson.conf", "maxmemory 128mb\ntimeout 11\nmax-key-size 101\nloglevel verbose\nlog-format json\n"
                      "tcp-backlog 7\ndatabases 3\nrequirepass s3cret3\n")
-        hang_up(server, again + r"tcp-keepalive 100 -> 300, maxmemory 64mb -> 128mb, shard-capacity 32768 -> 65536, max-value-size "
-                r"128kb -> 256kb, requirepass changed, loglevel notice -> verbose, log-format text -> json; needs a restart: "
+        hang_up(server, again + r"tcp-keepalive 100 -> 300, maxmemory 64mb -> 128mb, shard-capacity 32768 -> 65536, "
+                r"max-value-size 128kb -> 256kb, requirepass changed, loglevel notice -> verbose, log-format text -> json; needs a restart: "
                 r"databases 16 -> 3, tcp-backlog 511 -> 7\"}")
         equal(c.ask("PING"), PONG)
         with server.connect() as other:
@@ -220,13 +220,13 @@ def sighup_bad():
         for text, want, count in (
                 ("timeout 20\ntimeout x\n", place + ' line 2: timeout: "x" is not allowed; .*', 1),
                 ("timeout 20\nmaxmemry 1\nport x\n", place + " line [23]: (port|unknown option).*", 2),
-                ("timeout 20\nmaxmemory 64mb\nmax-value-size 1mb\n", "nothing changed: max-value-size: 1mb is not allowed.*", 1),
+                ("timeout 20\nmaxmemory 64mb\nmax-value-size 1mb\n", "nothing changed: max-value-size: 1mb is .*", 1),
                 ("timeout 20\nmaxmemory 1gb\n", "nothing changed: maxmemory can become at most 256mb without a restart", 1),
-                ("timeout 20\nmaxmemory 64mb\nshard-capacity 2147483647\n", "nothing changed: shard-capacity can become at most .*", 1),
+                ("timeout 20\nmaxmemory 64mb\nshard-capacity 2147483647\n", "nothing changed: shard-capacity can become .*", 1),
                 ("timeout 20\nrequirepass-file /nowhere/x\n", "nothing changed: requirepass-file: cannot take .*", 1),
                 ("timeout 20\nrequirepass x\nrequirepass-file /nowhere/x\n", "nothing changed: requirepass-file: .*", 1)):
             server.write("sponson.conf", text)
-            equal(len(hang_up(server, want)), count, text)
+            hang_up(server, want, count)
             equal(options(c), before, text)
         os.unlink(path)
         hang_up(server, 'nothing changed: cannot read the configuration file ".*": No such file or directory')
@@ -361,7 +361,7 @@ def log_repeats():
                 check(c.ask("AUTH", f"wr0ng{i}").startswith("WRONGPASS"), "AUTH")
         began = time.monotonic()
         wrong(57)
-        got = lines(server, "wrong password or user: id=")
+        got = lines(server, " warning wrong password or user: id=")
         if time.monotonic() - began < 8:  # within one window
             equal(len(got), 10)
             address = "%s:%d" % c.socket.getsockname()
@@ -369,14 +369,14 @@ def log_repeats():
             said = until(lambda: lines(server, r"more lines like"), 40, "what was left out is said, though nothing else is")
             check(said[0].endswith(' warning 47 more lines like "wrong password or user: id=..." left out'), said[0])
         equal(c.ask("AUTH s3cret"), OK)
-        before = len(lines(server, "wrong password or user: id="))
+        before = len(lines(server, " warning wrong password or user: id="))
         wrong(12)
         for _ in range(30):
             server.connect().close()
         until(lambda: len(lines(server, " verbose client id=.* connected")) > 30, 10, "all connections show")
         server.stop()
-        check(len(lines(server, "wrong password or user: id=")) - before in range(10, 13), "there are lines again")
-        total = len(lines(server, "wrong password or user: id=")) + sum(
+        check(len(lines(server, " warning wrong password or user: id=")) - before in range(10, 13), "there are lines again")
+        total = len(lines(server, " warning wrong password or user: id=")) + sum(
             int(re.search(r"(\d+) more lines like \"wrong", line).group(1)) for line in lines(server, "lines like \"wrong"))
         equal(total, 57 + 12, "lines, written or left out and counted")
         check("s3cret" not in server.stderr() and "wr0ng" not in server.stderr(), "a password in the log")
