@@ -75,6 +75,7 @@ def pages():
         equal(page.json(f"/apiv2/key/{fourth}/a"), {"ttl": -1, "key": "a", "type": "string", "value": "b"})
         equal(page.page(f"/logout/{fourth}", body={}), "OK")
         equal(len(page.json("/connections")["connections"]), 1)
+        check("not supported" not in page.said(), page.said())
 
 
 @test

@@ -112,6 +112,7 @@ def values():
                   {"role": "master", "redis_mode": "standalone", "maxmemory_policy": "allkeys-lru",
                    "tcp_port": str(server.port), "redis_version": after["redis_version"], "run_id": after["run_id"],
                    "process_id": str(server.pid)})
+            check(labels["os"].startswith("Linux"), f"the system is {labels['os']}")
             check_log(tool)
 
 
@@ -144,7 +145,7 @@ def commands():
 @test
 def slow_log():
     """prometheus-redis-exporter: the slow log's length, its last number and its last duration"""
-    with Server() as server, server.connect() as c:
+    with Server("--slowlog-log-slower-than", -1) as server, server.connect() as c:
         with exporter(server.port) as tool:
             metrics = scrape(tool)
             equal(metrics.get("redis_slowlog_length"), 0)
@@ -192,6 +193,7 @@ def flags():
             equal(metrics.get("redis_key_value", db="db2", key="a"), 1)
             equal(metrics.get("redis_keys_count", db="db0", key="user:*"), 10)
             check("tester" in metrics.by("name", "redis_connected_clients_details"), "the list of clients")
+            check(metrics.get("redis_total_system_memory_bytes") > 1 << 26, "memory of the machine")
             settings = metrics.by("key", "redis_config_key_value")
             check({"maxclients", "maxmemory", "databases"} <= settings.keys(), f"all settings: {settings}")
             check_log(tool)
