@@ -1,8 +1,8 @@
 """run.py -- runs the tests of tools and prints TAP:  SERVER=./sponson /usr/bin/python3 tests/tools/run.py [pattern]
 
 The pattern is a regular expression, looked for in "module name-of-the-test"; TIMES=1 prints how long each test took.
-Each tool is the one that people install, as Debian or npm has it, with its own configuration and no other change. What is
-missing fails its tests, nothing is skipped.
+Each tool is the one that people install, as Debian or npm has it, with its own configuration and no other change.
+What is missing fails its tests, nothing is skipped.
 """
 import os
 import sys

@@ -1,5 +1,5 @@
-"""test_commander.py -- redis-commander, the web page, in front of the server: what its page asks for, asked for the same way,
-and the page itself in a browser."""
+"""test_commander.py -- redis-commander, the web page, in front of the server: what its page asks for, asked for the
+same way, and the page itself in a browser."""
 import base64
 import json
 import os
@@ -75,6 +75,7 @@ def pages():
         equal(page.json(f"/apiv2/key/{fourth}/a"), {"ttl": -1, "key": "a", "type": "string", "value": "b"})
         equal(page.page(f"/logout/{fourth}", body={}), "OK")
         equal(len(page.json("/connections")["connections"]), 1)
+        check("not supported" not in page.said(), page.said())
 
 
 @test
@@ -82,8 +83,8 @@ def keys():
     """redis-commander: the tree of 3,000 keys by SCAN, keys read, saved, renamed and deleted, TTLs, binary values"""
     with Server() as server, server.connect() as c, Commander(server) as page:
         equal(c.ask("MSET", *(x for i in range(3000) for x in (f"user:{i}:name", f"n{i}"))), OK)
-        equal([c.ask("SET plain hello EX 1000"), c.ask("SET", "a/b c*", "slash"), c.ask("SET", "binary", bytes(range(32)))],
-              [OK] * 3)
+        equal([c.ask("SET plain hello EX 1000"), c.ask("SET", "a/b c*", "slash"),
+               c.ask("SET", "binary", bytes(range(32)))], [OK] * 3)
         tree = page.tree()
         equal(sorted(tree), ["a/b c*", "binary", "plain", "user:* (3000)"])
         equal((tree["user:* (3000)"]["count"], tree["user:* (3000)"]["children"], tree["plain"]["rel"]),
@@ -163,18 +164,20 @@ class Browser(Tool):
 
     def __init__(self):
         super().__init__(lambda port, _: ["chromedriver", f"--port={port}"], "/status")
-        options = {"args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server",
-                            f"--user-data-dir={self.folder}/chromium"]}
+        options = {"args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                            "--no-proxy-server", f"--user-data-dir={self.folder}/chromium"]}
         try:
             self.session = "/session"
-            answer = self.do("", {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}})
+            wanted = {"browserName": "chrome", "goog:chromeOptions": options}
+            answer = self.do("", {"capabilities": {"alwaysMatch": wanted}})
             self.session = f"/session/{answer['sessionId']}"
         except BaseException:
             self.kill()
             raise
 
     def do(self, path, body=None, method=None):
-        answer = self.ask(self.session + path, body=None if body is None else json.dumps(body), method=method, seconds=60)
+        body = None if body is None else json.dumps(body)
+        answer = self.ask(self.session + path, body=body, method=method, seconds=60)
         value = json.loads(answer.body)["value"]
         check(answer.status == 200, f"the browser: {value}")
         return value

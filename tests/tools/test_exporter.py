@@ -1,5 +1,5 @@
-"""test_exporter.py -- Debian's prometheus-redis-exporter in front of the server: what it exports is what INFO says, and it
-has nothing to complain of."""
+"""test_exporter.py -- Debian's prometheus-redis-exporter in front of the server: what it exports is what INFO says, and
+it has nothing to complain of."""
 import re
 import time
 
@@ -69,7 +69,8 @@ def some_work(c):
     equal([c.ask("GET", f"user:{i}") is None for i in range(8, 13)], [False, False, True, True, True])
     for wrong in ("INCR user:1", "NONSENSE", "GET"):
         check(isinstance(c.ask(wrong), Error), wrong)
-    equal([c.ask("SELECT 2"), c.ask("MSET a 1 b 2 c 3"), c.ask("EXPIRE a 1000"), c.ask("EXPIRE b 2000")], [OK, OK, 1, 1])
+    equal([c.ask("SELECT 2"), c.ask("MSET a 1 b 2 c 3"), c.ask("EXPIRE a 1000"), c.ask("EXPIRE b 2000")],
+          [OK, OK, 1, 1])
     equal([c.ask("SET gone v PX 1"), c.ask("SELECT 0")], [OK, OK])
     until(lambda: int(c.info()["expired_keys"]) == 1, 10, "an entry expires")
 
@@ -107,11 +108,12 @@ def values():
             equal(sum(got.values()), sum(keys.values()))
             equal(metrics.by("db", "redis_db_keys_expiring")["db2"], 2)
             labels = next(dict(labels) for name, labels in metrics.series if name == "redis_instance_info")
-            equal({k: labels[k] for k in ("role", "redis_mode", "maxmemory_policy", "tcp_port", "redis_version", "run_id",
-                                          "process_id")},
+            equal({k: labels[k] for k in ("role", "redis_mode", "maxmemory_policy", "tcp_port", "redis_version",
+                                          "run_id", "process_id")},
                   {"role": "master", "redis_mode": "standalone", "maxmemory_policy": "allkeys-lru",
                    "tcp_port": str(server.port), "redis_version": after["redis_version"], "run_id": after["run_id"],
                    "process_id": str(server.pid)})
+            check(labels["os"].startswith("Linux"), f"the system is {labels['os']}")
             check_log(tool)
 
 
@@ -144,7 +146,7 @@ def commands():
 @test
 def slow_log():
     """prometheus-redis-exporter: the slow log's length, its last number and its last duration"""
-    with Server() as server, server.connect() as c:
+    with Server("--slowlog-log-slower-than", -1) as server, server.connect() as c:
         with exporter(server.port) as tool:
             metrics = scrape(tool)
             equal(metrics.get("redis_slowlog_length"), 0)
@@ -192,6 +194,7 @@ def flags():
             equal(metrics.get("redis_key_value", db="db2", key="a"), 1)
             equal(metrics.get("redis_keys_count", db="db0", key="user:*"), 10)
             check("tester" in metrics.by("name", "redis_connected_clients_details"), "the list of clients")
+            check(metrics.get("redis_total_system_memory_bytes") > 1 << 26, "memory of the machine")
             settings = metrics.by("key", "redis_config_key_value")
             check({"maxclients", "maxmemory", "databases"} <= settings.keys(), f"all settings: {settings}")
             check_log(tool)
@@ -214,7 +217,7 @@ def restart():
 
 @test
 def series():
-    """prometheus-redis-exporter: every series of a redis-server, but for what is not here; promtool finds nothing more"""
+    """prometheus-redis-exporter: a redis-server's series but for what is not here; promtool has no more to say"""
     pages = []
     for target in (Server, Redis):
         with target() as server, server.connect() as c:

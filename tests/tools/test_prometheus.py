@@ -1,5 +1,5 @@
-"""test_prometheus.py -- a real Prometheus scrapes the admin endpoint: every metric is there, of its type, with the value
-that INFO gives, and neither Prometheus nor promtool has anything to say against it."""
+"""test_prometheus.py -- a real Prometheus scrapes the admin endpoint: every metric is there, of its type, with the
+value that INFO gives, and neither Prometheus nor promtool has anything to say against it."""
 import json
 import math
 import os
@@ -11,7 +11,7 @@ from harness import OK, Error, Failure, Server, check, equal, request, test, unt
 from tools import Metrics, Tool, ask, kept_port, promtool, write
 
 VERSION = "0.0.4"
-LABELS = {  # every metric, its type, and the values of its label that are there from the start; None: whatever was called
+LABELS = {  # every metric, its type, its label and the values of that which are there from the start; None: any
     "sponson_commands_total": ("counter", "command", None),
     "sponson_command_errors_total": ("counter", "command", None),
     "sponson_errors_total": ("counter", None, None),
@@ -22,7 +22,8 @@ LABELS = {  # every metric, its type, and the values of its label that are there
     "sponson_expired_total": ("counter", None, None),
     "sponson_connections_total": ("counter", None, None),
     "sponson_rejected_connections_total": ("counter", "reason", {"maxclients", "protected_mode", "resources"}),
-    "sponson_closed_clients_total": ("counter", "reason", {"client_memory", "query_buffer", "output_buffer", "monitor"}),
+    "sponson_closed_clients_total": (
+        "counter", "reason", {"client_memory", "query_buffer", "output_buffer", "monitor"}),
     "sponson_auth_failures_total": ("counter", None, None),
     "sponson_network_receive_bytes_total": ("counter", None, None),
     "sponson_network_transmit_bytes_total": ("counter", None, None),
@@ -84,7 +85,8 @@ class Prometheus(Tool):
 
     def __init__(self, server):
         super().__init__(lambda port, folder: [
-            "prometheus", "--config.file", write(folder, "prometheus.yml", CONFIGURATION.format(port=server.admin_port)),
+            "prometheus", "--config.file",
+            write(folder, "prometheus.yml", CONFIGURATION.format(port=server.admin_port)),
             "--storage.tsdb.path", os.path.join(folder, "data"), "--web.listen-address", f"127.0.0.1:{port}",
             "--log.level", "warn"], "/-/ready")
 
@@ -141,7 +143,8 @@ def page():
             text = answer.body.decode()
             equal(promtool(text), set(), when)
             metrics = Metrics(text)
-            equal({name: metrics.types.get(name) for name in LABELS}, {name: kind for name, (kind, _, _) in LABELS.items()})
+            equal({name: metrics.types.get(name) for name in LABELS},
+                  {name: kind for name, (kind, _, _) in LABELS.items()})
             equal(sorted(set(metrics.types) - set(LABELS)), [], "metrics that are not in the list")
             for name, (kind, label, values) in LABELS.items():
                 check(re.search(rf"^# HELP {name} \S", text, re.MULTILINE), f"no help for {name}")
@@ -191,7 +194,8 @@ def scraped():
             equal(prometheus.one("sum(sponson_database_entries)"), float(c.ask("DBSIZE")))
             equal(prometheus.one("sum(sponson_evictions_total)"), float(info["evicted_keys"]))
             for cause in ("never_seen", "expired", "evicted"):
-                equal(prometheus.one(f'sponson_misses_total{{cause="{cause}"}}'), float(info[f"keyspace_misses_{cause}"]))
+                equal(prometheus.one(f'sponson_misses_total{{cause="{cause}"}}'),
+                      float(info[f"keyspace_misses_{cause}"]))
             commands = {json.loads(k)["command"]: n for k, n in prometheus.query("sponson_commands_total").items()}
             equal({name: commands[name] for name in done}, done)
             equal({name: n for name, n in calls(info).items() if name in done}, done)
@@ -281,8 +285,8 @@ def counted():
 
 PLANTED = (
     ("a series twice", 'a{x="1",y="2"} 1\na{y="2",x="1"} 1\n'),
-    ("a bucket below the one before", '# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="2"} 1\nh_bucket{le="+Inf"} 2\n'
-                                      "h_sum 1\nh_count 2\n"),
+    ("a bucket below the one before", '# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="2"} 1\n'
+                                      'h_bucket{le="+Inf"} 2\nh_sum 1\nh_count 2\n'),
     ("no bucket +Inf", '# TYPE h histogram\nh_bucket{le="1"} 2\nh_sum 1\nh_count 2\n'),
     ("another count", '# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="+Inf"} 3\nh_sum 1\nh_count 2\n'),
     ("no sum", '# TYPE h histogram\nh_bucket{le="+Inf"} 3\nh_count 3\n'),

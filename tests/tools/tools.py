@@ -159,7 +159,7 @@ class Metrics:
         return {dict(labels)[label]: n for (own, labels), n in self.series.items() if own == name}
 
     def check_histograms(self):
-        """Each has buckets that only grow, the last of which, +Inf, is its count; and a sum. Returns how many there are."""
+        """Each has buckets that only grow, the last of which, +Inf, is its count; and a sum. Returns their number."""
         histograms = {}
         for (name, labels), number in self.series.items():
             if name.endswith("_bucket") and self.types.get(name[:-7]) == "histogram":
