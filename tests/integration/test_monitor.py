@@ -344,7 +344,9 @@ def begins_and_ends():
                 with watcher(server) as second, watcher(server) as third, watcher(server) as fourth:
                     for again in (third, fourth):
                         again.send(request("RESET") + request("MONITOR"))
-                        equal([again.read(), again.read()], [Simple("RESET"), OK])
+                        while again.line() != b"+RESET":  # what it got before, of the others
+                            pass
+                        equal(again.read(), OK)
                     for each in (one, second, third, fourth):
                         equal(c.ask("ECHO", "all"), b"all")
                         while b"all" not in each.line():
