@@ -334,7 +334,7 @@ def begins_and_ends():
                 equal(one.read(), Simple("PONG"))
                 equal(LINE.fullmatch(one.line())[5], quoted("PING"), "CLIENT LIST is not shown, MONITOR is not answered")
                 equal(one.ask("RESET"), Simple("RESET"))
-                equal(flags(server), ["N"] * 3)
+                until(lambda: flags(server) == ["N"] * 3, 10, "it is none any more")
                 until(lambda: c.info()["mem_clients_normal"] == "0", 10, "the ring is given back")
                 equal(c.ask("PING"), Simple("PONG"))
                 equal(one.ask("SET", "a", "1"), OK, "an ordinary client again")
