@@ -235,6 +235,7 @@ static void end(void) {
     MUST(__builtin_popcount(ids) == DATABASES_MAX); /* no two databases share entries */
     for (int i = 0; i < SOCKETS; i++)
         free(f.peer[i].owed);
+    info_release(&f.server);
     shards_release(&f.shards);
     registry_release(&f.registry);
     pthread_mutex_destroy(&f.server.config_lock);
