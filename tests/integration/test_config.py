@@ -187,14 +187,14 @@ def sighup_reads_again():
         before = options(c)
         hang_up(server, again + "nothing changed")
         equal(c.ask("CONFIG SET maxmemory 96mb timeout 99 max-key-size 99 requirepass s3cret2 slowlog-max-len 3"), OK)
-        hang_up(server, again + "timeout 99 -> 30, maxmemory 96mb -> 64mb, shard-capacity 49152 -> 32768, max-key-size 99 -> "
-                "200, max-value-size 192kb -> 128kb, requirepass changed, slowlog-max-len 3 -> 128")
+        hang_up(server, again + "timeout 99 -> 30, maxmemory 96mb -> 64mb, shard-capacity 49152 -> 32768, max-key-size "
+                "99 -> 200, max-value-size 192kb -> 128kb, requirepass changed, slowlog-max-len 3 -> 128")
         equal(options(c), before)
-        server.write("sponson.conf", "maxmemory 128mb\ntimeout 11\nmax-key-size 101\nloglevel verbose\nlog-format json\n"
-                     "tcp-backlog 7\ndatabases 3\nrequirepass s3cret3\n")
+        server.write("sponson.conf", "maxmemory 128mb\ntimeout 11\nmax-key-size 101\nloglevel verbose\n"
+                     "log-format json\ntcp-backlog 7\ndatabases 3\nrequirepass s3cret3\n")
         hang_up(server, again + r"tcp-keepalive 100 -> 300, maxmemory 64mb -> 128mb, shard-capacity 32768 -> 65536, "
-                r"max-value-size 128kb -> 256kb, requirepass changed, loglevel notice -> verbose, log-format text -> json; needs a restart: "
-                r"databases 16 -> 3, tcp-backlog 511 -> 7\"}")
+                r"max-value-size 128kb -> 256kb, requirepass changed, loglevel notice -> verbose, log-format "
+                r"text -> json; needs a restart: databases 16 -> 3, tcp-backlog 511 -> 7\"}")
         equal(c.ask("PING"), PONG)
         with server.connect() as other:
             equal(other.ask("AUTH s3cret").split()[0], "WRONGPASS")
@@ -221,10 +221,10 @@ def sighup_bad():
                 ("timeout 20\ntimeout x\n", place + ' line 2: timeout: "x" is not allowed; .*', 1),
                 ("timeout 20\nmaxmemry 1\nport x\n", place + " line [23]: (port|unknown option).*", 2),
                 ("timeout 20\nmaxmemory 64mb\nmax-value-size 1mb\n", "nothing changed: max-value-size: 1mb is .*", 1),
-                ("timeout 20\nmaxmemory 1gb\n", "nothing changed: maxmemory can become at most 256mb without a restart", 1),
-                ("timeout 20\nmaxmemory 64mb\nshard-capacity 2147483647\n", "nothing changed: shard-capacity can become .*", 1),
+                ("timeout 20\nmaxmemory 1gb\n", "nothing changed: maxmemory can become at most 256mb.*", 1),
+                ("timeout 20\nmaxmemory 64mb\nshard-capacity 2147483647\n", "nothing changed: shard-cap.*", 1),
                 ("timeout 20\nrequirepass-file /nowhere/x\n", "nothing changed: requirepass-file: cannot take .*", 1),
-                ("timeout 20\nrequirepass x\nrequirepass-file /nowhere/x\n", "nothing changed: requirepass-file: .*", 1)):
+                ("timeout 20\nrequirepass x\nrequirepass-file /nowhere/x\n", "nothing changed: requirepass-file.*", 1)):
             server.write("sponson.conf", text)
             hang_up(server, want, count)
             equal(options(c), before, text)
@@ -326,7 +326,7 @@ def sighup_under_load():
 
 @test
 def log_json():
-    """--log-format json: every line is an object of time, level and message, whatever is said; as text it is one line."""
+    """--log-format json: every line is an object of time, level and message, whatever it says; text is one line."""
     hostile = {b'SPONSON_"q\\u"': "1", b"SPONSON_\x01\x1b[31m\xff\xc3\xa9\xed\xa0\x80": "1", "SPONSON_é": "1"}
     for form in ("json", "text"):
         with Server("--log-format", form, "--loglevel", "debug", env=hostile) as server, server.connect() as c:
@@ -348,7 +348,8 @@ def log_json():
                 check(found["level"] in ("debug", "verbose", "notice", "warning"), line)
                 messages.append(found["message"])
             start = "ignored environment variable SPONSON_"
-            for want in (start + '"q\\u": ', start + "??[31m?é???: ", start + "é: ", "sponson ", "CONFIG SET by id=", "bye"):
+            for want in (start + '"q\\u": ', start + "??[31m?é???: ", start + "é: ", "sponson ", "CONFIG SET by id=",
+                         "bye"):
                 check(any(m.startswith(want) for m in messages), f"{want} is in {messages}")
 
 
@@ -359,25 +360,26 @@ def log_repeats():
         def wrong(n):
             for i in range(n):
                 check(c.ask("AUTH", f"wr0ng{i}").startswith("WRONGPASS"), "AUTH")
+        kind = "wrong password or user: id="
         began = time.monotonic()
         wrong(57)
-        got = lines(server, " warning wrong password or user: id=")
+        got = lines(server, " warning " + kind)
         if time.monotonic() - began < 8:  # within one window
             equal(len(got), 10)
             address = "%s:%d" % c.socket.getsockname()
-            check(all(re.search(f" warning wrong password or user: id=\\d+ addr={address}$", line) for line in got), got[0])
-            said = until(lambda: lines(server, r"more lines like"), 40, "what was left out is said, though nothing else is")
+            check(all(re.search(f" warning {kind}\\d+ addr={address}$", line) for line in got), got[0])
+            said = until(lambda: lines(server, "more lines like"), 40, "what was left out is said on its own")
             check(said[0].endswith(' warning 47 more lines like "wrong password or user: id=..." left out'), said[0])
         equal(c.ask("AUTH s3cret"), OK)
-        before = len(lines(server, " warning wrong password or user: id="))
+        before = len(lines(server, " warning " + kind))
         wrong(12)
         for _ in range(30):
             server.connect().close()
         until(lambda: len(lines(server, " verbose client id=.* connected")) > 30, 10, "all connections show")
         server.stop()
-        check(len(lines(server, " warning wrong password or user: id=")) - before in range(10, 13), "there are lines again")
-        total = len(lines(server, " warning wrong password or user: id=")) + sum(
-            int(re.search(r"(\d+) more lines like \"wrong", line).group(1)) for line in lines(server, "lines like \"wrong"))
+        check(len(lines(server, " warning " + kind)) - before in range(10, 13), "there are lines again")
+        left_out = [int(n) for n in re.findall(f' (\\d+) more lines like "{kind}', server.stderr())]
+        total = len(lines(server, " warning " + kind)) + sum(left_out)
         equal(total, 57 + 12, "lines, written or left out and counted")
         check("s3cret" not in server.stderr() and "wr0ng" not in server.stderr(), "a password in the log")
 
@@ -387,7 +389,8 @@ def log_tells_no_data():
     """No key, value or password is in the log, whatever happens to the client."""
     flags = ("--loglevel", "debug", "--client-memory", "2mb", "--maxmemory", "64mb", "--slowlog-log-slower-than", "0")
     with Server(*flags) as server, server.connect() as c:
-        for words in (("SET", "k3y", "v4lue"), ("SET", "k3y" * 1000, "v4lue"), ("GET", "k3y", "v4lue"), ("v4lue", "k3y"),
+        for words in (("SET", "k3y", "v4lue"), ("SET", "k3y" * 1000, "v4lue"), ("GET", "k3y", "v4lue"),
+                      ("v4lue", "k3y"),
                       ("CONFIG", "SET", "requirepass", "v4lue"), ("CONFIG", "SET", "requirepass", "v4lue\n"),
                       ("CONFIG", "SET", "requirepass", ""), ("AUTH", "v4lue"), ("AUTH", "v4lue", "v4lue"),
                       ("HELLO", "3", "AUTH", "default", "v4lue"), ("HELLO", "2"), ("CONFIG", "SET", "v4lue", "k3y")):
@@ -433,7 +436,7 @@ def service_manager():
                         server.signal(signal.SIGHUP)
                         got = told(listener)
                         found = re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=(\d+)\n", got)
-                        check(found and asked <= int(found.group(1)) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000, got)
+                        check(found and asked <= int(found.group(1)) <= asked + 20000000 * PATIENCE, got)
                         equal(told(listener).split("\n")[0], "READY=1")
                     server.signal(signal.SIGTERM)
                     equal(told(listener).split("\n")[0], "STOPPING=1")
