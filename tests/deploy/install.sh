@@ -14,8 +14,9 @@ need redis-tools command -v redis-cli
 need man-db command -v man
 need groff-base command -v groff
 need mandoc command -v mandoc
-need systemd command -v systemd-analyze
+need systemd test -x /lib/systemd/systemd
 need strace command -v strace
+need util-linux command -v nsenter
 need prometheus command -v promtool
 need docker.io command -v dockerd
 need docker-compose command -v docker-compose

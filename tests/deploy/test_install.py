@@ -1,6 +1,6 @@
-"""test_install.py -- make install, the man page, and the systemd unit as far as it can be judged without a systemd.
+"""test_install.py -- make install, the man page, and the systemd unit as systemd-analyze and strace see it.
 
-That the service's processes would be let live by its filter of system calls is seen by what strace sees the server call.
+test_service.py has it under a real systemd; what the server calls that the unit's filter does not allow is named here.
 """
 import os
 import re
