@@ -228,7 +228,7 @@ static void grow_old(struct lru *l, int steps) {
 static inline void touch(struct lru *l, uint64_t hash, struct entry *e) {
     if ((e->meta & META_ACCESS) != l->access) e->meta = (e->meta & ~META_ACCESS) | l->access;
     if (e->meta & META_YOUNG) return;
-    if (sample_has(&l->sample, hash)) note(l, hash, e, SAMPLE_LIVE);
+    if (sample_has(&l->sample, hash) && !sample_use(&l->sample, hash)) note(l, hash, e, SAMPLE_LIVE);
     uint32_t ref = ref_of(l, e);
     if (ref == l->head) return;
     list_unlink(l, e, ref);

@@ -47,7 +47,7 @@ static inline int sample_shift(const struct sample *s) { return __builtin_clz(~s
 static inline struct sample_slot *sample_slot(const struct sample *s, uint64_t hash, bool take) {
     struct sample_slot *set = s->slots + hash_change(hash) % SAMPLE_SETS * SAMPLE_WAYS, *worst = NULL;
     for (int i = 0; i < SAMPLE_WAYS; i++)
-        if ((set[i].tag | 3) == (hash_bucket(hash) | 3) && set[i].tag & 3) return &set[i];
+        if ((set[i].tag ^ (hash_bucket(hash) & ~3u)) - 1 < SAMPLE_LIVE) return &set[i]; /* in any state but free */
     uint64_t most = 0;
     for (struct sample_slot *slot = set; take && slot < set + SAMPLE_WAYS; slot++) {
         uint32_t state = slot->tag & 3;
@@ -83,6 +83,14 @@ static inline bool sample_note(struct sample *s, uint64_t hash, enum sample_stat
         if (s->slots[i].tag & s->outside) s->slots[i].tag = 0;
     s->outside <<= 1;
     return known;
+}
+
+/* Notes that a stored key of the sample is used. False: nothing was noted of it, sample_note() is to do so. */
+static inline bool sample_use(const struct sample *s, uint64_t hash) {
+    struct sample_slot *slot = sample_slot(s, hash, false);
+    if (slot == NULL || slot->tag != (hash_bucket(hash) | SAMPLE_LIVE)) return false;
+    slot->time = s->clock;
+    return true;
 }
 
 static inline void sample_clear(struct sample *s) {
