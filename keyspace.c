@@ -58,7 +58,7 @@ static inline struct lru *lock(struct call *c) {
 }
 
 /* Finds an entry for a command that reads it, counting hits and misses. */
-static struct entry *read_entry(struct call *c, struct lru *l, uint64_t hash, struct slice key, bool touch) {
+static inline struct entry *read_entry(struct call *c, struct lru *l, uint64_t hash, struct slice key, bool touch) {
     bool use = touch && !c->no_touch;
     struct entry *e = use ? lru_get(l, hash, key, c->now_ms) : lru_peek(l, hash, key, c->now_ms);
     lru_count_read(l, hash, e != NULL);
