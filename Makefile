@@ -5,7 +5,7 @@
 #   make asan tsan  the tests under the sanitizers  make container   builds and runs the image for real
 #   make fuzz       libFuzzer on the parser, whole connections and the configuration (FUZZ_SECONDS=60)
 #   make coverage   which share of the lines the tests run
-#   make loadtest   Locust (loadtest/README.md)     make check-layers  the order of the includes
+#   make loadtest   Locust (loadtest/README.md)     make check-layers check-size  order and size of the server
 #   make test-clients test-frameworks test-differential   real clients; cache frameworks; beside a redis-server
 #   make test-tools Prometheus, its exporter for Redis, webdis, redis-commander, collectd
 #   make test-stress  all commands on few keys under TSan, and whether recorded histories are linearizable
@@ -162,6 +162,11 @@ check-layers:
 	    if (!(used in rank) || !(own in rank) || rank[used] < rank[own]) { \
 	      print FILENAME ": includes " $$2 ", which stands above it"; bad = 1 } } END { exit bad }' *.c *.h
 
+# The server is to stay small: its lines of code, comments and blank lines aside, and its files.
+check-size:
+	@files=$$(ls *.c | wc -l); lines=$$(for f in *.c; do gcc -fpreprocessed -dD -E -P $$f; done | grep -c '[^[:space:]]'); \
+	  echo "# $$lines lines of code in $$files .c files"; test $$lines -lt 8000 -a $$files -le 14
+
 container:
 	tests/container.sh
 
@@ -216,4 +221,4 @@ format:
 clean:
 	rm -rf build $(BINARY)
 
-.PHONY: all run test test-binaries test-clients test-frameworks test-tools test-differential test-deploy test-stress test-faults soak asan tsan fuzz coverage check-layers container loadtest loadtest-full bench bench-memory install uninstall docs check-docs format clean
+.PHONY: all run test test-binaries test-clients test-frameworks test-tools test-differential test-deploy test-stress test-faults soak asan tsan fuzz coverage check-layers check-size container loadtest loadtest-full bench bench-memory install uninstall docs check-docs format clean
