@@ -1,6 +1,7 @@
-/* info.c -- what is measured, told: INFO, MEMORY STATS, LATENCY, the slow log, and the text that Prometheus reads.
+/* info.c -- what is measured, told: INFO, MEMORY STATS, LATENCY, SLOWLOG, HOTKEYS, and the text that Prometheus reads.
  *
- * Owns    the slow log: a request is kept as the reply that SLOWLOG GET will give, cut to SLOW_BYTES.
+ * Owns    the slow log: a request is kept as the reply that SLOWLOG GET will give, cut to SLOW_BYTES; and the sketches of
+ *         HOTKEYS, each of which keeps the keys that have most of one metric, and what another key may have had before.
  *
  * Figures all numbers are collected into one struct figures, without a lock: the threads' own counters are summed,
  *         the shards' read as they stand, so they may differ by what happened meanwhile. The list of them in figures.h
