@@ -202,7 +202,7 @@ static void conf(void) {
         describe(o, text);
         putchar('\n');
         fill(text, "# ", 110, plain);
-        printf("#%s %s\n", o->name, *o->initial ? o->initial : "\"\"");
+        printf("#%s %s\n", o->name, *o->initial ? o->initial : o->min > 0 ? "/path/to/file" : "\"\"");
     }
 }
 

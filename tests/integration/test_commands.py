@@ -8,6 +8,8 @@ The same tables are put to the local Redis, which proves them right, but for row
     SINCE72  Redis answers so from 7.2 on; an older local one is not asked
 """
 import atexit
+import os
+import re
 
 from harness import OK, Error, Redis, Server, Simple, Verbatim, check, equal, reply, request, shown, test, to_bytes
 
@@ -921,3 +923,17 @@ def databases_in_one_batch():
               [OK, OK, OK, OK, b"two", OK, b"one", OK, b"two", OK, b"one"])
         equal(batch("FLUSHDB, GET k, STRLEN k, SET k new, GET k, SELECT 1, GETSET k x, MGET k k, DEL k, GET k"),
               [OK, None, 0, OK, b"new", OK, b"two", [b"x", b"x"], 1, None])
+
+
+@test
+def readme_names_all():
+    """README's table names every command and subcommand that there is, and the table beside it none of them."""
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "README.md")) as f:
+        readme = f.read()
+    table = readme[readme.index("\n## Commands\n"):readme.index("What is particular here")].upper()
+    absent = readme[readme.index("**What a string cache does not have**"):readme.index("## A minute to")].upper()
+    with Server() as server, server.connect() as c:
+        for name in c.ask("COMMAND LIST"):
+            parent, _, own = name.decode().upper().partition("|")
+            check(f"`{own or parent}`" in table, f"{name} is not in README's table")
+            check(own or not re.search(rf"\| .*`{parent}`.* \| .* \|", absent), f"{name} is said to be absent")
