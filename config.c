@@ -461,7 +461,7 @@ enum config_change config_change(struct config *next, const char *name, const ch
                                  size_t error_size) {
     struct load l = {.config = next, .error = error, .error_size = error_size};
     const struct option *o = find_option(name);
-    if (!o) snprintf(error, error_size, "%s", hint(name, ", did you mean '", "'?").text);
+    snprintf(error, error_size, "%s", o ? "" : hint(name, ", did you mean '", "'?").text);
     if (!o || o->kind > FIXED) return CONFIG_UNKNOWN;
     if (o->kind != FIXED && o->changes != AT_ANY_TIME) return CONFIG_IMMUTABLE;
     return !value || set_option(&l, o->name, value, 1) ? CONFIG_CHANGED : CONFIG_INVALID;

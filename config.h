@@ -61,7 +61,7 @@ struct config {
     _Atomic int shutdown_timeout_s;
     _Atomic int loglevel;             /* enum log_level */
     _Atomic int log_format;           /* enum log_format */
-    _Atomic int slowlog_us;           /* requests that take longer are kept; 0: all that are timed, -1: none */
+    _Atomic int slowlog_us;           /* requests that take longer are kept; 0: all, -1: none */
     _Atomic int slowlog_max_len;      /* how many of them, at most SLOWLOG_MAX */
     int admin_port;                   /* 0: no admin endpoint */
     char admin_bind[CONFIG_TEXT_MAX]; /* its addresses, as bind */

@@ -86,7 +86,7 @@ static const struct option options[] = {
     {"shutdown-timeout", SECONDS, CHANGES(shutdown_timeout_s), 0, 3600, "5", "how long a stop waits for clients", NULL},
     {"loglevel", LEVEL, CHANGES(loglevel), 0, LOG_LEVEL_WARNING, "notice", "debug, verbose, notice or warning", NULL},
     {"log-format", FORMAT, CHANGES(log_format), 0, LOG_FORMAT_JSON, "text", "of a line on stderr: text or json", NULL},
-    {"slowlog-log-slower-than", NUMBER, CHANGES(slowlog_us), -1, INT32_MAX, "10000", "microseconds; 0 for every request that is timed, -1 for none", NULL},
+    {"slowlog-log-slower-than", NUMBER, CHANGES(slowlog_us), -1, INT32_MAX, "10000", "microseconds; 0 for every request, -1 for none", NULL},
     {"slowlog-max-len", NUMBER, CHANGES(slowlog_max_len), 0, SLOWLOG_MAX, "128", "slow requests that are kept", NULL},
     {"admin-port", NUMBER, FIELD(admin_port), 1, 65535, "0", "port of /metrics, /healthz and /readyz", "no such endpoint"},
     {"admin-bind", ADDRESSES, FIELD(admin_bind), 1, TEXT_MAX, "127.0.0.1", "addresses of the admin endpoint", NULL},

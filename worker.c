@@ -1192,6 +1192,7 @@ static void look_at_config(struct worker *w) {
     const struct config *config = w->server->config;
     w->argument_max = command_argument_max(config);
     w->argument_safe = command_argument_safe(config);
+    if (config->slowlog_us >= 0 && config->slowlog_us < SLOW_US) w->timed_left = TIMED_LONG; /* what it asks for */
 }
 
 static void go_on_after_pause(struct worker *w) {

@@ -93,7 +93,7 @@ def defaults():
     listed = listed[:listed.index("save")]  # from here on they are Redis's
     equal([line.split()[0] for line in lines.splitlines() if line[:1] not in ("#", "")], listed)
     with tempfile.NamedTemporaryFile("w") as f:
-        f.write(re.sub(r'^requirepass-file ""$', "", lines, flags=re.M))  # there is no file without a name
+        f.write(re.sub(r"^requirepass-file .*$", "", lines, flags=re.M))  # there is no such file
         f.flush()
         with_all, plain = options_of(f.name, settings(lines)), options_of(os.path.join(CONF, "sponson.conf"), {})
     for name, value in plain.items():
