@@ -47,7 +47,7 @@ class Docker:
     def __init__(self):
         check(os.geteuid() == 0, "dockerd takes root")
         self.folder = tempfile.mkdtemp(prefix="sponson-docker-")
-        self.name = os.path.basename(self.folder)
+        self.name = f"sponson-docker-{os.getpid()}"
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")}
         self.environment.update(DOCKER_HOST=f"unix://{self.folder}/socket", DOCKER_CONFIG=f"{self.folder}/config",
                                 DOCKER_BUILDKIT="0", COMPOSE_PROJECT_NAME="sponson")

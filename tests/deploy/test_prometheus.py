@@ -286,7 +286,8 @@ def asked(query, instance):
 
 def operands(rule):
     """What a rule compares: each has to have a value, whether the alert fires or not."""
-    return re.split(r"\s(?:>|<|==|and on \(instance\)|and)\s", rule)
+    parts_of_it = re.split(r"\s(?:>|<|==|and on \(instance\)|and)\s", rule)
+    return [part for part in parts_of_it if re.search("[a-z]", part)]  # and not the numbers
 
 
 @test(seconds=150)
