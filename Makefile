@@ -96,7 +96,7 @@ test-differential:
 	@$(MAKE) --no-print-directory $(BINARY)
 	@SERVER=$(abspath $(BINARY)) tests/run.sh differential --
 
-# What is installed, and the files in conf/ and examples/, with the real tools: systemd, Prometheus, Docker. It takes root.
+# What is installed, conf/ and examples/, with the real tools: systemd, Prometheus, Docker. It takes root.
 test-deploy:
 	@tests/deploy/install.sh
 	@$(MAKE) --no-print-directory $(BINARY)

@@ -3,7 +3,7 @@
  *   generate man  > docs/sponson.1
  *   generate conf > conf/sponson.conf
  *
- * make docs does both; make check-docs, a part of make test, fails when what is kept differs from what the tables say. */
+ * make docs does both; make check-docs, a part of make test, fails when what is kept is not what the tables say. */
 #include "../command.h"
 
 #include <inttypes.h>
@@ -59,7 +59,7 @@ static int roff(const char *word, size_t size) {
 
 static int plain(const char *word, size_t size) { return printf("%.*s", (int)size, word); }
 
-/* Writes the text in lines of at most `width`, each with `lead` before it; a sentence ends its line, as man pages want. */
+/* Writes the text in lines of at most `width`, each with `lead` before it; in man pages a sentence ends its line. */
 static void fill(const char *text, const char *lead, int width, int (*write)(const char *word, size_t size)) {
     int column = 0;
     for (bool ends = false; *text; text += strspn(text, " ")) {

@@ -2123,6 +2123,11 @@ static void test_config_set(void) {
            "from 8mb to 1tb, or 0 for a share of the machine's memory\r\n");
     EXPECT(f, "CONFIG SET timeout 8 nothing 1",
            "-ERR Unknown option or number of arguments for CONFIG SET - 'nothing'\r\n");
+    EXPECT(
+        f, "CONFIG SET maxmemory-policy volatile-lru",
+        "-ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - maxmemory-policy: \"volatile-lru\" "
+        "is not allowed; give allkeys-lru: the least recently used go first, with a TTL or without\r\n");
+    EXPECT(f, "CONFIG SET hz 10", "-ERR Unknown option or number of arguments for CONFIG SET - 'hz'\r\n");
     EXPECT(f, "CONFIG SET timeout 8 TIMEOUT 9",
            "-ERR CONFIG SET failed (possibly related to argument 'TIMEOUT') - duplicate parameter\r\n");
     EXPECT(f, "CONFIG SET timeout 8 port 1",

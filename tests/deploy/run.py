@@ -3,8 +3,8 @@
     SERVER=./sponson IMAGE_BINARY=build/static/sponson /usr/bin/python3 tests/deploy/run.py [pattern]
 
 The pattern is a regular expression, looked for in "module name-of-the-test"; TIMES=1 prints how long each test took.
-IMAGE_BINARY is a static one, for the image. install.sh installs what is needed. It takes root, for a systemd and a Docker
-daemon in namespaces of their own. What is missing or not allowed fails its tests, nothing is skipped.
+IMAGE_BINARY is a static one, for the image. install.sh installs what is needed. It takes root, for a systemd and a
+Docker daemon in namespaces of their own. What is missing or not allowed fails its tests, nothing is skipped.
 """
 import os
 import sys

@@ -38,7 +38,7 @@ def files_below(folder):
 
 @test(seconds=120)
 def install():
-    """make install puts four files below DESTDIR, leaves a configuration alone that is there, and uninstall takes the rest"""
+    """make install puts four files below DESTDIR, leaves a configuration that is there; uninstall takes the rest"""
     with tempfile.TemporaryDirectory() as folder:
         for prefix, etc in (("/usr", "etc"), ("/opt/cache", "opt/cache/etc")):
             below = prefix[1:]
@@ -46,8 +46,8 @@ def install():
             root = f"{folder}/{below}-root"
             make("install", destination, f"PREFIX={prefix}")
             conf = f"{etc}/sponson/sponson.conf"
-            equal(files_below(root), sorted([f"{below}/bin/sponson", f"{below}/share/man/man1/sponson.1", f"{below}/{UNIT}",
-                                             conf]), prefix)
+            equal(files_below(root), sorted([f"{below}/bin/sponson", f"{below}/share/man/man1/sponson.1",
+                                             f"{below}/{UNIT}", conf]), prefix)
             with open(f"{root}/{below}/{UNIT}") as f:
                 unit = f.read()
             equal(re.search("^ExecStart=(.*)", unit, re.M).group(1), f"{prefix}/bin/sponson /{conf}")
@@ -137,13 +137,16 @@ def calls():
         log, (port, admin_port) = os.path.join(folder, "calls"), free_ports(2)
         manager.bind(os.path.join(folder, "manager"))
         manager.settimeout(20 * PATIENCE)
-        with Server("--maxmemory", "8mb", "--unixsocket", f"{folder}/s", "--unixsocketperm", "770", "--maxclients", "2000",
-                    "--admin-port", admin_port, port=port, config="# nothing\n", prefix=("strace", "-f", "-qq", "-D", "-o", log),
+        with Server("--maxmemory", "8mb", "--unixsocket", f"{folder}/s", "--unixsocketperm", "770", "--maxclients",
+                    "2000", "--admin-port", admin_port, port=port, config="# nothing\n",
+                    prefix=("strace", "-f", "-qq", "-D", "-o", log),
                     env={"NOTIFY_SOCKET": f"{folder}/manager"}) as server:
             check(b"READY=1" in manager.recv(4096), "it does not say that it is ready")
-            with server.connect() as c, urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=20 * PATIENCE):
+            urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=20 * PATIENCE).close()
+            with server.connect() as c:
                 c.pipeline([b"*3\r\n$3\r\nSET\r\n$8\r\n%08d\r\n$5000\r\n%5000d\r\n" % (i, i) for i in range(5000)])
-                for words in ("FLUSHALL", "INFO", "CLIENT LIST", "CONFIG SET maxclients 3000", "CONFIG SET maxmemory 16mb"):
+                for words in ("FLUSHALL", "INFO", "CLIENT LIST", "CONFIG SET maxclients 3000",
+                              "CONFIG SET maxmemory 16mb"):
                     c.ask(words)
                 server.signal(1)  # SIGHUP
                 until(lambda: b"RELOADING=1" in manager.recv(4096), 20, "it says that it reads the file again")

@@ -19,8 +19,8 @@ class Systemd:
         self.folder = tempfile.mkdtemp(prefix="sponson-systemd-", dir="/tmp")
         tree = os.path.join(self.folder, "tree")
         make("install", "PREFIX=/usr", f"DESTDIR={tree}")
-        self.process = Process(["unshare", "--mount", "--net", "--uts", "--ipc", "bash", os.path.join(HERE, "systemd.sh"),
-                                self.folder, tree])
+        self.process = Process(["unshare", "--mount", "--net", "--uts", "--ipc", "bash",
+                                os.path.join(HERE, "systemd.sh"), self.folder, tree])
 
     def pid_1(self):
         check(self.process.running(), f"it ended\n{self.process.stdout()}{self.process.stderr()}")
@@ -29,14 +29,16 @@ class Systemd:
 
     def inside(self, *argv):
         """(exit code, all output) of a program beside the service."""
-        done = subprocess.run(["nsenter", f"--target={self.pid_1()}", "--mount", "--pid", "--net", "--root", "--wd", "env", "-i",
-                               "PATH=/usr/bin:/bin", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE, check=False)
+        done = subprocess.run(["nsenter", f"--target={self.pid_1()}", "--mount", "--pid", "--net", "--root", "--wd",
+                               "env", "-i", "PATH=/usr/bin:/bin", *argv], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE,
+                              check=False)
         return done.returncode, done.stdout.strip()
 
     def systemctl(self, *words):
         code, output = self.inside("systemctl", "--no-pager", *words)
-        check(code == 0, f"systemctl {' '.join(words)}: exit {code}\n{output}\n{self.inside('systemctl', 'status', 'sponson')[1]}")
+        check(code == 0, f"systemctl {' '.join(words)}: exit {code}\n{output}\n"
+              f"{self.inside('systemctl', 'status', 'sponson')[1]}")
         return output
 
     def __enter__(self):
@@ -47,8 +49,9 @@ class Systemd:
         name = os.path.basename(self.folder)
 
         def cgroup_is_gone():  # once all have ended
-            return subprocess.run(["unshare", "--mount", "sh", "-c", 'mount -t cgroup2 cgroup2 "$1/cgroup" && cd "$1/cgroup" && '
-                                   '{ [ ! -d "$2" ] || find "$2" -depth -type d -exec rmdir {} +; }', "sh", self.folder, name],
+            script = ('mount -t cgroup2 cgroup2 "$1/cgroup" && cd "$1/cgroup" && '
+                      '{ [ ! -d "$2" ] || find "$2" -depth -type d -exec rmdir {} +; }')
+            return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", self.folder, name],
                                   stderr=subprocess.DEVNULL, check=False).returncode == 0
         until(cgroup_is_gone, 20, "its control group is empty")
         shutil.rmtree(self.folder)
@@ -58,7 +61,8 @@ class Systemd:
 def service():
     """The unit under a real systemd: it gets ready, serves, may do nothing else, reloads, restarts, stops in order"""
     with Systemd() as systemd:
-        until(lambda: systemd.inside("systemctl", "is-active", "sponson")[1] in ("active", "failed"), 30, "it has started")
+        until(lambda: systemd.inside("systemctl", "is-active", "sponson")[1] in ("active", "failed"), 30,
+              "it has started")
         equal(systemd.systemctl("is-active", "sponson"), "active")
         equal(systemd.inside("redis-cli", "-p", "7171", "SET", "greeting", "hello")[1], "OK")
         pid = systemd.systemctl("show", "-p", "MainPID", "--value", "sponson")
@@ -75,8 +79,10 @@ def service():
         systemd.systemctl("restart", "sponson")
         equal(systemd.inside("redis-cli", "-p", "7171", "EXISTS", "greeting")[1], "0")
         systemd.systemctl("stop", "sponson")
-        equal(systemd.systemctl("show", "-p", "Result,ExecMainStatus", "sponson").split(), ["Result=success", "ExecMainStatus=0"])
-        # and this is noticed: a system call that is not allowed, a file that is wrong
-        systemd.inside("sed", "-i", "s/^SystemCallErrorNumber.*/SystemCallFilter=~listen/", "/run/units/sponson.service")
+        equal(systemd.systemctl("show", "-p", "Result,ExecMainStatus", "sponson").split(),
+              ["Result=success", "ExecMainStatus=0"])
+        # and this is noticed: a system call that is not allowed
+        systemd.inside("sed", "-i", "s/^SystemCallErrorNumber.*/SystemCallFilter=~listen/",
+                       "/run/units/sponson.service")
         systemd.systemctl("daemon-reload")
         check(systemd.inside("systemctl", "start", "sponson")[0] != 0, "it starts without listen(2)")

@@ -1,5 +1,5 @@
-"""typed.py -- holds a document against the types that the project which reads it publishes, with the TypeScript compiler:
-a field that is not known, or of the wrong type, is an error. The packages are in build/deploy (install.sh)."""
+"""typed.py -- holds a document against the types that the project which reads it publishes, with the TypeScript
+compiler: a field that is not known, or of the wrong type, is an error. The packages are in build/deploy."""
 import json
 import os
 import subprocess
@@ -24,7 +24,8 @@ def complaints(*documents):
             for i, (document, name, module) in enumerate(documents):
                 f.write(f"import {{{name} as Type{i}}} from './node_modules/{module}'\n"
                         f"export const document{i}: Plain<Type{i}> = {json.dumps(document, indent=1)}\n")
-        done = subprocess.run([os.path.join(MODULES, ".bin/tsc"), "--noEmit", "--strict", "--skipLibCheck", "--module", "esnext",
-                               "--moduleResolution", "bundler", "documents.ts"], cwd=folder, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100 * PATIENCE, check=False)
+        done = subprocess.run([os.path.join(MODULES, ".bin/tsc"), "--noEmit", "--strict", "--skipLibCheck", "--module",
+                               "esnext", "--moduleResolution", "bundler", "documents.ts"], cwd=folder,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=100 * PATIENCE, check=False)
         return done.stdout or ("" if done.returncode == 0 else f"exit {done.returncode}")

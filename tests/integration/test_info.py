@@ -121,6 +121,10 @@ def slow_requests():
         equal(c.ask("SLOWLOG", "RESET"), OK)
         equal(c.ask("CONFIG", "SET", "slowlog-log-slower-than", "0", "requirepass", "secret"), OK)
         equal(c.ask("AUTH", "secret"), OK)
+        for i in range(20):
+            c.ask("GET", f"k{i}")
+        got = [e[3] for e in c.ask("SLOWLOG", "GET", "20")]
+        equal(got[:2] + got[-2:], [[b"GET", b"k19"], [b"GET", b"k18"], [b"GET", b"k1"], [b"GET", b"k0"]], "0: all of them")
         equal(c.ask("HELLO", "2", "AUTH", "default", "secret")[0], b"server")
         equal(c.ask("CONFIG", "SET", "slowlog-log-slower-than", "-1"), OK)
         before = c.ask("SLOWLOG", "GET", "-1")
