@@ -100,6 +100,7 @@ struct waiting {
     int argc;
     bool started; /* it answered COMMAND_AGAIN */
     size_t request_bytes;
+    uint64_t took_ns; /* in the turns before */
 
     char *out; /* [out_from, out_to) is what the socket did not take */
     size_t out_cap, out_from, out_to;
@@ -691,7 +692,8 @@ static void look_at_clock(struct worker *w) {
     w->late = is_late(w);
 }
 
-/* Executes a request, and takes its time, which stands for `weight` of them. Returns as execute() does. */
+/* Executes a request, and takes its time, of all turns together, which stands for `weight` of them. Returns as execute()
+ * does. */
 static bool execute_timed(struct worker *w, struct part *p, const struct request *r, size_t bytes, uint64_t weight) {
     uint64_t from = clock_ns(CLOCK_MONOTONIC);
     bool done = execute(w, p, r, bytes);
@@ -699,12 +701,16 @@ static bool execute_timed(struct worker *w, struct part *p, const struct request
     int64_t slow_us = w->server->config->slowlog_us;
     p->slow |= ns >= SLOW_US * 1000;
     if (p->slow) w->timed_left = TIMED_LONG;
+    struct waiting *q = p->c->waiting;
+    if (q) ns = q->took_ns += ns;
+    if (!done) return false;
+    if (q) q->took_ns = 0;
     uint32_t row = relaxed_load(p->c->client.last_command);
     if (row) metrics_time(&w->metrics, row - 1, ns, weight);
-    if (slow_us < 0 || ns / 1000 < (uint64_t)slow_us) return done;
+    if (slow_us < 0 || ns / 1000 < (uint64_t)slow_us) return true;
     w->slow_known = true;
     info_slow(w->server, &w->metrics, &p->c->client, r->argv, r->argc, ns / 1000, w->context.now_ms);
-    return done;
+    return true;
 }
 
 /* Executes a request that has gone through the stages. */

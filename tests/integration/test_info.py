@@ -148,3 +148,22 @@ def not_ready_while_it_drains():
         equal(metrics(port)["sponson_entries"], 1)
         c.rest()
         server.ended(0, 20)
+
+
+@test
+def one_request_in_many_turns():
+    """A request that is done piece by piece is one in the slow log and in the times, with all that it took."""
+    with Server("--maxmemory", "64mb", "--slowlog-log-slower-than", "0") as server, server.connect() as c:
+        c.pipeline([request("SET", f"key:{i}", "v") for i in range(50000)])
+        c.ask("SLOWLOG", "RESET")
+        c.ask("CONFIG", "RESETSTAT")
+        equal(len(c.ask("KEYS", "*")), 50000)
+        equal(len(c.ask("MGET", *(f"key:{i}" for i in range(20000)))), 20000)
+        c.ask("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+        entries = {e[3][0]: e for e in c.ask("SLOWLOG", "GET", "-1")}
+        equal(c.ask("SLOWLOG", "LEN"), len(entries), "each is there once")
+        times = c.ask("LATENCY", "HISTOGRAM", "keys", "mget")
+        for name, calls in zip(times[::2], times[1::2]):
+            equal(calls[:2], [b"calls", 1])
+            equal(calls[3][1::2], [1], f"{name}: one time, of the whole")
+            check(entries[name.upper()][2] <= calls[3][0], shown((entries[name.upper()], calls)))
