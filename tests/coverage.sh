@@ -6,10 +6,10 @@
 # of them ran.
 set -eu
 bound=90 # percent
-bounded="resp lru shard command keyspace"
+bounded="resp lru shard command keyspace info admin"
 folder=${COVERAGE:-build/coverage}
 n=0
-echo 1..5
+echo 1..7
 for file in *.c; do
     name=${file%.c}
     [ "$name" != worker ] || echo "# (worker.c in the server alone; fuzz_connection.c runs its lines, too)"
