@@ -523,7 +523,7 @@ void config_compare(const struct config *running, const struct config *next, cha
             bool secret = o->kind == SECRET;
             if (secret ? !strcmp(running->requirepass, next->requirepass) : !strcmp(was, is)) continue;
             n += (size_t)snprintf(text + n, size - n, "%s%s %s%s%s", before, o->name, secret ? "changed" : was,
-                                  secret ? "" : " -> ", secret ? "" : is);
+                                  secret ? "" : " -> ", secret ? "" : *is ? is : "\"\"");
             before = ", ";
         }
     }

@@ -49,7 +49,7 @@ static const struct figure list[] = {
     {"stats", "expired_lag_p99_ms", NULL, "", GAUGE, ONE, AT(lag_p99_ms), ""},
     {"stats", "expired_lag_max_ms", NULL, "", GAUGE, ONE, AT(shards.lag_max_ms), ""},
     {"stats", "evicted_keys", NULL, "", COUNTER, ONE, AT(shards.counters.evicted), ""},
-    {"stats", "evicted_by_bytes", "sponson_evictions_total", "cause=\"bytes\"", COUNTER, ONE, AT(evicted_by_bytes), "Entries evicted, the oldest first: for room in bytes (maxmemory), for their number (shard-capacity), and out of that order, for room at one place."},
+    {"stats", "evicted_by_bytes", "sponson_evictions_total", "cause=\"bytes\"", COUNTER, ONE, AT(shards.counters.evicted_by_bytes), "Entries evicted, the oldest first: for room in bytes (maxmemory), for their number (shard-capacity), and out of that order, for room at one place."},
     {"stats", "evicted_by_entries", "sponson_evictions_total", "cause=\"entries\"", COUNTER, ONE, AT(shards.counters.evicted_by_entries), ""},
     {"stats", "evicted_out_of_order", "sponson_evictions_total", "cause=\"out_of_order\"", COUNTER, ONE, AT(shards.counters.evicted_out_of_order), ""},
     {"stats", "evicted_age_p50_ms", NULL, "", GAUGE, ONE, AT(age_p50_ms), ""},

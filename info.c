@@ -36,7 +36,7 @@ struct figures {
     uint64_t commands, rejected, per_s[SAMPLES];
     uint64_t connected_clients, maxclients, client_memory, client_memory_max;
     uint64_t maxmemory, system_memory, used_peak, resident, with_ttl;
-    uint64_t lag_p99_ms, age_p50_ms, age_p99_ms, misses, evicted_by_bytes;
+    uint64_t lag_p99_ms, age_p50_ms, age_p99_ms, misses;
     uint64_t cpu_us, started_ms;
     int64_t now_ms;
 };
@@ -109,7 +109,6 @@ static void collect(struct command_server *s, int64_t now_ms, struct figures *f)
     f->age_p99_ms = percentile(n->age, AGE_BINS, 0.99);
     for (int i = 0; i < SAMPLE_LIVE; i++)
         f->misses += n->misses[i];
-    f->evicted_by_bytes = n->evicted - least(n->evicted, n->evicted_by_entries + n->evicted_out_of_order);
     struct rusage r;
     getrusage(RUSAGE_SELF, &r);
     f->cpu_us =

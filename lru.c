@@ -506,18 +506,22 @@ static void discard(struct lru *l, uint64_t hash, struct entry *e, enum sample_s
     heap_free(&l->heap, ref, entry_units(e));
 }
 
-static void evict(struct lru *l, uint32_t ref) {
+static void evict_for(struct lru *l, uint32_t ref, uint64_t *cause) {
     struct entry *e = at(l, ref);
-    l->counters.evicted_out_of_order += ref != l->tail && !(e->meta & META_OLD);
+    ++*cause;
     l->counters.evicted++;
     discard(l, entry_hash(l, e), e, SAMPLE_EVICTED);
     grow_old(l, OLD_STEPS);
 }
 
+static void evict(struct lru *l, uint32_t ref) {
+    bool in_order = ref == l->tail || (at(l, ref)->meta & META_OLD);
+    evict_for(l, ref, in_order ? &l->counters.evicted_by_bytes : &l->counters.evicted_out_of_order);
+}
+
 /* Makes one entry fewer since there are too many. */
 static void evict_surplus(struct lru *l) {
-    l->counters.evicted_by_entries++;
-    evict(l, l->tail);
+    evict_for(l, l->tail, &l->counters.evicted_by_entries);
 }
 
 static void expire(struct lru *l, uint64_t hash, struct entry *e) {

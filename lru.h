@@ -33,7 +33,8 @@ struct lru_counters {
     uint64_t hits;                /* these two by lru_count_read() */
     uint64_t misses[SAMPLE_LIVE]; /* by their cause */
     uint64_t expired;
-    uint64_t evicted;              /* in all: since bytes were wanted, ... */
+    uint64_t evicted;              /* in all: ... */
+    uint64_t evicted_by_bytes;     /* ... since bytes were wanted, ... */
     uint64_t evicted_by_entries;   /* ... or since there were as many entries as may be, ... */
     uint64_t evicted_out_of_order; /* ... or, not in the oldest quarter, since room was wanted where they were */
     uint64_t lag[LRU_BINS]; /* entries swept less than 2^i ms after their deadline, and not less than half of it */

@@ -502,14 +502,15 @@ static const char *serve(struct server *s) {
 
 static void log_start(struct server *s) {
     const struct config *c = &s->config;
-    char where[2 * CONFIG_TEXT_MAX + 64];
-    int n =
-        c->port ? snprintf(where, sizeof where, "%s port %d%s", c->bind, c->port, *c->unixsocket ? " and " : "") : 0;
-    snprintf(where + n, sizeof where - (size_t)n, "%s", c->unixsocket);
+    char text[4 * CONFIG_TEXT_MAX];
+    struct buf where = {text, 0, sizeof text, false};
+    if (c->port) buf_printf(&where, "%s port %d%s", c->bind, c->port, *c->unixsocket ? " and " : "");
+    buf_printf(&where, "%s", c->unixsocket);
+    if (c->admin_port) buf_printf(&where, ", /metrics on %s port %d", c->admin_bind, c->admin_port);
     log_line(&s->log, LOG_LEVEL_NOTICE,
              "sponson " SPONSON_VERSION " ready on %s: maxmemory %llu MB (%s), %d shards of %llu entries at most, keys "
              "to %llu bytes, values to %llu bytes%s, client-memory %llu MB, maxclients %d, threads %d",
-             where, (unsigned long long)(c->maxmemory_bytes >> 20), c->maxmemory_source, SHARDS,
+             text, (unsigned long long)(c->maxmemory_bytes >> 20), c->maxmemory_source, SHARDS,
              (unsigned long long)c->shard_capacity, (unsigned long long)c->max_key_size_bytes,
              (unsigned long long)c->max_value_size_bytes, c->value_size_note,
              (unsigned long long)(c->client_memory_bytes >> 20), c->maxclients, c->threads);
