@@ -97,9 +97,10 @@ struct lru {
     /* expiry */
     uint32_t with_deadline;
     int64_t tick; /* the wheel stands here: every slot due before it is empty */
-    uint64_t lag_max_ms;
 
     struct heap heap;
+
+    uint64_t lag_max_ms;
 
     uint64_t slots_used[LRU_WHEEL_LEVELS]; /* which slots have an entry */
     uint32_t *slot;                        /* first entry of each slot, 0: none */
