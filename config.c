@@ -522,8 +522,11 @@ void config_compare(const struct config *running, const struct config *next, cha
             config_value(next, i, true, is, sizeof is);
             bool secret = o->kind == SECRET;
             if (secret ? !strcmp(running->requirepass, next->requirepass) : !strcmp(was, is)) continue;
-            n += (size_t)snprintf(text + n, size - n, "%s%s %s%s%s", before, o->name, secret ? "changed" : was,
-                                  secret ? "" : " -> ", secret ? "" : *is ? is : "\"\"");
+            n += (size_t)snprintf(text + n, size - n, "%s%s %s%s%s", before, o->name,
+                                  secret ? (*next->requirepass ? "changed" : "removed") : was, secret ? "" : " -> ",
+                                  secret ? ""
+                                  : *is  ? is
+                                         : "\"\"");
             before = ", ";
         }
     }

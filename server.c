@@ -317,6 +317,17 @@ static bool fit_descriptors(struct server *s, struct config *c) {
     return most > 0;
 }
 
+/* Says who may connect where that may not be meant. */
+static void warn_open(struct server *s) {
+    if (s->clients.beyond_loopback && s->config.requirepass[0] == '\0')
+        log_line(&s->log, LOG_LEVEL_WARNING, "%s",
+                 s->config.protected_mode
+                     ? "protected-mode: clients of other machines are refused: set requirepass, or "
+                       "protected-mode no where nobody but your own clients can reach this port"
+                     : "anybody who can reach this address can read and change the cache: set "
+                       "requirepass, or bind 127.0.0.1");
+}
+
 /* What CONFIG SET and SIGHUP do: takes the options over, and whatever else holds one of them. The caller has the lock. */
 static bool reconfigure(void *context, const struct config *next, char *text, size_t size) {
     struct server *s = context;
@@ -338,7 +349,10 @@ static bool reconfigure(void *context, const struct config *next, char *text, si
     config_compare(&s->config, next, text, size);
     shards_allow_values(&s->shards, next->max_value_size_bytes);
     shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
+    bool warn = *next->requirepass == '\0' &&
+                (*s->config.requirepass != '\0' || s->config.protected_mode != next->protected_mode);
     config_apply(&s->config, next);
+    if (warn) warn_open(s);
     atomic_store(&s->registry.limit, (unsigned)next->maxclients);
     atomic_store(&s->client_memory.limit_bytes, next->client_memory_bytes);
     atomic_store(&s->log.level, next->loglevel);
@@ -514,12 +528,7 @@ static void log_start(struct server *s) {
              (unsigned long long)c->shard_capacity, (unsigned long long)c->max_key_size_bytes,
              (unsigned long long)c->max_value_size_bytes, c->value_size_note,
              (unsigned long long)(c->client_memory_bytes >> 20), c->maxclients, c->threads);
-    if (s->clients.beyond_loopback && c->requirepass[0] == '\0')
-        log_line(&s->log, LOG_LEVEL_WARNING, "%s",
-                 c->protected_mode ? "protected-mode: clients of other machines are refused: set requirepass, or "
-                                     "protected-mode no where nobody but your own clients can reach this port"
-                                   : "anybody who can reach this address can read and change the cache: set "
-                                     "requirepass, or bind 127.0.0.1");
+    warn_open(s);
 }
 
 static void request_shutdown(void *context) {

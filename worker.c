@@ -224,7 +224,9 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     struct conn *c = (struct conn *)client;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     command_greet(w->server, client, now_ms);
-    log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu connected", (unsigned long long)client->id);
+    char from[CLIENT_ADDRESS_MAX];
+    client_address_text(from, &client->address);
+    log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu addr=%s connected", (unsigned long long)client->id, from);
     atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
     if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0) {
         relaxed_store(c->watched, true);
@@ -1157,7 +1159,7 @@ static void feed_watchers(struct worker *w) {
             unwatch(w, c);
         } else if (is_open && !command_feed_read(&w->server->feed, &c->seen, &lines)) {
             close_because(w, c, &w->metrics.monitor_client_disconnections,
-                          "MONITOR keeps so much for those who read slowly", FEED_BYTES);
+                          "it reads MONITOR too slowly, and is further behind than is kept", FEED_BYTES);
         } else if (lines.len) {
             w->fed = true;
             relaxed_store(c->client.active_ms, w->context.now_ms);

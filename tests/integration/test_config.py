@@ -143,12 +143,29 @@ def changes_are_logged():
               "timeout 0 -> 60, maxmemory 64mb -> 128mb, shard-capacity 32768 -> 1000, max-value-size 128kb -> 1000")
         equal(said("requirepass", "s3cret"), "requirepass changed")
         equal(said("requirepass", "s3cret2"), "requirepass changed")
-        equal(said("requirepass", "s3cret2"), "nothing changed")
+        equal(c.ask("CONFIG SET requirepass s3cret2"), OK)  # which changes nothing
         equal(said("slowlog-log-slower-than", "-1", "save", ""), "slowlog-log-slower-than 10000 -> -1")
+        equal(len(lines(server, "CONFIG SET by")), 4)
+        for i in range(1, 31):  # none is left out: they are no client's to hide
+            equal(said("timeout", str(60 + i)), f"timeout {59 + i} -> {60 + i}")
+        equal(said("requirepass", ""), "requirepass removed")
         check("s3cret" not in server.stderr(), server.stderr())
         equal(c.ask("CONFIG SET loglevel warning"), OK)
         equal(c.ask("CONFIG SET timeout 1"), OK)
-        check(not lines(server, "timeout 60 -> 1"), "a notice at warning")
+        check(not lines(server, "timeout 90 -> 1"), "a notice at warning")
+    with Server("--protected-mode", "no", "--requirepass", "s3cret", bind=False) as server, server.connect() as c:
+        equal(c.ask("AUTH s3cret"), OK)
+        check(not lines(server, "anybody who"), "it has a password")
+        equal(c.ask("CONFIG", "SET", "requirepass", ""), OK)
+        check(not lines(server, "anybody who"), "it listens on loopback")
+    with Server("--protected-mode", "no", "--requirepass", "s3cret", "--bind", "0.0.0.0", bind=False) as server:
+        with server.connect() as c:
+            equal(c.ask("AUTH s3cret"), OK)
+            check(not lines(server, "anybody who"), "it has a password")
+            equal(c.ask("CONFIG", "SET", "requirepass", ""), OK)
+            until(lambda: lines(server, "anybody who can reach"), 10, "who may connect is said")
+            equal(c.ask("CONFIG", "SET", "protected-mode", "yes"), OK)
+            until(lambda: lines(server, "clients of other machines are refused"), 10, "and again")
 
 
 @test(seconds=90)
