@@ -1554,8 +1554,9 @@ size_t command_reply_room_max(const struct shards *shards) {
 }
 
 size_t command_argument_max(const struct config *config) {
-    uint64_t key = config->max_key_size_bytes, value = config->max_value_size_bytes;
-    return (size_t)(key > value ? key : value);
+    uint64_t key = config->max_key_size_bytes, value = config->max_value_size_bytes, most = key > value ? key : value;
+    return (size_t)(most > CONFIG_TEXT_MAX ? most
+                                           : CONFIG_TEXT_MAX); /* commands and passwords have no limit of theirs */
 }
 
 size_t command_argument_safe(const struct config *config) {

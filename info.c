@@ -220,7 +220,7 @@ static void info_commandstats(const struct figures *f, struct buf *b) {
     const char *name;
     for (uint32_t i = 0; (name = command_name(i)) != NULL; i++) {
         uint64_t calls = f->counted.command[i].calls, timed = times_of(f, i, bins);
-        double each = timed ? (double)f->counted.command[i].ns / 1000 / (double)timed : 0;
+        double each = timed && calls ? (double)f->counted.command[i].ns / 1000 / (double)timed : 0;
         if (calls + (rejected = f->counted.command[i].rejected) == 0) continue;
         buf_printf(b,
                    "cmdstat_%s:calls=%" PRIu64 ",usec=%.0f,usec_per_call=%.2f,rejected_calls=%" PRIu64
@@ -434,15 +434,16 @@ void info_slow(struct command_server *s, struct metrics *m, const struct client 
     int64_t keep = s->config->slowlog_max_len;
     metrics_add(&m->slow_requests, 1);
     struct slow_request *r = keep ? malloc(sizeof *r) : NULL;
-    if (r == NULL) return;
-    *r = (struct slow_request){.at_s = now_ms / 1000, .us = (int64_t)us};
-    if (client) client_address(client, r->client);
-    if (client) client_name(s->registry, client, r->name);
-    r->bytes = encode_slow(argv, argc, r->argv);
+    if (r) {
+        *r = (struct slow_request){.at_s = now_ms / 1000, .us = (int64_t)us};
+        if (client) client_address(client, r->client);
+        if (client) client_name(s->registry, client, r->name);
+        r->bytes = encode_slow(argv, argc, r->argv);
+    }
     pthread_mutex_lock(&l->lock);
-    r->id = l->next_id++;
+    if (r) r->id = l->next_id++;
     forget(l, l->next_id - keep);
-    l->request[r->id % SLOWLOG_MAX] = r;
+    if (r) l->request[r->id % SLOWLOG_MAX] = r;
     pthread_mutex_unlock(&l->lock);
 }
 

@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 
-from harness import (FATNESS, MB, OK, SANITIZED, Connection, Pinger, Server, Simple, Verbatim, check, equal,
+from harness import (FATNESS, MB, OK, SANITIZED, Connection, Error, Pinger, Server, Simple, Verbatim, check, equal,
                      request, shown, test, until)
 
 PONG = Simple("PONG")
@@ -718,3 +718,18 @@ def cut_pipelines_are_read_in_large_pieces():
                 s.sendall(b"".join(request("SET", f"key:{i % 100:04d}", b"v" * 1000) for i in range(1000)))
                 with s.makefile("rb") as replies:
                     equal(replies.read(5000), b"+OK\r\n" * 1000)
+
+
+@test
+def limits_of_a_few_bytes():
+    """However small the limits, commands and passwords go through: CONFIG SET can take it back, and values are refused."""
+    with Server("--requirepass", "p" * 100, "--max-key-size", "4", "--max-value-size", "4") as server, \
+            server.connect() as c:
+        equal(c.ask("AUTH", "p" * 100), OK)
+        equal(c.ask("SET", "key", "12345"), Error("ERR value exceeds max-value-size (4 bytes)"))
+        equal(c.ask("MSET", "k", "1234", "key", "12345"), Error("ERR value exceeds max-value-size (4 bytes)"))
+        equal(c.ask("SET", "key45", "1"), Error("ERR key exceeds max-key-size (4 bytes)"))
+        equal(c.ask("SET", "key", "1234"), OK)
+        equal(c.ask("APPEND", "key", "5" * 1500), Error("ERR value exceeds max-value-size (4 bytes)"))
+        equal(c.ask("CONFIG", "SET", "max-key-size", "100", "max-value-size", "100"), OK)
+        equal(c.ask("SET", "key45", "12345"), OK)
