@@ -1091,7 +1091,7 @@ static int blamed(const struct call *c, const char *error) {
 /* CONFIG SET parameter value [parameter value ...]: all or nothing */
 static enum command_result cmd_config_set(struct call *c) {
     struct command_server *s = c->context->server;
-    char text[CONFIG_ERROR_MAX], peer[CLIENT_ADDRESS_MAX], who[CLIENT_ADDRESS_MAX + 64];
+    char text[CONFIG_ERROR_MAX], peer[CLIENT_ADDRESS_MAX];
     bool changed = false;
     if (c->argc % 2) return syntax_error(c);
     if (!list_fits(c, c->argc / 2, CONFIG_PATTERNS_MAX, "parameters")) return COMMAND_DONE;
@@ -1107,10 +1107,10 @@ static enum command_result cmd_config_set(struct call *c) {
     }
     pthread_mutex_unlock(&s->config_lock);
     if (!changed) return COMMAND_DONE;
-    log_lines(s->log, LOG_LEVEL_WARNING, "", next.notes);
     client_address(c->client, peer);
-    snprintf(who, sizeof who, "CONFIG SET by id=%llu addr=%s: ", (unsigned long long)c->client->id, peer);
-    if (strcmp(text, "nothing changed") != 0) log_lines(s->log, LOG_LEVEL_NOTICE, who, text); /* each of them */
+    if (strcmp(text, "nothing changed") != 0)
+        log_line(s->log, LOG_LEVEL_NOTICE, "CONFIG SET by id=%llu addr=%s: %s%s%.*s", (unsigned long long)c->client->id,
+                 peer, text, *next.notes ? "; " : "", (int)strcspn(next.notes, "\n"), next.notes);
     return ok(c);
 }
 

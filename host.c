@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -172,9 +173,13 @@ static void write_line(const struct log *log, enum log_level level, const char *
         used += size = MAX(size, 1);
     }
     used += (size_t)sprintf(line + used, json ? "\"}\n" : "\n");
-    ssize_t written = write(log->fd, line, used);
+    struct pollfd ready = {log->fd, POLLOUT, 0}; /* a pipe that nobody reads holds up nobody: the line is lost */
+    ssize_t written = poll(&ready, 1, 0) == 1 ? write(log->fd, line, used) : 0;
     (void)written; /* there is nowhere to complain to */
 }
+
+/* What a notice says is an administrator's doing: it may be a script. */
+static uint64_t lines_max(enum log_level level) { return level == LOG_LEVEL_NOTICE ? LOG_NOTICES_MAX : LOG_LINES_MAX; }
 
 void log_repeats(struct log *log, bool all) {
     char text[TEXT_MAX + 1];
@@ -184,9 +189,9 @@ void log_repeats(struct log *log, bool all) {
         bool over = all || (uint64_t)(time(NULL) - seen.since) >= LOG_WINDOW_S; /* or the clock was set back */
         if (over) site->lines = 0;
         pthread_mutex_unlock(&log->lock);
-        if (!over || seen.lines <= LOG_LINES_MAX) continue;
+        if (!over || seen.lines <= lines_max(seen.level)) continue;
         snprintf(text, sizeof text, "%llu more lines like \"%.*s...\" left out",
-                 (unsigned long long)seen.lines - LOG_LINES_MAX, (int)strcspn(seen.format, "%"), seen.format);
+                 (unsigned long long)(seen.lines - lines_max(seen.level)), (int)strcspn(seen.format, "%"), seen.format);
         write_line(log, seen.level, text);
     }
 }
@@ -212,7 +217,7 @@ void log_line(struct log *log, enum log_level level, const char *format, ...) {
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     log_repeats(log, false);
-    if (level < LOG_LEVEL_NOTICE || count_line(log, level, format) <= LOG_LINES_MAX) write_line(log, level, text);
+    if (level < LOG_LEVEL_NOTICE || count_line(log, level, format) <= lines_max(level)) write_line(log, level, text);
     errno = kept_errno;
 }
 

@@ -1,7 +1,7 @@
 /* log.h -- lines on stderr: time, level, text; as text or as an object of JSON. host.c writes them.
  *
  * What notice and warning say again and again is limited, so that no client fills a disk: of the lines of one call (one
- * format) LOG_LINES_MAX are written in LOG_WINDOW_S seconds; then comes how many were left out. verbose and debug are not. */
+ * format) LOG_LINES_MAX warnings or LOG_NOTICES_MAX notices are written in LOG_WINDOW_S seconds; then comes how many were left out. verbose and debug are not. */
 #ifndef SPONSON_LOG_H
 #define SPONSON_LOG_H
 
@@ -13,7 +13,7 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_VERBOSE, LOG_LEVEL_NOTICE, LOG_LEVEL_WARNING };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
-enum { LOG_LINES_MAX = 10, LOG_WINDOW_S = 10, LOG_SITES = 32 };
+enum { LOG_LINES_MAX = 10, LOG_NOTICES_MAX = 100, LOG_WINDOW_S = 10, LOG_SITES = 32 };
 
 struct log {
     int fd;             /* where lines go; 2 in the server */
@@ -28,7 +28,8 @@ struct log {
     } site[LOG_SITES];  /* under the lock */
 };
 
-/* Writes one line with a single write(2), so lines of several threads never mix. A text over 1000 bytes is cut; what is
+/* Writes one line with a single write(2), so lines of several threads never mix; one for which there is no room (a pipe that
+ * nobody reads) is lost. A text over 1000 bytes is cut; what is
  * no printable character of UTF-8 becomes '?'. `format` has to be a literal: it says which lines are alike. */
 void log_line(struct log *log, enum log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
