@@ -183,6 +183,8 @@ static enum command_result cmd_monitor(struct call *c) {
     struct feed *f = &c->context->server->feed;
     size_t cap;
     if (has_mode(c->client, CLIENT_MONITOR)) return COMMAND_DONE; /* as Redis: without a word */
+    if (c->context->config->client_memory_bytes < 2 * FEED_BYTES)
+        return ERROR(c, "ERR MONITOR takes 1mb of client-memory, which has to have 2mb at least");
     pthread_mutex_lock(&f->lock);
     if (f->ring == NULL) f->ring = pool_get(c->context->pool, FEED_BYTES, &cap);
     bool made = f->ring != NULL;

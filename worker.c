@@ -703,15 +703,15 @@ static bool execute_timed(struct worker *w, struct part *p, const struct request
     int64_t slow_us = w->server->config->slowlog_us;
     p->slow |= ns >= SLOW_US * 1000;
     if (p->slow) w->timed_left = TIMED_LONG;
+    w->slow_known |= slow_us >= 0 && ns / 1000 >= (uint64_t)slow_us;
     struct waiting *q = p->c->waiting;
     if (q) ns = q->took_ns += ns;
     if (!done) return false;
     if (q) q->took_ns = 0;
     uint32_t row = relaxed_load(p->c->client.last_command);
     if (row) metrics_time(&w->metrics, row - 1, ns, weight);
-    if (slow_us < 0 || ns / 1000 < (uint64_t)slow_us) return true;
-    w->slow_known = true;
-    info_slow(w->server, &w->metrics, &p->c->client, r->argv, r->argc, ns / 1000, w->context.now_ms);
+    if (slow_us >= 0 && ns / 1000 >= (uint64_t)slow_us)
+        info_slow(w->server, &w->metrics, &p->c->client, r->argv, r->argc, ns / 1000, w->context.now_ms);
     return true;
 }
 

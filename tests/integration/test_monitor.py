@@ -428,3 +428,12 @@ def cli_monitor():
             done.set()
             thread.join()
         check(re.search(r'OK\s+\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] "', text), shown(text))
+
+
+@test
+def little_memory():
+    """Where client-memory has no room for what is kept for watchers and for everybody else, MONITOR says so."""
+    with Server("--client-memory", "1mb") as server, server.connect() as c, server.connect() as other:
+        equal(c.ask("MONITOR"), Error("ERR MONITOR takes 1mb of client-memory, which has to have 2mb at least"))
+        equal(other.ask("SET", "k", "v" * 100000), OK)
+        equal(c.ask("PING"), Simple("PONG"))
