@@ -389,7 +389,7 @@ static bool is_secret(const struct slice *argv, int argc, int *n) {
     if (argc > 1 && is_word(argv[0], SLICE("auth"))) return true;
     if (argc > 2 && is_word(argv[0], SLICE("hello"))) return true;
     *n = 2;
-    return argc > 2 && is_word(argv[0], SLICE("config")) && is_word(argv[1], SLICE("set"));
+    return argc > 2 && is_word(argv[0], SLICE("config")) && !is_word(argv[1], SLICE("get"));
 }
 
 /* Encodes a request's arguments, as many and as much of each as the slow log shows. */

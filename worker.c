@@ -710,7 +710,7 @@ static bool execute_timed(struct worker *w, struct part *p, const struct request
     if (q) q->took_ns = 0;
     uint32_t row = relaxed_load(p->c->client.last_command);
     if (row) metrics_time(&w->metrics, row - 1, ns, weight);
-    if (slow_us >= 0 && ns / 1000 >= (uint64_t)slow_us)
+    if (row && slow_us >= 0 && ns / 1000 >= (uint64_t)slow_us)
         info_slow(w->server, &w->metrics, &p->c->client, r->argv, r->argc, ns / 1000, w->context.now_ms);
     return true;
 }

@@ -2343,9 +2343,10 @@ static void test_slowlog(void) {
     EXPECT(f, "SLOWLOG GET", "*1\r\n" SLOW_HEAD("0", "15000") "*2\r\n$4\r\nKEYS\r\n$1\r\n*\r\n" SLOW_TAIL);
     slow(f, "AUTH user secret", 1);
     slow(f, "CONFIG SET requirepass secret", 2);
+    slow(f, "config SETX requirepass secret", 2);
     slow(f, "hello 3 AUTH default secret", 3);
     line(f, "SLOWLOG GET -1");
-    CHECK(!has(f, "secret") && !has(f, "user") && !has(f, "requirepass") && has(f, "*4\r\n*6\r\n:3\r\n"));
+    CHECK(!has(f, "secret") && !has(f, "user") && !has(f, "requirepass") && has(f, "*5\r\n*6\r\n:4\r\n"));
     CHECK(has(f, "$4\r\nAUTH\r\n$10\r\n(redacted)\r\n"));
     EXPECT(f, "SLOWLOG RESET", OK);
     EXPECT(f, "SLOWLOG LEN", ":0\r\n");
