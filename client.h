@@ -53,8 +53,8 @@ struct client {
     uint64_t id; /* 0: the record is free */
     int64_t created_ms;
     struct client_address address;
+    int fd;            /* here it fills a hole: with what its owner adds a record is four cache lines */
     const void *owner; /* its worker */
-    int fd;
     struct client *next_free;
 
     /* owning worker only */

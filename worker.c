@@ -121,6 +121,8 @@ struct conn {
     uint64_t seen;             /* ... and what they have got of the feed, in bytes, ever */
 };
 
+static_assert(sizeof(struct conn) <= 256, "what an idle connection costs");
+
 /* A connection's part in the group that is being executed. */
 struct part {
     struct conn *c;
