@@ -72,8 +72,9 @@ static void print_metrics(void *context, struct buf *out) {
 static void begin(int head_ms, int idle_ms, int send_ms) {
     struct sockaddr_in at = {.sin_family = AF_INET}; /* of all addresses: tests come from several of 127.0.0.0/8 */
     socklen_t size = sizeof at;
-    e = (struct endpoint){
-        .descriptors = descriptors(), .log = {STDERR_FILENO, LOG_LEVEL_WARNING + 1}, .metrics_bytes = 90};
+    e = (struct endpoint){.descriptors = descriptors(),
+                          .log = {.fd = STDERR_FILENO, .level = LOG_LEVEL_WARNING + 1},
+                          .metrics_bytes = 90};
     e.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (bind(e.listener, (struct sockaddr *)&at, size) != 0 || listen(e.listener, 2000) != 0 ||
         getsockname(e.listener, (struct sockaddr *)&at, &size) != 0)
