@@ -2201,8 +2201,8 @@ static void test_info(void) {
         "\r\n\r\n# Stats\r\n",
         "\r\ntotal_commands_processed:46\r\n",
         "\r\nkeyspace_hits:1\r\nkeyspace_misses:1\r\nkeyspace_misses_never_seen:1\r\nkeyspace_misses_expired:0\r\n",
-        "\r\nexpired_keys:0\r\nexpired_lag_p99_ms:0\r\nexpired_lag_max_ms:0\r\nevicted_keys:0\r\nevicted_by_bytes:0\r\n"
-        "evicted_by_entries:0\r\nevicted_out_of_order:0\r\nevicted_age_p50_ms:0\r\n",
+        "\r\nexpired_keys:0\r\nexpired_lag_p99_ms:0\r\nexpired_lag_max_ms:0\r\nevicted_keys:0\r\n",
+        "\r\nevicted_by_bytes:0\r\nevicted_by_entries:0\r\nevicted_out_of_order:0\r\nevicted_age_p50_ms:0\r\n",
         "\r\n\r\n# Replication\r\nrole:master\r\n",
         "\r\n\r\n# CPU\r\n",
         "\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n",
