@@ -40,7 +40,7 @@ class Counted(Connection):
 
     def read(self):
         got = super().read()
-        if isinstance(got, Error) and got.startswith("ERR max number of clients"):
+        if isinstance(got, Error) and got.startswith(("ERR max number of clients", "ERR the system gives no")):
             raise Refused(got)
         return got
 
