@@ -2,6 +2,7 @@
 #
 #   need gcc command -v gcc       the package gcc is missing unless the command succeeds
 #   install_missing "The tests"   names all that are missing, and the line that installs them, and does it
+#   install_modules "The tests" FOLDER NAME   the same of the npm modules that FOLDER's package-lock.json names, in build/NAME
 #
 # NO_INSTALL=1: names the line, and returns 1.
 
@@ -23,4 +24,20 @@ install_missing() {
     [ "$(id -u)" = 0 ] || sudo=sudo
     ${sudo:-} apt-get update -qq
     ${sudo:-} env DEBIAN_FRONTEND=noninteractive $line >/dev/null
+}
+
+install_modules() {
+    modules=$2/../../build/$3
+    # The lock file is copied last, so that an installation that broke off is begun anew.
+    ! cmp -s "$2/package-lock.json" "$modules/installed.json" || return 0
+    line="npm ci --prefix build/$3 --no-audit --no-fund --ignore-scripts --loglevel=error"
+    if [ -n "${NO_INSTALL:-}" ]; then
+        echo "$1 need npm modules. Install them with: $line" >&2
+        return 1
+    fi
+    echo "$1 need npm modules. Installing: $line"
+    mkdir -p "$modules"
+    cp "$2/package.json" "$2/package-lock.json" "$modules"
+    (cd "$2/../.." && $line >/dev/null)
+    cp "$2/package-lock.json" "$modules/installed.json"
 }

@@ -23,18 +23,4 @@ need golang-go command -v go
 need golang-github-gomodule-redigo-dev test -d /usr/share/gocode/src/github.com/gomodule/redigo
 need golang-gopkg-redis.v5-dev test -d /usr/share/gocode/src/gopkg.in/redis.v5
 install_missing "The tests of client libraries"
-
-# The lock file is copied last, so that an installation that broke off is begun anew.
-modules=$here/../../build/clients
-if ! cmp -s "$here/package-lock.json" "$modules/installed.json"; then
-    line="npm ci --prefix build/clients --no-audit --no-fund --ignore-scripts --loglevel=error"
-    if [ -n "${NO_INSTALL:-}" ]; then
-        echo "The tests of client libraries need npm modules. Install them with: $line" >&2
-        exit 1
-    fi
-    echo "The tests of client libraries need npm modules. Installing: $line"
-    mkdir -p "$modules"
-    cp "$here/package.json" "$here/package-lock.json" "$modules"
-    (cd "$here/../.." && $line >/dev/null)
-    cp "$here/package-lock.json" "$modules/installed.json"
-fi
+install_modules "The tests of client libraries" "$here" clients

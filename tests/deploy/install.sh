@@ -26,17 +26,4 @@ need busybox-static test -x /usr/bin/busybox
 need nodejs command -v node
 need npm command -v npm
 install_missing "The tests of conf/ and examples/"
-
-modules=$here/../../build/deploy
-if ! cmp -s "$here/package-lock.json" "$modules/installed.json"; then
-    line="npm ci --prefix build/deploy --no-audit --no-fund --ignore-scripts --loglevel=error"
-    if [ -n "${NO_INSTALL:-}" ]; then
-        echo "The tests of conf/ and examples/ need npm modules. Install them with: $line" >&2
-        exit 1
-    fi
-    echo "The tests of conf/ and examples/ need npm modules. Installing: $line"
-    mkdir -p "$modules"
-    cp "$here/package.json" "$here/package-lock.json" "$modules"
-    (cd "$here/../.." && $line >/dev/null)
-    cp "$here/package-lock.json" "$modules/installed.json"
-fi
+install_modules "The tests of conf/ and examples/" "$here" deploy

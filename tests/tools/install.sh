@@ -19,18 +19,4 @@ need npm command -v npm
 need chromium command -v chromium
 need chromium-driver command -v chromedriver
 install_missing "The tests of tools"
-
-# The lock file is copied last, so that an installation that broke off is begun anew.
-modules=$here/../../build/tools
-if ! cmp -s "$here/package-lock.json" "$modules/installed.json"; then
-    line="npm ci --prefix build/tools --no-audit --no-fund --ignore-scripts --loglevel=error"
-    if [ -n "${NO_INSTALL:-}" ]; then
-        echo "The tests of tools need npm modules. Install them with: $line" >&2
-        exit 1
-    fi
-    echo "The tests of tools need npm modules. Installing: $line"
-    mkdir -p "$modules"
-    cp "$here/package.json" "$here/package-lock.json" "$modules"
-    (cd "$here/../.." && $line >/dev/null)
-    cp "$here/package-lock.json" "$modules/installed.json"
-fi
+install_modules "The tests of tools" "$here" tools
