@@ -185,7 +185,7 @@ bench:
 
 # What memory.py can tell without a trace of requests; some 5 minutes, 3 GB of memory.
 bench-memory: $(BINARY)
-	@for part in start idle phases "phases --maxmemory 1gb" flush expiry entries; do \
+	@for part in start idle phases "phases --maxmemory 1gb" flush scrape expiry entries; do \
 	  SERVER=$(abspath $(BINARY)) /usr/bin/python3 bench/memory.py $$part || failed=1; done; exit $${failed:-0}
 
 # Binary, man page, configuration (one that is there already stays) and service, below DESTDIR.

@@ -1,9 +1,10 @@
-/* command.c -- the command table, its checks, transactions, and the commands on connections and the server.
+/* command.c -- the command table, its checks, transactions, MONITOR, and the commands on connections and the server.
  *
  * Owns    client->transaction, from MULTI or WATCH to EXEC, DISCARD or the end of the connection; server->config while
- *         CONFIG SET changes it, under config_lock.
+ *         CONFIG SET changes it, under config_lock; server->feed, while somebody watches.
  *
- * The handlers of commands on keys and values are in keyspace.c. The table is in commands.h.
+ * The handlers of commands on keys and values are in keyspace.c, those that tell what is measured in info.c. The table is in
+ * commands.h.
  *
  * The order of checks is Redis's: name, arity, (then ours: key size, value size), authentication, pause, transaction,
  * the handler. A client's mistake becomes an error line in a handler or here, and nowhere else.
@@ -12,11 +13,10 @@
  *         all their keys (all shards, when one of them is about more than its keys) in the order of the index, and only
  *         then looks whether a watched key has changed and how long the reply can become: values do not grow behind its
  *         back any more. A reply that could pass client-output-buffer-limit, or writing more than ATOMIC_BYTES, is refused
- *         before anything is done. While shards are locked there is no system call and no other lock, so commands that
- *         need one are not allowed within a transaction.
+ *         before anything is done. While shards are locked there is no system call and no lock but those of MONITOR and
+ *         HOTKEYS, so commands that need one are not allowed within a transaction.
  * MONITOR What was executed is written to server->feed as a line, behind the request, as Redis does. Workers read it for
- *         those of their clients that watch. Its lock and that of HOTKEYS are the only ones that are taken while shards are
- *         locked, by EXEC.
+ *         those of their clients that watch.
  * WATCH   A shard with watched keys counts the changes of its keys, in 4096 counters; a transaction goes through if
  *         those of its watched keys stand where they stood, no deadline is over, and the database has kept its id. Another
  *         key that shares the counter aborts it for nothing.

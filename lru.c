@@ -506,6 +506,7 @@ static void discard(struct lru *l, uint64_t hash, struct entry *e, enum sample_s
     heap_free(&l->heap, ref, entry_units(e));
 }
 
+/* `cause` is the counter of why it goes. */
 static void evict_for(struct lru *l, uint32_t ref, uint64_t *cause) {
     struct entry *e = at(l, ref);
     ++*cause;
@@ -514,15 +515,14 @@ static void evict_for(struct lru *l, uint32_t ref, uint64_t *cause) {
     grow_old(l, OLD_STEPS);
 }
 
+/* Since bytes are wanted, wherever they are or just there. */
 static void evict(struct lru *l, uint32_t ref) {
     bool in_order = ref == l->tail || (at(l, ref)->meta & META_OLD);
     evict_for(l, ref, in_order ? &l->counters.evicted_by_bytes : &l->counters.evicted_out_of_order);
 }
 
 /* Makes one entry fewer since there are too many. */
-static void evict_surplus(struct lru *l) {
-    evict_for(l, l->tail, &l->counters.evicted_by_entries);
-}
+static void evict_surplus(struct lru *l) { evict_for(l, l->tail, &l->counters.evicted_by_entries); }
 
 static void expire(struct lru *l, uint64_t hash, struct entry *e) {
     l->counters.expired++;

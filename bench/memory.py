@@ -7,6 +7,7 @@
     SERVER=./sponson python3 bench/memory.py idle [--connections 10000]
     SERVER=./sponson python3 bench/memory.py expiry [--part lag cpu] [--first 20 --last 80]
     SERVER=./sponson python3 bench/memory.py flush [--count 5000000] [--rounds 3]
+    SERVER=./sponson python3 bench/memory.py scrape [--count 5000000]
     SERVER=./sponson python3 bench/memory.py hostile [--part mget pipeline multi half mgets pipelines slow] [--rounds 3]
 
     phases    the hard bound: resident memory through phases that each want another layout of the same bytes
@@ -16,6 +17,7 @@
     idle      resident bytes a connection
     expiry    how long an entry outlives its deadline, and what looking for such entries costs
     flush     whom FLUSHALL keeps waiting
+    scrape    how long /metrics takes, alone and under load
     hostile   what clients that want too much cost: memory, and the latency of others beside them and alone
 
 One line a figure, with its bound and whether it holds; the exit code is 1 when one does not. Lines that begin with
@@ -445,6 +447,36 @@ def flush(args):
     figure(f"{name}: until resident memory is near that of the start", statistics.median(down), 1, "s")
 
 
+# ---- scrape ----
+
+
+def scrapes_ms(port):
+    """How long each of 50 scrapes took, on a connection of its own."""
+    took = []
+    for _ in range(50):
+        began = time.monotonic()
+        with Connection(("127.0.0.1", port)) as c:
+            c.send(b"GET /metrics HTTP/1.0\r\n\r\n")
+            text = c.rest()
+        took.append((time.monotonic() - began) * 1000)
+        check(text.startswith(b"HTTP/1.1 200 ") and b"\nsponson_entries " in text, "no metrics")
+    return sorted(took)
+
+
+def scrape(args):
+    port, sizes = free_port(), {"n": args.count, "l": 32}
+    with Server("--maxmemory", "2gb", "--admin-port", str(port)) as server:
+        fill("set", server, **sizes)
+        alone = scrapes_ms(port)
+        prober = threading.Thread(target=lambda: fill("probe", server, s=3, **sizes))
+        prober.start()
+        beside = scrapes_ms(port)
+        prober.join()
+        for name, took in (("alone", alone), ("beside a client that asks without a pause", beside)):
+            figure(f"{args.count:,} entries, {name}: a scrape, median of {len(took)} (longest {took[-1]:.1f})",
+                   statistics.median(took), 5, "ms")
+
+
 # ---- hostile ----
 
 LARGE = b"v" * 1000000
@@ -555,6 +587,8 @@ def main():
     p = commands.add_parser("flush")
     p.add_argument("--count", type=int, default=5000000)
     p.add_argument("--rounds", type=int, default=3)
+    p = commands.add_parser("scrape")
+    p.add_argument("--count", type=int, default=5000000)
     p = commands.add_parser("hostile")
     p.add_argument("--part", nargs="+", choices=tuple(HOSTILE), default=list(HOSTILE))
     p.add_argument("--rounds", type=int, default=3)
