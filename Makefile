@@ -116,20 +116,24 @@ soak:
 	@$(MAKE) --no-print-directory $(BINARY)
 	@SERVER=$(abspath $(BINARY)) SOAK_SECONDS=$(SOAK_SECONDS) tests/run.sh soak --
 
-# The tests under a sanitizer, in a folder of its own. TSan wants gcc: lru.c reads ahead without a lock on purpose,
-# and says so to both compilers, but clang still checks what is atomic.
-SANITIZED = $(MAKE) --no-print-directory BUILD=build/$(1) BINARY=build/$(1)/sponson CC=gcc \
+# The tests under a sanitizer, in a folder of its own. UBSan wants clang, which alone minds NULL + 0. TSan wants gcc:
+# lru.c reads ahead without a lock on purpose, and says so to both compilers, but clang still checks what is atomic.
+SANITIZED = $(MAKE) --no-print-directory BUILD=build/$(1) BINARY=build/$(1)/sponson CC=$(COMPILER_$(1)) \
             LDFLAGS="$(SANITIZE_$(1))" CFLAGS="-O1 -g $(SANITIZE_$(1))"
 asan tsan:
+	@tests/fuzz/install.sh
 	@tests/install.sh
 	@$(call SANITIZED,$@) test-binaries
 	@SERVER=$(abspath build/$@/sponson) SANITIZER=$@ tests/run.sh unit integration -- $(TESTS:$(BUILD)/%=build/$@/%)
 SANITIZE_asan = -fsanitize=address,undefined -fno-sanitize-recover=all
 SANITIZE_tsan = -fsanitize=thread
+COMPILER_asan = clang
+COMPILER_tsan = gcc
 
 # Two times STRESS_SECONDS, and half of that for histories; SANITIZER=asan for the other one.
 test-stress: SANITIZER ?= tsan
 test-stress:
+	@tests/fuzz/install.sh
 	@tests/install.sh
 	@$(MAKE) --no-print-directory $(BINARY)
 	@$(call SANITIZED,$(SANITIZER)) build/$(SANITIZER)/sponson

@@ -367,19 +367,19 @@ struct plan {
     struct keys keys;
 };
 
-/* The request at *p of the queue; *p is moved to the next. False: there is none. */
-static bool next_request(const struct transaction *t, const char **p, struct plan *plan) {
+/* The request that stands *at bytes into the queue; *at is moved to the next. False: there is none. */
+static bool next_request(const struct transaction *t, size_t *at, struct plan *plan) {
     struct queued q;
-    if (*p == t->queue + t->queue_bytes) return false;
-    memcpy(&q, *p, sizeof q);
-    const char *sizes = *p + sizeof q, *bytes = sizes + q.argc * sizeof(uint32_t);
+    if (*at == t->queue_bytes) return false;
+    memcpy(&q, t->queue + *at, sizeof q);
+    const char *sizes = t->queue + *at + sizeof q, *bytes = sizes + q.argc * sizeof(uint32_t);
     for (uint32_t i = 0; i < q.argc; i++) {
         uint32_t n;
         memcpy(&n, sizes + i * sizeof n, sizeof n);
         plan->argv[i] = (struct slice){bytes, n};
         bytes += n;
     }
-    *p += q.bytes;
+    *at += q.bytes;
     plan->command = q.command;
     plan->argc = (int)q.argc;
     plan->keys = keys_of(q.command, plan->argv, plan->argc);
@@ -404,7 +404,7 @@ static uint64_t shards_of(struct call *c, const struct transaction *t, struct pl
     uint64_t set = t->all ? SHARDS_ALL : 0;
     for (size_t i = 0; i < t->watch_count; i++)
         set |= 1ull << hash_shard(t->watches[i].hash);
-    for (const char *p = t->queue; set != SHARDS_ALL && next_request(t, &p, plan);)
+    for (size_t at = 0; set != SHARDS_ALL && next_request(t, &at, plan);)
         for (int i = plan->keys.first; i <= plan->keys.last; i += plan->keys.step)
             set |= 1ull << hash_shard(shards_hash(c->shards, c->database, plan->argv[i]));
     return set;
@@ -496,7 +496,7 @@ static size_t reply_bound(struct call *c, const struct transaction *t, struct pl
     memset(plan->sizes, 0, (plan->sizes_mask + 1) * sizeof *plan->sizes);
     for (int pass = 0; pass < 2; pass++) { /* first what the keys hold, then what becomes of it */
         uint32_t database = c->database;
-        for (const char *p = t->queue; next_request(t, &p, plan);) {
+        for (size_t at = 0; next_request(t, &at, plan);) {
             int64_t index;
             if (strcmp(plan->command->name, "select") == 0 && resp_integer_of(plan->argv[1], &index) && index >= 0 &&
                 index < c->context->config->databases)
@@ -526,7 +526,7 @@ static uint32_t row_of(const struct command *command);
 static void run_queue(struct call *c, const struct transaction *t, struct plan *plan, struct buf *out) {
     size_t error_room = ERROR_ROOM;
     resp_array(out, t->count);
-    for (const char *p = t->queue; next_request(t, &p, plan);) {
+    for (size_t at = 0; next_request(t, &at, plan);) {
         struct call one = *c;
         one.command = plan->command;
         one.row = row_of(plan->command);
