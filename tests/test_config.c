@@ -286,9 +286,10 @@ static void test_password_file(void) {
         {"", 0, "", "it is empty"}, {"\n", 1, "", "its first line is empty"}, {"\r\nx", 3, "", "its first line is empty"},
         {"s3c\0ret\n", 8, "", "it holds a NUL"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
-        char *path = put_file("password", rows[i].text, rows[i].n), want[512];
+        char *path = put_file("password", rows[i].text, rows[i].n), want[512] = "";
         CHECK(load((char *[]){"--requirepass-file", path, NULL}, (char *[]){NULL}) == (rows[i].why ? CONFIG_BAD : CONFIG_OK));
-        snprintf(want, sizeof want, rows[i].why ? "requirepass-file: cannot take a password from \"%s\": %s" : "", path, rows[i].why);
+        if (rows[i].why)
+            snprintf(want, sizeof want, "requirepass-file: cannot take a password from \"%s\": %s", path, rows[i].why);
         CHECK_TEXT(error, want);
         CHECK_TEXT(config.requirepass, rows[i].password);
         CHECK_TEXT(value_of("requirepass"), *rows[i].password ? "********" : "");

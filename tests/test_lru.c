@@ -200,7 +200,7 @@ static void test_sequential_is_exact(void) {
 
 static void test_random_operations(void) {
     for (uint64_t seed = 1; seed <= 12; seed++) {
-        uint64_t budget = 128 << (10 + seed % 3);
+        uint64_t budget = 128ull << (10 + seed % 3);
         uint32_t most = (uint32_t)lru_value_max(budget);
         struct fixture *f = fixture_new(budget, seed % 4 == 0 ? 300 : 100000, seed);
         for (int step = 0; step < 4000; step++) {
