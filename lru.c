@@ -238,12 +238,11 @@ static inline void touch(struct lru *l, uint64_t hash, struct entry *e) {
 
 /* ---- the wheel ---- */
 
-/* Puts an entry into the slot where it is looked at next: that of its deadline, or one of a higher level before it.
- * `earliest` is the first tick that may still be chosen. */
-static void wheel_add(struct lru *l, struct entry *e, uint32_t ref, int64_t earliest) {
+/* Puts an entry into the slot where it is looked at next: that of its deadline, or one of a higher level before it. */
+static void wheel_add(struct lru *l, struct entry *e, uint32_t ref) {
     struct deadline *d = deadline_of(e);
     int64_t tick = d->at_ms >> TICK_SHIFT, farthest = l->tick + ((int64_t)1 << (SLOT_BITS * LRU_WHEEL_LEVELS)) - 1;
-    if (tick < earliest) tick = earliest;
+    if (tick <= l->tick) tick = l->tick + 1;
     if (tick > farthest) tick = farthest;
     uint64_t away = (uint64_t)(tick - l->tick);
     int level = away < LRU_WHEEL_SLOTS ? 0 : (63 - __builtin_clzll(away)) / SLOT_BITS;
@@ -256,25 +255,18 @@ static void wheel_add(struct lru *l, struct entry *e, uint32_t ref, int64_t earl
     l->slots_used[level] |= 1ull << in_level;
 }
 
-/* What refers to an entry of the wheel: a slot, or the entry before it. */
-static uint32_t *wheel_link(struct lru *l, const struct deadline *d) {
-    return d->prev & HEAP_BIT ? &l->slot[d->prev & ~HEAP_BIT] : &deadline_of(at(l, d->prev))->next;
+/* Has what refers to an entry of the wheel, the slot or entry before it and the entry behind it, refer to `behind` and
+ * to `before`. */
+static void wheel_join(struct lru *l, const struct deadline *d, uint32_t behind, uint32_t before) {
+    if (d->next) deadline_of(at(l, d->next))->prev = before;
+    *(d->prev & HEAP_BIT ? &l->slot[d->prev & ~HEAP_BIT] : &deadline_of(at(l, d->prev))->next) = behind;
 }
 
-static void wheel_remove(struct lru *l, struct entry *e) {
-    struct deadline *d = deadline_of(e);
+static void wheel_remove(struct lru *l, const struct deadline *d) {
     uint32_t slot = d->prev & ~HEAP_BIT;
-    if (d->next) deadline_of(at(l, d->next))->prev = d->prev;
-    *wheel_link(l, d) = d->next;
+    wheel_join(l, d, d->next, d->prev);
     if ((d->prev & HEAP_BIT) && d->next == 0)
         l->slots_used[slot / LRU_WHEEL_SLOTS] &= ~(1ull << (slot % LRU_WHEEL_SLOTS));
-}
-
-/* Mends the links to an entry that is in the wheel and has been moved. */
-static void wheel_moved(struct lru *l, struct entry *e, uint32_t to) {
-    struct deadline *d = deadline_of(e);
-    if (d->next) deadline_of(at(l, d->next))->prev = to;
-    *wheel_link(l, d) = to;
 }
 
 /* For an entry that has the field. */
@@ -282,26 +274,31 @@ static void change_deadline(struct lru *l, struct entry *e, int64_t deadline_ms)
     struct deadline *d = deadline_of(e);
     uint32_t *with_deadline = &l->database[entry_database(e)].with_deadline;
     if (d->at_ms) {
-        wheel_remove(l, e);
-        l->with_deadline--;
+        wheel_remove(l, d);
         --*with_deadline;
     }
     d->at_ms = deadline_ms;
     if (deadline_ms) {
-        wheel_add(l, e, ref_of(l, e), l->tick + 1);
-        l->with_deadline++;
+        wheel_add(l, e, ref_of(l, e));
         ++*with_deadline;
     }
 }
 
-/* The next tick after l->tick at which a slot may have an entry, `last` at most. */
-static int64_t wheel_next(const struct lru *l, int64_t last) {
-    int64_t tick = l->tick + 1;
-    for (int level = 0; level < LRU_WHEEL_LEVELS && l->slots_used[level] == 0; level++) {
-        int64_t span = (int64_t)1 << (SLOT_BITS * (level + 1));
-        tick = (tick + span - 1) & ~(span - 1);
+/* The next tick, from l->tick on, at which a slot that has an entry is to be emptied, and the slot: the one of the
+ * highest level, if there are several. INT64_MAX: there is none. */
+static int64_t wheel_next(const struct lru *l, uint32_t *slot) {
+    int64_t next = INT64_MAX;
+    for (uint32_t level = 0; level < LRU_WHEEL_LEVELS; level++) {
+        int64_t span = (int64_t)1 << (SLOT_BITS * level), from = (l->tick + span - 1) >> (SLOT_BITS * level);
+        uint64_t used = l->slots_used[level], low = (uint64_t)from % LRU_WHEEL_SLOTS;
+        if (used == 0) continue;
+        used = used >> low | used << (-low % LRU_WHEEL_SLOTS); /* in the order of time */
+        int64_t in_level = from + __builtin_ctzll(used);
+        if (in_level * span > next) continue;
+        next = in_level * span;
+        *slot = level * LRU_WHEEL_SLOTS + (uint32_t)in_level % LRU_WHEEL_SLOTS;
     }
-    return tick < last ? tick : last;
+    return next;
 }
 
 /* ---- the index ---- */
@@ -536,7 +533,7 @@ static void moved(struct lru *l, uint32_t from, uint32_t to) {
     list_join(l, e->prev, next_of(e), to, to);
     if (l->boundary == from) l->boundary = to;
     if (l->old_first == from) l->old_first = to;
-    if (entry_deadline_ms(e)) wheel_moved(l, e, to);
+    if (entry_deadline_ms(e)) wheel_join(l, deadline_of(e), to, to);
     struct bucket *b = place_of(l, entry_hash(l, e), from, &slot);
     b->ref[slot] = to;
 }
@@ -695,7 +692,7 @@ static void empty(struct lru *l) {
     l->split = 0;
     l->overflow_top = 1;
     l->overflow_free = 0;
-    l->head = l->tail = l->boundary = l->young = l->old_first = l->old = l->count = l->with_deadline = 0;
+    l->head = l->tail = l->boundary = l->young = l->old_first = l->old = l->count = 0;
     memset(l->database, 0, sizeof l->database);
     memset(l->slots_used, 0, sizeof l->slots_used);
     memset(l->slot, 0, WHEEL_BYTES);
@@ -944,36 +941,22 @@ static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
         expire(l, entry_hash(l, e), e);
         return;
     }
-    wheel_remove(l, e);
-    wheel_add(l, e, ref, l->tick);
-}
-
-/* The slot of the highest level that is to be emptied at l->tick, -1 when none is left. */
-static int slot_due(const struct lru *l) {
-    for (int level = LRU_WHEEL_LEVELS - 1; level >= 0; level--) {
-        int64_t below = ((int64_t)1 << (SLOT_BITS * level)) - 1;
-        uint32_t in_level = (uint32_t)(l->tick >> (SLOT_BITS * level)) % LRU_WHEEL_SLOTS;
-        if ((l->tick & below) == 0 && (l->slots_used[level] >> in_level & 1))
-            return level * LRU_WHEEL_SLOTS + (int)in_level;
-    }
-    return -1;
+    wheel_remove(l, deadline_of(e));
+    wheel_add(l, e, ref);
 }
 
 bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
     l->sample.clock = (uint32_t)(now_ms >> SAMPLE_CLOCK);
     l->access = (uint64_t)(now_ms >> ACCESS_CLOCK) << ACCESS_SHIFT & META_ACCESS;
     int64_t last = (now_ms >> TICK_SHIFT) - 1; /* the last tick that is wholly over */
-    if (l->tick > last + 1 || l->with_deadline == 0)
-        l->tick = last; /* the clock was set back, or there is nothing to walk for */
-    for (;;) {
-        int slot = slot_due(l);
-        if (slot < 0 && l->tick >= last) break;
+    if (l->tick > last) l->tick = last;        /* the clock was set back */
+    uint32_t slot;
+    for (int64_t due; (due = wheel_next(l, &slot)) <= last;) {
         if (steps-- == 0) return true;
-        if (slot >= 0)
-            sweep_first(l, (uint32_t)slot, now_ms);
-        else
-            l->tick = wheel_next(l, last);
+        l->tick = due;
+        sweep_first(l, slot, now_ms);
     }
+    l->tick = last;
     return index_shrink(l, steps < 16 ? steps : 16);
 }
 

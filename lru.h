@@ -95,7 +95,6 @@ struct lru {
     uint32_t old; /* entries known to be in the oldest quarter: the last ones of the list, from old_first on */
 
     /* expiry */
-    uint32_t with_deadline;
     int64_t tick; /* the wheel stands here: every slot due before it is empty */
 
     struct heap heap;

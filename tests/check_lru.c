@@ -36,7 +36,7 @@ static uint32_t check_wheel(const struct lru *l) {
 }
 
 void lru_check(const struct lru *l) {
-    uint32_t listed = 0, young = 0, old = 0, units = 0, prev = 0, boundary = 0;
+    uint32_t listed = 0, young = 0, old = 0, units = 0, prev = 0, boundary = 0, with_deadline = 0;
     struct lru_database database[DATABASE_IDS] = {{0}};
     for (uint32_t ref = l->head; ref; prev = ref, ref = next_of(at(l, ref))) {
         const struct entry *e = at(l, ref);
@@ -54,11 +54,12 @@ void lru_check(const struct lru *l) {
         units += entry_units(e);
         database[entry_database(e)].entries++;
         database[entry_database(e)].with_deadline += entry_deadline_ms(e) != 0;
+        with_deadline += entry_deadline_ms(e) != 0;
     }
     assert(memcmp(database, l->database, sizeof database) == 0);
     assert(prev == l->tail && listed == l->count && l->count <= l->capacity && old == l->old);
     assert(young == l->young && (young == 0 || boundary == l->boundary) && young <= l->count / YOUNG_SHARE);
-    assert(check_index(l) == l->count && check_wheel(l) == l->with_deadline);
+    assert(check_index(l) == l->count && check_wheel(l) == with_deadline);
     assert(heap_check(&l->heap) == units);
     assert(buckets(l) <= l->buckets_cap && l->buckets_cap <= l->buckets_max);
     assert(l->overflow_top <= l->overflow_cap && l->overflow_cap <= l->overflow_max);

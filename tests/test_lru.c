@@ -365,7 +365,7 @@ static void test_deadline_on_access(void) {
     CHECK(get(f, 1, 5001) == NULL && f->lru.counters.expired == 1 && f->lru.count == 0);
     CHECK(set(f, 2, 10, 5000));
     CHECK(lru_set_deadline(&f->lru, peek(f, 2, 0), 0)); /* PERSIST */
-    CHECK(get(f, 2, 9000) != NULL && f->lru.with_deadline == 0);
+    CHECK(get(f, 2, 9000) != NULL && f->lru.database[0].with_deadline == 0);
     CHECK(set(f, 3, 10, 0));
     CHECK(!lru_set_deadline(&f->lru, peek(f, 3, 0), 7000)); /* no room for one: the caller stores it anew */
     lru_check(&f->lru);

@@ -63,7 +63,7 @@ static void test_spread(void) {
         least = l->count < least ? l->count : least;
         most = l->count > most ? l->count : most;
         sum.entries += l->count;
-        sum.database[0].with_deadline += l->with_deadline;
+        sum.database[0].with_deadline += l->database[0].with_deadline;
         sum.used_bytes += lru_used_bytes(l);
         s.shard[i].lru.counters.hits = i; /* the caller's to keep */
         s.shard[i].lru.counters.misses[i % SAMPLE_LIVE] = 2 * i;
