@@ -108,7 +108,7 @@ struct lru {
         uint32_t entries;
         uint32_t with_deadline;
     } database[DATABASE_IDS];
-    uint32_t purge_at; /* where lru_purge() goes on */
+    uint32_t purge_at; /* where lru_purge() goes on; the caller sets it to 0 when the set has become another one */
 };
 
 /* Address space that lru_init() wants for a budget and a capacity: more than the budget, since index and arena each

@@ -105,7 +105,7 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
                                 .capacity_max = s->capacity_max,
                                 .seed = &s->seed};
         atomic_init(&shard->locked, 0);
-        shard->stale = shard->purging = 0;
+        shard->stale = 0;
         atomic_init(&shard->bucket_pages, 0);
         shard->large_end = arena;
         lru_init(&shard->lru, &o);
@@ -173,55 +173,40 @@ void shards_reset_counters(struct shards *s) {
     }
 }
 
-/* An id that no database has and no entry bears, DATABASE_IDS when there is none. All locks are held. */
-static uint32_t free_id(const struct shards *s) {
-    for (uint32_t id = 0; id < DATABASE_IDS; id++) {
-        bool taken = atomic_load(&s->stale_shards[id]) != 0;
-        for (uint32_t d = 0; d < DATABASES_MAX; d++)
-            taken |= shards_id(s, d) == id;
-        if (!taken) return id;
-    }
-    return DATABASE_IDS;
+/* The ids that a database has, or that entries still bear. All locks are held. */
+static uint32_t taken_ids(const struct shards *s) {
+    uint32_t taken = 0;
+    for (uint32_t d = 0; d < DATABASES_MAX; d++)
+        taken |= 1u << shards_id(s, d);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        taken |= s->shard[i].stale;
+    return taken;
 }
 
 bool shards_clear_database(struct shards *s, uint32_t database) {
     uint64_t locked = shards_lock_many(s, SHARDS_ALL);
-    uint32_t old = shards_id(s, database), fresh = free_id(s);
-    uint8_t mixed = 0;
+    uint32_t old = shards_id(s, database), fresh = ~taken_ids(s);
+    uint64_t mixed = 0; /* the shards that have entries of other databases, too */
     for (uint32_t i = 0; i < SHARDS; i++) {
         uint32_t own = s->shard[i].lru.database[old].entries;
-        mixed = (uint8_t)(mixed + (own && own != s->shard[i].lru.count));
+        mixed |= (uint64_t)(own && own != s->shard[i].lru.count) << i;
     }
-    bool done = mixed == 0 || fresh != DATABASE_IDS;
+    bool done = mixed == 0 || fresh;
     for (uint32_t i = 0; done && i < SHARDS; i++) {
-        struct lru *l = &s->shard[i].lru;
-        if (l->database[old].entries == 0) continue;
-        if (l->database[old].entries == l->count)
-            lru_clear(l); /* it has no entries but these */
-        else
-            s->shard[i].stale |= 1u << old;
+        struct shard *shard = &s->shard[i];
+        if (mixed >> i & 1) {
+            shard->stale |= 1u << old;
+            shard->lru.purge_at = 0;
+        } else if (shard->lru.database[old].entries) {
+            lru_clear(&shard->lru);
+        }
     }
     if (done && mixed) {
-        atomic_store(&s->stale_shards[old], mixed);
-        atomic_store(&s->id[database], (uint8_t)fresh);
+        atomic_store(&s->id[database], (uint8_t)__builtin_ctz(fresh));
         atomic_fetch_add(&s->moves[database], 1);
     }
     shards_unlock_many(s, locked);
     return done;
-}
-
-/* Goes on with the purge of a shard that the caller has locked. True: there is more to do. */
-static bool purge(struct shards *s, struct shard *shard, int buckets) {
-    if (shard->purging == 0) {
-        shard->purging = shard->stale;
-        shard->stale = 0;
-    }
-    if (shard->purging == 0) return false;
-    if (lru_purge(&shard->lru, shard->purging, buckets)) return true;
-    for (uint32_t set = shard->purging; set; set &= set - 1)
-        atomic_fetch_sub(&s->stale_shards[__builtin_ctz(set)], 1);
-    shard->purging = 0;
-    return shard->stale != 0;
 }
 
 void shards_swap_databases(struct shards *s, uint32_t a, uint32_t b) {
@@ -299,7 +284,8 @@ bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
     struct shard *shard = &s->shard[i];
     struct lru *l = shard_lock_index(s, i);
     bool more = lru_sweep(l, now_ms, UPKEEP_STEPS);
-    more |= purge(s, shard, UPKEEP_BUCKETS);
+    if (shard->stale && !lru_purge(l, shard->stale, UPKEEP_BUCKETS)) shard->stale = 0;
+    more |= shard->stale != 0;
     more |= lru_resize(l, atomic_load_explicit(&s->budget_bytes, memory_order_relaxed),
                        atomic_load_explicit(&s->capacity, memory_order_relaxed));
     void *memory;

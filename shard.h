@@ -22,8 +22,7 @@ struct shard {
     alignas(64) atomic_int locked;
     /* under the lock */
     struct lru lru;
-    uint32_t stale;   /* ids of databases that are no more, to be purged with the next walk, ... */
-    uint32_t purging; /* ... and with the one that is under way */
+    uint32_t stale; /* ids of databases that are no more: a walk purges them, anew from its start when one is added */
     /* by who does its upkeep */
     char *large_end;          /* pages of the arena below it are large ones, or were tried */
     atomic_uint bucket_pages; /* of its index; read by others */
@@ -44,11 +43,10 @@ struct shards {
     uint64_t maxmemory_max; /* shards_resize() may go so far, ... */
     uint32_t capacity_max;  /* ... and to so many entries a shard */
 
-    /* written with all locks held, or by the last one who purges; read by anyone */
-    _Atomic uint8_t id[DATABASES_MAX];          /* of the entries of each database */
-    _Atomic uint32_t moves[DATABASES_MAX];      /* how often that was changed */
-    _Atomic uint8_t stale_shards[DATABASE_IDS]; /* that still have entries of an id that is no database's any more */
-    _Atomic uint64_t budget_bytes;              /* of a shard; the shards come to it step by step */
+    /* written with all locks held; read by anyone */
+    _Atomic uint8_t id[DATABASES_MAX];     /* of the entries of each database */
+    _Atomic uint32_t moves[DATABASES_MAX]; /* how often that was changed */
+    _Atomic uint64_t budget_bytes;         /* of a shard; the shards come to it step by step */
     _Atomic uint32_t capacity;
 
     _Atomic size_t value_room; /* by shards_allow_values() */
