@@ -6,7 +6,7 @@
  *   entry    | prev 4 | next 4 | meta 8 | (deadline 8 | prev 4 | next 4) | key | value |   multiples of 8 bytes
  *   meta       value size 29 | key size 12 | database 5 | deadline field 1 | young 1 | last access 15 | old 1
  *
- *   memory   | overflow buckets ... | the sample, the wheel's slots, counters of changes, the heap's map | arena ... |
+ *   memory   | arena ... | overflow buckets ... | the sample, the wheel's slots, counters of changes, the heap's map |
  *              and the buckets, page by page, 2^page_shift bytes from one page to the next: pages of many shards side by
  *              side
  *              One budget: what the index holds, the arena may not.
@@ -666,21 +666,15 @@ static uint32_t overflow_for(uint32_t capacity) {
     return (buckets_for(capacity) / PAGE_BUCKETS / 2 + 1) * PAGE_BUCKETS;
 }
 
-/* Pages of the sample, the wheel's slots and the heap's map: they stand outside of struct lru, which is to be small,
- * since each request comes to another shard. */
-static size_t map_bytes(uint64_t budget_bytes) {
-    size_t fixed = SAMPLE_SLOTS * sizeof(struct sample_slot) + WHEEL_BYTES + CHANGES_BYTES;
-    return (size_t)pages_of(fixed + heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT))) * PAGE;
-}
-
 size_t lru_bucket_bytes(uint32_t capacity) { return (size_t)buckets_for(capacity) * sizeof(struct bucket); }
 
-size_t lru_arena_offset(uint64_t budget_bytes, uint32_t capacity) {
-    return (size_t)overflow_for(capacity) * sizeof(struct bucket) + map_bytes(budget_bytes);
-}
-
+/* The sample, the wheel's slots, the counters and the heap's map stand outside of struct lru, which is to be small, since
+ * each request comes to another shard. */
 size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity) {
-    return lru_arena_offset(budget_bytes, capacity) + (size_t)pages_of(budget_bytes) * PAGE;
+    size_t overflow = (size_t)overflow_for(capacity) * sizeof(struct bucket);
+    size_t fixed = SAMPLE_SLOTS * sizeof(struct sample_slot) + WHEEL_BYTES + CHANGES_BYTES;
+    size_t map = heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT));
+    return (size_t)pages_of(budget_bytes) * PAGE + overflow + fixed + map;
 }
 
 uint64_t lru_value_max(uint64_t budget_bytes) { return budget_bytes / 2 < META_VALUE ? budget_bytes / 2 : META_VALUE; }
@@ -706,7 +700,6 @@ static void set_budget(struct lru *l, uint64_t bytes) {
 
 void lru_init(struct lru *l, const struct lru_options *o) {
     memset(l, 0, sizeof *l);
-    char *memory = o->memory;
     uint64_t budget_max = o->budget_max ? o->budget_max : o->budget_bytes;
     uint32_t capacity_max = o->capacity_max ? o->capacity_max : o->capacity;
     l->seed = o->seed;
@@ -715,16 +708,14 @@ void lru_init(struct lru *l, const struct lru_options *o) {
     l->overflow_max = overflow_for(capacity_max);
     l->buckets = o->buckets;
     l->page_shift = o->page_shift;
-    l->overflow = (struct bucket *)memory;
-    memory += (size_t)l->overflow_max * sizeof(struct bucket);
-    size_t map = map_bytes(budget_max);
     set_budget(l, o->budget_bytes);
     l->buckets_cap = GRANULE;
     l->overflow_cap = GRANULE;
-    l->sample.slots = (struct sample_slot *)(void *)memory;
+    l->overflow = (struct bucket *)((char *)o->memory + (size_t)pages_of(budget_max) * PAGE);
+    l->sample.slots = (struct sample_slot *)(l->overflow + l->overflow_max);
     l->slot = (uint32_t *)(l->sample.slots + SAMPLE_SLOTS);
     l->changes = l->slot + LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS;
-    heap_init(&l->heap, memory + map, l->changes + HASH_CHANGES, arena_units(l), entry_units);
+    heap_init(&l->heap, o->memory, l->changes + HASH_CHANGES, arena_units(l), entry_units);
     empty(l);
 }
 

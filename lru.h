@@ -116,9 +116,6 @@ struct lru {
 size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity);
 size_t lru_bucket_bytes(uint32_t capacity);
 
-/* Where in that memory the arena begins, which is filled from its start on. */
-size_t lru_arena_offset(uint64_t budget_bytes, uint32_t capacity);
-
 /* The largest value, in bytes, that a shard of this budget takes under the longest key allowed: half of it. */
 uint64_t lru_value_max(uint64_t budget_bytes);
 

@@ -3,7 +3,8 @@
  * Owns    the address space of all shards, one reservation. Nothing is touched before it is used, so resident memory
  *         follows what is stored.
  *
- *   memory  | buckets: page 0 of shards 0 to 63, page 1 of shards 0 to 63, ... | shard 0: the rest | shard 1 | ...
+ *   memory  | struct shard 0 to 63 | buckets: page 0 of shards 0 to 63, page 1 of shards 0 to 63, ... |
+ *           | shard 0: the rest, its arena first | shard 1 | ...
  *   hash    | shard 6 | tag 8 | ... | bucket 32 |        split in hash.h
  *   cursor  | 0       | shard 6 | position in lru_scan() 32 |
  *   databases  16, each with one of 32 ids, which its entries bear and their hashes contain. FLUSHDB gives the database a
@@ -24,10 +25,9 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include <sys/random.h>
 
 #define SPINS 1000               /* longer than all commands but those on the largest values */
 #define UPKEEP_STEPS 128         /* entries looked at in one piece of upkeep */
@@ -52,21 +52,15 @@ void shard_wait(struct shard *shard) {
     }
 }
 
-static bool fill_random(char *p, size_t n) {
-    for (size_t at = 0; at < n; at += 256) /* so many at most at once */
-        if (getentropy(p + at, n - at < 256 ? n - at : 256) != 0) return false;
-    return true;
-}
-
 static size_t round_up(size_t bytes) { return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE; }
 
 /* Address space for so much memory. */
 static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity) {
-    size_t buckets = round_up(lru_bucket_bytes(capacity) * SHARDS);
     s->maxmemory_max = maxmemory_bytes;
     s->capacity_max = capacity;
-    s->memory_bytes =
-        LARGE_PAGE + buckets + round_up(lru_reserve_bytes(maxmemory_bytes / SHARDS, capacity) + LARGE_PAGE) * SHARDS;
+    s->buckets_bytes = round_up(lru_bucket_bytes(capacity) * SHARDS);
+    s->shard_bytes = round_up(lru_reserve_bytes(maxmemory_bytes / SHARDS, capacity));
+    s->memory_bytes = round_up(SHARDS * sizeof *s->shard) + LARGE_PAGE + s->buckets_bytes + s->shard_bytes * SHARDS;
     s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return s->memory != MAP_FAILED;
 }
@@ -81,42 +75,27 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
         atomic_init(&s->id[i], (uint8_t)i);
     atomic_init(&s->budget_bytes, maxmemory_bytes / SHARDS);
     atomic_init(&s->capacity, capacity);
-    if (!fill_random((char *)&s->seed, sizeof s->seed)) return false;
+    if (getrandom(&s->seed, sizeof s->seed, 0) != sizeof s->seed) return false;
     if (!reserve(s, most, entries) && !reserve(s, maxmemory_bytes, capacity)) return false;
-    uint64_t budget_max = s->maxmemory_max / SHARDS;
-    size_t offset = lru_arena_offset(budget_max, s->capacity_max);
-    size_t buckets = round_up(lru_bucket_bytes(s->capacity_max) * SHARDS);
-    size_t each = round_up(lru_reserve_bytes(budget_max, s->capacity_max) + LARGE_PAGE);
-    s->shard = aligned_alloc(64, SHARDS * sizeof *s->shard);
-    if (s->shard == NULL) {
-        munmap(s->memory, s->memory_bytes);
-        return false;
-    }
-    s->buckets = (char *)round_up((size_t)s->memory);
+    s->shard = (struct shard *)(void *)s->memory;
+    s->buckets = (char *)round_up((size_t)(s->shard + SHARDS));
     for (uint32_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &s->shard[i];
-        char *arena = s->buckets + buckets + i * each + round_up(offset);
-        struct lru_options o = {.memory = arena - offset,
+        shard->large_end = s->buckets + s->buckets_bytes + i * s->shard_bytes;
+        struct lru_options o = {.memory = shard->large_end,
                                 .buckets = s->buckets + i * PAGE,
                                 .page_shift = PAGE_SHIFT,
                                 .budget_bytes = maxmemory_bytes / SHARDS,
                                 .capacity = capacity,
-                                .budget_max = budget_max,
+                                .budget_max = s->maxmemory_max / SHARDS,
                                 .capacity_max = s->capacity_max,
                                 .seed = &s->seed};
-        atomic_init(&shard->locked, 0);
-        shard->stale = 0;
-        atomic_init(&shard->bucket_pages, 0);
-        shard->large_end = arena;
         lru_init(&shard->lru, &o);
     }
     return true;
 }
 
-void shards_release(struct shards *s) {
-    munmap(s->memory, s->memory_bytes);
-    free(s->shard);
-}
+void shards_release(struct shards *s) { munmap(s->memory, s->memory_bytes); }
 
 uint64_t shards_lock_many(struct shards *s, uint64_t set) {
     set &= ~shards_held;

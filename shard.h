@@ -36,7 +36,9 @@ struct shards {
     bool shared;         /* more than one thread uses them: locks are real */
     char *memory;
     size_t memory_bytes;
-    char *buckets;           /* of all shards: a page of each in turn */
+    char *buckets; /* of all shards: a page of each in turn */
+    size_t buckets_bytes;
+    size_t shard_bytes;      /* of the rest of each */
     atomic_bool large_pages; /* the system gives them when asked */
     uint32_t large_buckets;  /* large pages of buckets, counted from the first; by who does the last shard's upkeep */
     struct hash_seed seed;

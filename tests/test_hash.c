@@ -22,11 +22,11 @@ enum { KEYS = 10000, SEEDS = 20, CAPACITY = 20000, MET = 1000, KEY_BYTES = 1024 
 static char given[2 * sizeof(struct hash_seed)];
 static size_t given_bytes;
 
-int getentropy(void *p, size_t n) {
-    if (syscall(SYS_getrandom, p, n, 0) != (long)n) return -1;
+ssize_t getrandom(void *p, size_t n, unsigned flags) {
+    if (syscall(SYS_getrandom, p, n, flags) != (long)n) return -1;
     if (n <= sizeof given - given_bytes) memcpy(given + given_bytes, p, n);
     given_bytes += n;
-    return 0;
+    return (ssize_t)n;
 }
 
 static void test_seed(void) {
