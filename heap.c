@@ -52,16 +52,12 @@ static uint32_t class_of(uint32_t units) {
     return EXACT_UNITS + (octave - 6) * 8 + ((units >> (octave - 3)) & 7);
 }
 
-/* The lowest class from `from` on that has a free block, HEAP_BINS when none has. */
-static uint32_t class_from(const struct heap *h, uint32_t from) {
-    if (from >= HEAP_BINS) return HEAP_BINS;
-    uint32_t i = from / 64;
-    uint64_t bits = h->nonempty[i] & (~0ull << (from % 64));
-    while (bits == 0) {
-        if (++i == sizeof h->nonempty / sizeof *h->nonempty) return HEAP_BINS;
-        bits = h->nonempty[i];
-    }
-    return i * 64 + (uint32_t)__builtin_ctzll(bits);
+/* The first block of the lowest class from `from` on that has a free block, 0 when none has. */
+static uint32_t free_from(const struct heap *h, uint32_t from) {
+    uint64_t mask = ~0ull << (from % 64);
+    for (uint32_t i = from / 64; i < HEAP_WORDS; i++, mask = ~0ull)
+        if (h->nonempty[i] & mask) return h->bin[i * 64 + (uint32_t)__builtin_ctzll(h->nonempty[i] & mask)];
+    return 0;
 }
 
 /* ---- the map of first blocks ---- */
@@ -143,8 +139,7 @@ static uint32_t find_free(const struct heap *h, uint32_t units) {
     int tries = 0;
     for (uint32_t ref = h->bin[size_class]; ref && tries < FIT_TRIES; ref = free_at(h, ref)->next, tries++)
         if ((free_at(h, ref)->head & ~HEAP_BIT) >= units) return ref;
-    size_class = class_from(h, size_class + 1);
-    return size_class == HEAP_BINS ? 0 : h->bin[size_class];
+    return free_from(h, size_class + 1);
 }
 
 static uint32_t take_from_top(struct heap *h, uint32_t units) {
@@ -194,22 +189,19 @@ void heap_free(struct heap *h, uint32_t ref, uint32_t units) {
 }
 
 uint32_t heap_slide(struct heap *h, uint32_t hole) {
-    uint32_t from = hole + list_remove(h, hole), size = heap_size(h, from), to = hole + size;
-    uint32_t end = absorb(h, from + size);
-    starts_not(h, from, end);
+    uint32_t room = list_remove(h, hole), from = hole + room, size = heap_size(h, from), to = hole + size;
+    starts_not(h, from, from + size);
     memmove(word(h, hole), word(h, from), (size_t)size * HEAP_UNIT);
-    word(h, hole)[1] &= ~HEAP_BIT; /* the left neighbour of a free block is used */
-    if (end == h->top) {
-        h->top = to;
-        return 0;
-    }
+    word(h, hole)[1] &= ~HEAP_BIT; /* the left neighbour of a free block is used, */
+    word(h, to)[1] = 0;            /* and so is that of what is given back now: of the block that was moved */
     starts(h, to);
-    mark_free(h, to, end - to);
-    return to;
+    h->used += room;
+    heap_free(h, to, room);
+    return to < h->top ? to : 0;
 }
 
 uint32_t heap_largest(const struct heap *h) {
-    for (int i = sizeof h->nonempty / sizeof *h->nonempty - 1; i >= 0; i--)
+    for (int i = HEAP_WORDS - 1; i >= 0; i--)
         if (h->nonempty[i]) return h->bin[i * 64 + 63 - __builtin_clzll(h->nonempty[i])];
     return 0;
 }

@@ -16,6 +16,7 @@
 #define HEAP_PAGE_UNITS 512u        /* units in a page of 4096 bytes */
 #define HEAP_REF_MAX (HEAP_BIT - 1) /* so a heap spans 16 GiB at most */
 #define HEAP_BINS 264
+#define HEAP_WORDS ((HEAP_BINS + 63) / 64)
 
 struct heap {
     /* set once */
@@ -28,7 +29,7 @@ struct heap {
     uint32_t top;   /* all blocks lie below; the block before it is never free */
     uint32_t high;  /* page-aligned: nothing at or above it was touched since it was given back */
     uint32_t used;  /* units in blocks that an owner holds */
-    uint64_t nonempty[(HEAP_BINS + 63) / 64];
+    uint64_t nonempty[HEAP_WORDS];
 };
 
 /* Bytes of memory that heap_init() wants for `bin` and `first`, for a heap of `units` units: a thousand, and two a

@@ -244,10 +244,10 @@ static void make_large(struct shards *s, char *at) {
 }
 
 /* Makes the next large page of buckets when all shards fill theirs, eight small ones. True: it did. */
-static bool make_large_buckets(struct shards *s) {
+UNLOCKED static bool make_large_buckets(struct shards *s) {
     uint32_t least = UINT32_MAX;
     for (uint32_t i = 0; i < SHARDS; i++) {
-        uint32_t pages = atomic_load_explicit(&s->shard[i].bucket_pages, memory_order_relaxed);
+        uint32_t pages = READ(s->shard[i].lru.buckets_cap) / (PAGE / 64);
         least = pages < least ? pages : least;
     }
     uint32_t large = least / (LARGE_PAGE / PAGE / SHARDS);
@@ -274,7 +274,6 @@ bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
         more = true;
     }
     char *top = heap_at(&l->heap, l->heap.top);
-    atomic_store_explicit(&shard->bucket_pages, l->buckets_cap / (PAGE / 64), memory_order_relaxed);
     shard_unlock_index(s, i);
     if (!atomic_load_explicit(&s->large_pages, memory_order_relaxed)) return more;
     if (top < shard->large_end)

@@ -24,8 +24,7 @@ struct shard {
     struct lru lru;
     uint32_t stale; /* ids of databases that are no more: a walk purges them, anew from its start when one is added */
     /* by who does its upkeep */
-    char *large_end;          /* pages of the arena below it are large ones, or were tried */
-    atomic_uint bucket_pages; /* of its index; read by others */
+    char *large_end; /* pages of the arena below it are large ones, or were tried */
 };
 
 static_assert(offsetof(struct shard, lru.heap) % 64 == 0, "what a request reads and writes is in three cache lines");
