@@ -9,12 +9,17 @@
 
 static inline char glob_fold(char c, bool nocase) { return nocase && c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
 
-/* Whether c is in the set that begins behind '[' at p; *after goes behind its ']'. An open set ends with the
- * pattern, as in Redis. */
-static inline bool glob_set(const char *p, const char *end, char c, bool nocase, const char **after) {
-    bool negated = p < end && *p == '^', found = false;
-    p += negated;
-    while (p < end && *p != ']') {
+/* Where a pattern goes on behind what stands at p, before its end and no star; NULL: that does not match c. An open set
+ * ends with the pattern, as in Redis. */
+static inline const char *glob_one(const char *p, const char *end, char c, bool nocase, size_t *steps) {
+    c = glob_fold(c, nocase);
+    if (*p == '?') return p + 1;
+    if (*p != '[') {
+        if (*p == '\\' && end - p >= 2) p++;
+        return glob_fold(*p, nocase) == c ? p + 1 : NULL;
+    }
+    bool negated = ++p < end && *p == '^', found = false;
+    for (p += negated; p < end && *p != ']'; p++) {
         char low = *p, high = low;
         if (low == '\\' && end - p >= 2) {
             low = high = *++p;
@@ -24,12 +29,11 @@ static inline bool glob_set(const char *p, const char *end, char c, bool nocase,
         }
         low = glob_fold(low, nocase);
         high = glob_fold(high, nocase);
-        char least = low < high ? low : high, most = low < high ? high : low;
-        found |= c >= least && c <= most;
-        p++;
+        found |= (low <= c && c <= high) || (high <= c && c <= low);
+        ++*steps;
     }
-    *after = p < end ? p + 1 : end;
-    return found != negated;
+    if (found == negated) return NULL;
+    return p < end ? p + 1 : end;
 }
 
 /* Whether `text` matches `pattern`: * ? [abc] [^a-z] and \ before a character that is to be itself. Time is bounded
@@ -45,27 +49,9 @@ static inline bool glob_match_steps(struct slice pattern, struct slice text, boo
             star_text = t;
             continue;
         }
-        if (t == tend) {
-            if (p == pend) return true;
-            return false;
-        }
-        bool matched = false;
-        const char *next = p;
-        if (p < pend) {
-            char c = glob_fold(*t, nocase);
-            if (*p == '?') {
-                matched = true;
-                next = p + 1;
-            } else if (*p == '[') {
-                matched = glob_set(p + 1, pend, c, nocase, &next);
-                *steps += (size_t)(next - p);
-            } else {
-                if (*p == '\\' && pend - p >= 2) p++;
-                matched = glob_fold(*p, nocase) == c;
-                next = p + 1;
-            }
-        }
-        if (matched) {
+        if (t == tend) return p == pend;
+        const char *next = p < pend ? glob_one(p, pend, *t, nocase, steps) : NULL;
+        if (next) {
             p = next;
             t++;
         } else if (star) {
