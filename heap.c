@@ -231,12 +231,11 @@ void heap_clear(struct heap *h) {
     h->first[0] = FIRST_NONE;
 }
 
-bool heap_trim(struct heap *h, uint32_t max_units, uint32_t *from, uint32_t *units) {
+uint32_t heap_trim(struct heap *h, uint32_t max_pages) {
     uint32_t low = (h->top + HEAP_PAGE_UNITS - 1) / HEAP_PAGE_UNITS * HEAP_PAGE_UNITS;
-    if (h->high < low + TRIM_MIN_UNITS) return false;
-    if (h->high - low > max_units) low = h->high - max_units / HEAP_PAGE_UNITS * HEAP_PAGE_UNITS;
-    *from = low;
-    *units = h->high - low;
-    h->high = low;
-    return true;
+    if (h->high < low + TRIM_MIN_UNITS) return 0;
+    uint32_t pages = (h->high - low) / HEAP_PAGE_UNITS;
+    if (pages > max_pages) pages = max_pages;
+    h->high -= pages * HEAP_PAGE_UNITS;
+    return pages;
 }

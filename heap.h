@@ -71,8 +71,8 @@ uint32_t heap_size(const struct heap *h, uint32_t ref);
 /* Forgets all blocks at once: in constant time but for the map, of which it clears 2 bytes a page used. */
 void heap_clear(struct heap *h);
 
-/* Pages above top that may still be resident, at most `max_units` of them: *from and *units say which. The caller
- * gives them back to the system before anything else is allocated. False: too few to be worth it. */
-bool heap_trim(struct heap *h, uint32_t max_units, uint32_t *from, uint32_t *units);
+/* Pages above top that may still be resident, at most `max_pages` of them: how many there are from `high` on, which the
+ * caller gives back to the system before anything else is allocated. 0: too few to be worth it. */
+uint32_t heap_trim(struct heap *h, uint32_t max_pages);
 
 #endif

@@ -68,7 +68,6 @@
 #define GATHER_LEAST 4096u     /* ... and so many for the smallest */
 #define GATHER_MOST (1u << 19) /* and no more than 4 MB of them, or twice what is wanted */
 #define MOVE_COST 64u          /* what moving one entry costs beside its bytes, in units: its neighbours' cache lines */
-#define JOINS_PER_CALL 2       /* buckets joined by one insert or removal: more than a split adds */
 #define SHRINK_TRIES 8         /* oldest entries that go for one that lies where the index must grow */
 #define GRANULE 16u            /* buckets by which a region of the index grows */
 #define INDEX_TRIM_PAGES 2u    /* fewer free pages of the index are kept */
@@ -117,10 +116,6 @@ static uint32_t ref_of(const struct lru *l, const struct entry *e) {
 }
 
 static struct deadline *deadline_of(struct entry *e) { return (struct deadline *)(e + 1); }
-
-static char *key_place(struct entry *e) {
-    return (char *)(e + 1) + (entry_has_deadline_field(e) ? sizeof(struct deadline) : 0);
-}
 
 static uint32_t units_for(size_t key_size, size_t value_size, bool deadline) {
     size_t bytes = sizeof(struct entry) + (deadline ? sizeof(struct deadline) : 0) + key_size + value_size;
@@ -365,15 +360,18 @@ static struct entry *find(const struct lru *l, uint64_t hash, struct slice key) 
     }
 }
 
+/* How many overflow_take() would still give. */
+static uint32_t overflow_left(const struct lru *l) { return l->overflow_cap - l->overflow_used; }
+
 /* An overflow bucket from the pages that the index has, 0 when they are full. */
 static uint32_t overflow_take(struct lru *l) {
     uint32_t i = l->overflow_free;
+    if (overflow_left(l) == 0) return 0;
     if (i)
         l->overflow_free = l->overflow[i].next;
-    else if (l->overflow_top < l->overflow_cap)
-        i = l->overflow_top++;
     else
-        return 0;
+        i = l->overflow_top++;
+    l->overflow_used++;
     memset(&l->overflow[i], 0, sizeof(struct bucket));
     return i;
 }
@@ -381,13 +379,7 @@ static uint32_t overflow_take(struct lru *l) {
 static void overflow_give(struct lru *l, uint32_t i) {
     l->overflow[i].next = l->overflow_free;
     l->overflow_free = i;
-}
-
-/* How many overflow_take() would still give, as far as two. */
-static int overflow_left(const struct lru *l) {
-    uint32_t fresh = l->overflow_cap - l->overflow_top;
-    if (l->overflow_free) return fresh > 0 || l->overflow[l->overflow_free].next ? 2 : 1;
-    return fresh > 1 ? 2 : (int)fresh;
+    l->overflow_used--;
 }
 
 /* Adds a slot to the chain of bucket b. False: it is full, and no overflow bucket is to be had. */
@@ -518,9 +510,6 @@ static void evict(struct lru *l, uint32_t ref) {
     evict_for(l, ref, in_order ? &l->counters.evicted_by_bytes : &l->counters.evicted_out_of_order);
 }
 
-/* Makes one entry fewer since there are too many. */
-static void evict_surplus(struct lru *l) { evict_for(l, l->tail, &l->counters.evicted_by_entries); }
-
 static void expire(struct lru *l, uint64_t hash, struct entry *e) {
     l->counters.expired++;
     discard(l, hash, e, SAMPLE_EXPIRED);
@@ -567,7 +556,8 @@ static void clear_range(struct lru *l, uint32_t from, uint32_t to) {
 
 /* What the index counts, to the byte: the rest of its last pages is part of what the process has beside the cache. */
 UNLOCKED static uint64_t index_bytes(const struct lru *l) {
-    return READ(l->map_bytes) + ((uint64_t)READ(l->buckets_cap) + READ(l->overflow_cap)) * sizeof(struct bucket);
+    size_t map = heap_map_bytes((uint32_t)(READ(l->budget_bytes) / HEAP_UNIT)) - heap_map_bytes(0);
+    return map + ((uint64_t)READ(l->buckets_cap) + READ(l->overflow_cap)) * sizeof(struct bucket);
 }
 
 UNLOCKED uint64_t lru_used_bytes(const struct lru *l) {
@@ -684,7 +674,7 @@ static void empty(struct lru *l) {
     memset(bucket_at(l, 0), 0, BUCKETS_FIRST * sizeof(struct bucket));
     l->mask = BUCKETS_FIRST - 1;
     l->split = 0;
-    l->overflow_top = 1;
+    l->overflow_top = l->overflow_used = 1;
     l->overflow_free = 0;
     l->head = l->tail = l->boundary = l->young = l->old_first = l->old = l->count = 0;
     memset(l->database, 0, sizeof l->database);
@@ -692,26 +682,18 @@ static void empty(struct lru *l) {
     memset(l->slot, 0, WHEEL_BYTES);
 }
 
-/* The budget in whole pages, and the map's part of it. */
-static void set_budget(struct lru *l, uint64_t bytes) {
-    l->budget_bytes = bytes / PAGE * PAGE;
-    l->map_bytes = (uint32_t)(heap_map_bytes((uint32_t)(bytes / HEAP_UNIT)) - heap_map_bytes(0));
-}
-
 void lru_init(struct lru *l, const struct lru_options *o) {
     memset(l, 0, sizeof *l);
-    uint64_t budget_max = o->budget_max ? o->budget_max : o->budget_bytes;
-    uint32_t capacity_max = o->capacity_max ? o->capacity_max : o->capacity;
     l->seed = o->seed;
     l->capacity = o->capacity;
-    l->buckets_max = buckets_for(capacity_max);
-    l->overflow_max = overflow_for(capacity_max);
+    l->buckets_max = buckets_for(o->capacity_max);
+    l->overflow_max = overflow_for(o->capacity_max);
     l->buckets = o->buckets;
     l->page_shift = o->page_shift;
-    set_budget(l, o->budget_bytes);
+    l->budget_bytes = o->budget_bytes / PAGE * PAGE;
     l->buckets_cap = GRANULE;
     l->overflow_cap = GRANULE;
-    l->overflow = (struct bucket *)((char *)o->memory + (size_t)pages_of(budget_max) * PAGE);
+    l->overflow = (struct bucket *)((char *)o->memory + (size_t)pages_of(o->budget_max) * PAGE);
     l->sample.slots = (struct sample_slot *)(l->overflow + l->overflow_max);
     l->slot = (uint32_t *)(l->sample.slots + SAMPLE_SLOTS);
     l->changes = l->slot + LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS;
@@ -721,29 +703,25 @@ void lru_init(struct lru *l, const struct lru_options *o) {
 
 /* ---- one key ---- */
 
-static inline struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+/* Inline for lru_get(), which runs for each request. */
+inline struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
     struct entry *e = find(l, hash, key);
     if (e == NULL || !entry_has_deadline_field(e)) return e;
     int64_t deadline_ms = entry_deadline_ms(e);
     if (deadline_ms == 0 || now_ms <= deadline_ms) return e;
     expire(l, hash, e);
-    index_shrink(l, JOINS_PER_CALL);
     return NULL;
 }
 
 struct entry *lru_get(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
-    struct entry *e = find_live(l, hash, key, now_ms);
+    struct entry *e = lru_peek(l, hash, key, now_ms);
     if (e) touch(l, hash, e);
     return e;
 }
 
-struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
-    return find_live(l, hash, key, now_ms);
-}
-
 static void write_value(struct entry *e, struct slice value) {
     e->meta = (e->meta & ~META_VALUE) | value.n;
-    if (value.n) memcpy(key_place(e) + entry_key_size(e), value.p, value.n);
+    if (value.n) memcpy(entry_key_bytes(e) + entry_key_size(e), value.p, value.n);
 }
 
 static void insert(struct lru *l, uint64_t hash, struct slice key, struct slice value, int64_t deadline_ms,
@@ -751,7 +729,7 @@ static void insert(struct lru *l, uint64_t hash, struct slice key, struct slice 
     struct entry *e = at(l, ref);
     lru_changed(l, hash);
     e->meta = (uint64_t)(key.n | hash_database(hash) << 12) << 29 | (deadline_ms ? META_DEADLINE : 0) | l->access;
-    memcpy(key_place(e), key.p, key.n);
+    memcpy(entry_key_bytes(e), key.p, key.n);
     write_value(e, value);
     l->count++;
     l->database[hash_database(hash)].entries++;
@@ -781,13 +759,12 @@ bool lru_set(struct lru *l, uint64_t hash, struct slice key, struct slice value,
     if (units + 1 > l->heap.limit) return false;
     if (e) discard(l, hash, e, SAMPLE_LIVE);
     while (l->count >= l->capacity)
-        evict_surplus(l);
+        evict_for(l, l->tail, &l->counters.evicted_by_entries);
     index_grow(l);
     uint32_t ref = heap_alloc(&l->heap, units);
     if (ref == 0) ref = make_room(l, units);
     assert(ref);
     insert(l, hash, key, value, deadline_ms, ref);
-    index_shrink(l, JOINS_PER_CALL);
     return true;
 }
 
@@ -798,10 +775,7 @@ bool lru_set_deadline(struct lru *l, struct entry *e, int64_t deadline_ms) {
     return true;
 }
 
-void lru_remove(struct lru *l, uint64_t hash, struct entry *e) {
-    discard(l, hash, e, SAMPLE_FREE);
-    index_shrink(l, JOINS_PER_CALL);
-}
+void lru_remove(struct lru *l, uint64_t hash, struct entry *e) { discard(l, hash, e, SAMPLE_FREE); }
 
 uint64_t lru_entry_bytes(const struct entry *e) { return (uint64_t)entry_units(e) * HEAP_UNIT; }
 
@@ -895,22 +869,15 @@ void lru_clear(struct lru *l) {
         l->changes[i]++;
 }
 
-/* An entry of the chain of bucket b that is in one of the databases, NULL when there is none. */
-static struct entry *find_in(const struct lru *l, const struct bucket *b, uint32_t databases) {
-    for (;; b = &l->overflow[b->next]) {
-        for (uint32_t slots = ~slots_with(b, 0) & ALL_SLOTS; slots; slots &= slots - 1) {
-            struct entry *e = at(l, b->ref[__builtin_ctz(slots)]);
-            if (databases >> entry_database(e) & 1) return e;
-        }
-        if (b->next == 0) return NULL;
-    }
-}
-
 bool lru_purge(struct lru *l, uint32_t databases, int most) {
     while (most-- > 0) {
         uint32_t i = bucket_index(l->mask, l->split, reverse_bits(l->purge_at));
-        for (struct entry *e; (e = find_in(l, bucket_at(l, i), databases)) != NULL;)
-            discard(l, entry_hash(l, e), e, SAMPLE_FREE);
+        for (struct bucket *b = bucket_at(l, i);; b = &l->overflow[b->next]) {
+            for (int slot = 0; slot < SLOTS; slot++) /* into which the last one of the chain comes when it is emptied */
+                while (b->tag[slot] && databases >> entry_database(at(l, b->ref[slot])) & 1)
+                    discard(l, entry_hash(l, at(l, b->ref[slot])), at(l, b->ref[slot]), SAMPLE_FREE);
+            if (b->tag[0] == 0 || b->next == 0) break; /* b may have been given back, but only as the last one */
+        }
         l->purge_at = position_behind(l, l->purge_at, i);
         if (l->purge_at == 0) return false;
     }
@@ -955,13 +922,13 @@ bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity) {
     budget_bytes = budget_bytes / PAGE * PAGE;
     int steps = RESIZE_EVICTIONS;
     while (l->count > capacity && steps-- > 0)
-        evict_surplus(l);
+        evict_for(l, l->tail, &l->counters.evicted_by_entries);
     l->capacity = capacity > l->count ? capacity : l->count;
     uint64_t least = index_bytes(l) + index_bytes(l) / 2, lower = l->budget_bytes - RESIZE_BYTES;
     if (budget_bytes < lower)
         budget_bytes = lower > least ? lower : l->budget_bytes; /* the index becomes smaller first */
     if (budget_bytes != l->budget_bytes) {
-        set_budget(l, budget_bytes);
+        l->budget_bytes = budget_bytes;
         shrink_arena(l);
         return true;
     }
@@ -979,13 +946,10 @@ static uint32_t trim_region(uint32_t used, uint32_t *cap, uint32_t most) {
 }
 
 bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
-    uint32_t from, units, most = (uint32_t)(max_bytes / PAGE), pages;
-    if (heap_trim(&l->heap, (uint32_t)(max_bytes / HEAP_UNIT), &from, &units)) {
-        *memory = heap_at(&l->heap, from);
-        *bytes = (size_t)units * HEAP_UNIT;
-        return true;
-    }
-    if ((pages = trim_region(buckets(l), &l->buckets_cap, l->page_shift == PAGE_SHIFT ? most : 1)) != 0)
+    uint32_t most = (uint32_t)(max_bytes / PAGE), pages;
+    if ((pages = heap_trim(&l->heap, most)) != 0)
+        *memory = heap_at(&l->heap, l->heap.high);
+    else if ((pages = trim_region(buckets(l), &l->buckets_cap, l->page_shift == PAGE_SHIFT ? most : 1)) != 0)
         *memory = bucket_at(l, l->buckets_cap);
     else if ((pages = trim_region(l->overflow_top, &l->overflow_cap, most)) != 0)
         *memory = l->overflow + l->overflow_cap;

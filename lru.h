@@ -52,7 +52,7 @@ struct lru_options {
     uint32_t page_shift; /* ... of which a page of 4096 bytes comes every 2^page_shift bytes; 12: it is in one piece */
     uint64_t budget_bytes; /* index and arena together never hold more */
     uint32_t capacity;     /* entries */
-    uint64_t budget_max;   /* lru_resize() may go as far as these; the memory is for them. 0: as above */
+    uint64_t budget_max;   /* lru_resize() may go as far as these; the memory is for them */
     uint32_t capacity_max;
     const struct hash_seed *seed;
 };
@@ -85,9 +85,9 @@ struct lru {
 
     /* the index's memory */
     uint64_t budget_bytes;
-    uint32_t map_bytes;     /* of the heap's map of pages */
     uint32_t overflow_top;  /* overflow buckets below it were used once */
     uint32_t overflow_free; /* first of the free ones among them */
+    uint32_t overflow_used; /* those that are not free, and bucket 0 */
     uint32_t buckets_cap;   /* buckets that may be used, and count against the budget */
     uint32_t overflow_cap;  /* the same of overflow buckets */
 
@@ -131,8 +131,8 @@ static inline uint32_t entry_database(const struct entry *e) { return (uint32_t)
 
 static inline bool entry_has_deadline_field(const struct entry *e) { return e->meta >> 46 & 1; }
 
-static inline const char *entry_key_bytes(const struct entry *e) {
-    return (const char *)e + (entry_has_deadline_field(e) ? 32 : 16);
+static inline char *entry_key_bytes(const struct entry *e) {
+    return (char *)e + (entry_has_deadline_field(e) ? 32 : 16);
 }
 
 static inline struct slice entry_key(const struct entry *e) {

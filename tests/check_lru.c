@@ -22,6 +22,14 @@ static uint32_t check_index(const struct lru *l) {
     return entries;
 }
 
+/* Bucket 0, and those that are not free. */
+static uint32_t check_overflow(const struct lru *l) {
+    uint32_t used = l->overflow_top;
+    for (uint32_t i = l->overflow_free; i; i = l->overflow[i].next)
+        used--;
+    return used;
+}
+
 static uint32_t check_wheel(const struct lru *l) {
     uint32_t entries = 0;
     for (uint32_t slot = 0; slot < LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS; slot++) {
@@ -62,6 +70,7 @@ void lru_check(const struct lru *l) {
     assert(check_index(l) == l->count && check_wheel(l) == with_deadline);
     assert(heap_check(&l->heap) == units);
     assert(buckets(l) <= l->buckets_cap && l->buckets_cap <= l->buckets_max);
+    assert(l->overflow_used == check_overflow(l));
     assert(l->overflow_top <= l->overflow_cap && l->overflow_cap <= l->overflow_max);
     assert(index_bytes(l) + (uint64_t)l->heap.top * HEAP_UNIT <= l->budget_bytes);
 }
