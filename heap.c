@@ -101,14 +101,6 @@ static uint32_t list_remove(struct heap *h, uint32_t ref) {
     return units;
 }
 
-/* Where the free units end that begin at `end`: a free block there is taken off its list and the map. */
-static uint32_t absorb(struct heap *h, uint32_t end) {
-    if (end >= h->top || !heap_is_free(h, end)) return end;
-    uint32_t behind = end + list_remove(h, end);
-    starts_not(h, end, behind);
-    return behind;
-}
-
 /* Writes a free block's tags and lists it. The block to its right is used. */
 static void mark_free(struct heap *h, uint32_t ref, uint32_t units) {
     word(h, ref)[0] = HEAP_BIT | units;
@@ -174,7 +166,12 @@ uint32_t heap_alloc(struct heap *h, uint32_t units) {
 
 void heap_free(struct heap *h, uint32_t ref, uint32_t units) {
     h->used -= units;
-    uint32_t end = absorb(h, ref + units);
+    uint32_t end = ref + units;
+    if (end < h->top && heap_is_free(h, end)) {
+        uint32_t behind = end + list_remove(h, end);
+        starts_not(h, end, behind);
+        end = behind;
+    }
     if (word(h, ref)[1] & HEAP_BIT) {
         starts_not(h, ref, end);
         ref -= *footer_before(h, ref);

@@ -7,8 +7,7 @@
  *   meta       value size 29 | key size 12 | database 5 | deadline field 1 | young 1 | last access 15 | old 1
  *
  *   memory   | arena ... | overflow buckets ... | the sample, the wheel's slots, counters of changes, the heap's map |
- *              and the buckets, page by page, 2^page_shift bytes from one page to the next: pages of many shards side by
- *              side
+ *              and the buckets, page by page: between two pages lie those of the other shards
  *              One budget: what the index holds, the arena may not.
  *
  * Index   Linear hashing: bucket b is split in two when the load asks for it, one bucket an insert, in the order of
@@ -75,10 +74,8 @@
 #define RESIZE_BYTES (32u << 10) /* of one step towards a smaller budget */
 #define TICK_SHIFT 7             /* a tick of the wheel is 128 ms */
 #define SLOT_BITS 6              /* of the tick, a level */
-#define PAGE_SHIFT 12
-#define PAGE (1u << PAGE_SHIFT)
+#define PAGE 4096u
 #define WHEEL_BYTES (LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS * sizeof(uint32_t))
-#define CHANGES_BYTES (HASH_CHANGES * sizeof(uint32_t))
 
 #define META_DEADLINE (1ull << 46)
 #define META_YOUNG (1ull << 47)
@@ -306,7 +303,7 @@ static uint32_t bucket_index(uint32_t mask, uint32_t split, uint32_t hash) {
 }
 
 static inline struct bucket *bucket_at(const struct lru *l, uint32_t i) {
-    return (struct bucket *)(l->buckets + ((size_t)(i / PAGE_BUCKETS) << l->page_shift)) + i % PAGE_BUCKETS;
+    return l->buckets + (size_t)(i / PAGE_BUCKETS) * PAGE_BUCKETS * SHARDS + i % PAGE_BUCKETS;
 }
 
 static struct bucket *bucket_of(const struct lru *l, uint64_t hash) {
@@ -656,13 +653,13 @@ static uint32_t overflow_for(uint32_t capacity) {
     return (buckets_for(capacity) / PAGE_BUCKETS / 2 + 1) * PAGE_BUCKETS;
 }
 
-size_t lru_bucket_bytes(uint32_t capacity) { return (size_t)buckets_for(capacity) * sizeof(struct bucket); }
+size_t lru_bucket_bytes(uint32_t capacity) { return (size_t)buckets_for(capacity) * sizeof(struct bucket) * SHARDS; }
 
 /* The sample, the wheel's slots, the counters and the heap's map stand outside of struct lru, which is to be small, since
  * each request comes to another shard. */
 size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity) {
     size_t overflow = (size_t)overflow_for(capacity) * sizeof(struct bucket);
-    size_t fixed = SAMPLE_SLOTS * sizeof(struct sample_slot) + WHEEL_BYTES + CHANGES_BYTES;
+    size_t fixed = SAMPLE_SLOTS * sizeof(struct sample_slot) + WHEEL_BYTES + HASH_CHANGES * sizeof(uint32_t);
     size_t map = heap_map_bytes((uint32_t)(budget_bytes / HEAP_UNIT));
     return (size_t)pages_of(budget_bytes) * PAGE + overflow + fixed + map;
 }
@@ -689,7 +686,6 @@ void lru_init(struct lru *l, const struct lru_options *o) {
     l->buckets_max = buckets_for(o->capacity_max);
     l->overflow_max = overflow_for(o->capacity_max);
     l->buckets = o->buckets;
-    l->page_shift = o->page_shift;
     l->budget_bytes = o->budget_bytes / PAGE * PAGE;
     l->buckets_cap = GRANULE;
     l->overflow_cap = GRANULE;
@@ -920,8 +916,7 @@ bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
 
 bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity) {
     budget_bytes = budget_bytes / PAGE * PAGE;
-    int steps = RESIZE_EVICTIONS;
-    while (l->count > capacity && steps-- > 0)
+    for (int steps = 0; l->count > capacity && steps < RESIZE_EVICTIONS; steps++)
         evict_for(l, l->tail, &l->counters.evicted_by_entries);
     l->capacity = capacity > l->count ? capacity : l->count;
     uint64_t least = index_bytes(l) + index_bytes(l) / 2, lower = l->budget_bytes - RESIZE_BYTES;
@@ -949,7 +944,7 @@ bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
     uint32_t most = (uint32_t)(max_bytes / PAGE), pages;
     if ((pages = heap_trim(&l->heap, most)) != 0)
         *memory = heap_at(&l->heap, l->heap.high);
-    else if ((pages = trim_region(buckets(l), &l->buckets_cap, l->page_shift == PAGE_SHIFT ? most : 1)) != 0)
+    else if ((pages = trim_region(buckets(l), &l->buckets_cap, 1)) != 0)
         *memory = bucket_at(l, l->buckets_cap);
     else if ((pages = trim_region(l->overflow_top, &l->overflow_cap, most)) != 0)
         *memory = l->overflow + l->overflow_cap;

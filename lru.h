@@ -47,9 +47,8 @@ struct lru_counters {
 };
 
 struct lru_options {
-    void *memory;        /* lru_reserve_bytes() of zeroed, page-aligned address space; stays the caller's */
-    void *buckets;       /* the same, lru_bucket_bytes() of it, ... */
-    uint32_t page_shift; /* ... of which a page of 4096 bytes comes every 2^page_shift bytes; 12: it is in one piece */
+    void *memory;          /* lru_reserve_bytes() of zeroed, page-aligned address space; stays the caller's */
+    void *buckets;         /* the same, lru_bucket_bytes() of it, of all shards: from this one's first page on */
     uint64_t budget_bytes; /* index and arena together never hold more */
     uint32_t capacity;     /* entries */
     uint64_t budget_max;   /* lru_resize() may go as far as these; the memory is for them */
@@ -59,14 +58,13 @@ struct lru_options {
 
 struct lru {
     /* what a lookup reads: set once, but for the state of linear hashing (mask + 1 + split buckets) */
-    char *buckets;           /* a page of them every 2^page_shift bytes */
+    struct bucket *buckets;  /* a page of them, then those of the other shards */
     struct bucket *overflow; /* bucket 0 is never used: 0 is none */
     const struct hash_seed *seed;
     uint32_t buckets_max;
     uint32_t overflow_max;
     uint32_t mask;
     uint32_t split;
-    uint32_t page_shift;
 
     /* LRU list */
     uint32_t head;
@@ -112,7 +110,7 @@ struct lru {
 };
 
 /* Address space that lru_init() wants for a budget and a capacity: more than the budget, since index and arena each
- * may grow to what they could use. */
+ * may grow to what they could use; and for the buckets of SHARDS shards, a page of each in turn. */
 size_t lru_reserve_bytes(uint64_t budget_bytes, uint32_t capacity);
 size_t lru_bucket_bytes(uint32_t capacity);
 

@@ -36,7 +36,6 @@
 #define GROWTH 4                 /* so many times the first maxmemory is reserved */
 #define LARGE_PAGE (2u << 20)
 #define PAGE 4096u
-#define PAGE_SHIFT 18 /* from one page of a shard's buckets to the next: those of all shards lie between */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
@@ -58,11 +57,11 @@ static size_t round_up(size_t bytes) { return (bytes + LARGE_PAGE - 1) / LARGE_P
 static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity) {
     s->maxmemory_max = maxmemory_bytes;
     s->capacity_max = capacity;
-    s->buckets_bytes = round_up(lru_bucket_bytes(capacity) * SHARDS);
+    s->buckets_bytes = round_up(lru_bucket_bytes(capacity));
     s->shard_bytes = round_up(lru_reserve_bytes(maxmemory_bytes / SHARDS, capacity));
     s->memory_bytes = round_up(SHARDS * sizeof *s->shard) + LARGE_PAGE + s->buckets_bytes + s->shard_bytes * SHARDS;
-    s->memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return s->memory != MAP_FAILED;
+    s->shard = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return s->shard != MAP_FAILED;
 }
 
 bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads) {
@@ -77,25 +76,21 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
     atomic_init(&s->capacity, capacity);
     if (getrandom(&s->seed, sizeof s->seed, 0) != sizeof s->seed) return false;
     if (!reserve(s, most, entries) && !reserve(s, maxmemory_bytes, capacity)) return false;
-    s->shard = (struct shard *)(void *)s->memory;
     s->buckets = (char *)round_up((size_t)(s->shard + SHARDS));
     for (uint32_t i = 0; i < SHARDS; i++) {
-        struct shard *shard = &s->shard[i];
-        shard->large_end = s->buckets + s->buckets_bytes + i * s->shard_bytes;
-        struct lru_options o = {.memory = shard->large_end,
+        struct lru_options o = {.memory = s->buckets + s->buckets_bytes + i * s->shard_bytes,
                                 .buckets = s->buckets + i * PAGE,
-                                .page_shift = PAGE_SHIFT,
                                 .budget_bytes = maxmemory_bytes / SHARDS,
                                 .capacity = capacity,
                                 .budget_max = s->maxmemory_max / SHARDS,
                                 .capacity_max = s->capacity_max,
                                 .seed = &s->seed};
-        lru_init(&shard->lru, &o);
+        lru_init(&s->shard[i].lru, &o);
     }
     return true;
 }
 
-void shards_release(struct shards *s) { munmap(s->memory, s->memory_bytes); }
+void shards_release(struct shards *s) { munmap(s->shard, s->memory_bytes); }
 
 uint64_t shards_lock_many(struct shards *s, uint64_t set) {
     set &= ~shards_held;
@@ -236,27 +231,28 @@ UNLOCKED uint64_t shards_random_cursor(const struct shards *s, uint32_t id, uint
     return (uint64_t)i << 32 | (uint32_t)random;
 }
 
-/* Makes one large page of small ones that are all in use: it copies them, some 0.3 ms. */
-static void make_large(struct shards *s, char *at) {
+/* Makes the next large page of a region of which so many are `full`, of small ones that are all in use: it copies them,
+ * some 0.3 ms. `large` counts those that were made, or tried. True: it did. */
+static bool make_large(struct shards *s, char *region, uint32_t *large, uint32_t full) {
+    if (full <= *large) {
+        *large = full;
+        return false;
+    }
+    char *at = region + (size_t)(*large)++ * LARGE_PAGE;
     if (madvise(at, LARGE_PAGE, MADV_HUGEPAGE) != 0 || (madvise(at, LARGE_PAGE, MADV_COLLAPSE) != 0 && errno == EINVAL))
         atomic_store_explicit(&s->large_pages, false, memory_order_relaxed);
     madvise(at, LARGE_PAGE, MADV_NOHUGEPAGE); /* what is given back of it comes again in small pages */
+    return true;
 }
 
-/* Makes the next large page of buckets when all shards fill theirs, eight small ones. True: it did. */
-UNLOCKED static bool make_large_buckets(struct shards *s) {
+/* How many large pages of buckets all shards fill, eight small ones of each. */
+UNLOCKED static uint32_t full_of_buckets(const struct shards *s) {
     uint32_t least = UINT32_MAX;
     for (uint32_t i = 0; i < SHARDS; i++) {
-        uint32_t pages = READ(s->shard[i].lru.buckets_cap) / (PAGE / 64);
-        least = pages < least ? pages : least;
+        uint32_t buckets = READ(s->shard[i].lru.buckets_cap);
+        least = buckets < least ? buckets : least;
     }
-    uint32_t large = least / (LARGE_PAGE / PAGE / SHARDS);
-    if (large <= s->large_buckets) {
-        s->large_buckets = large;
-        return false;
-    }
-    make_large(s, s->buckets + (size_t)s->large_buckets++ * LARGE_PAGE);
-    return true;
+    return least / (LARGE_PAGE / 64 / SHARDS);
 }
 
 bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
@@ -265,23 +261,16 @@ bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms) {
     bool more = lru_sweep(l, now_ms, UPKEEP_STEPS);
     if (shard->stale && !lru_purge(l, shard->stale, UPKEEP_BUCKETS)) shard->stale = 0;
     more |= shard->stale != 0;
-    more |= lru_resize(l, atomic_load_explicit(&s->budget_bytes, memory_order_relaxed),
-                       atomic_load_explicit(&s->capacity, memory_order_relaxed));
+    more |= lru_resize(l, atomic_load(&s->budget_bytes), atomic_load(&s->capacity));
     void *memory;
     size_t bytes;
     if (lru_trim(l, UPKEEP_TRIM, &memory, &bytes)) {
         madvise(memory, bytes, MADV_DONTNEED);
         more = true;
     }
-    char *top = heap_at(&l->heap, l->heap.top);
+    uint32_t full = l->heap.top / (LARGE_PAGE / HEAP_UNIT);
     shard_unlock_index(s, i);
     if (!atomic_load_explicit(&s->large_pages, memory_order_relaxed)) return more;
-    if (top < shard->large_end)
-        shard->large_end -= (size_t)(shard->large_end - top + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
-    if (top - shard->large_end >= (ptrdiff_t)LARGE_PAGE) {
-        make_large(s, shard->large_end);
-        shard->large_end += LARGE_PAGE;
-        return true;
-    }
-    return (i == SHARDS - 1 && make_large_buckets(s)) || more;
+    if (make_large(s, l->heap.base, &shard->large, full)) return true;
+    return (i == SHARDS - 1 && make_large(s, s->buckets, &s->large_buckets, full_of_buckets(s))) || more;
 }

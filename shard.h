@@ -24,7 +24,7 @@ struct shard {
     struct lru lru;
     uint32_t stale; /* ids of databases that are no more: a walk purges them, anew from its start when one is added */
     /* by who does its upkeep */
-    char *large_end; /* pages of the arena below it are large ones, or were tried */
+    uint32_t large; /* large pages of the arena, counted from the first, that were made, or tried */
 };
 
 static_assert(offsetof(struct shard, lru.heap) % 64 == 0, "what a request reads and writes is in three cache lines");
@@ -33,7 +33,6 @@ struct shards {
     /* set once */
     struct shard *shard; /* SHARDS of them */
     bool shared;         /* more than one thread uses them: locks are real */
-    char *memory;
     size_t memory_bytes;
     char *buckets; /* of all shards: a page of each in turn */
     size_t buckets_bytes;

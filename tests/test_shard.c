@@ -202,7 +202,7 @@ static void test_cursors(void) {
 static size_t resident(const struct shards *s) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (s->memory_bytes + page - 1) / page, n = 0;
     unsigned char *in_core = malloc(pages);
-    if (mincore(s->memory, s->memory_bytes, in_core) == 0)
+    if (mincore(s->shard, s->memory_bytes, in_core) == 0)
         for (size_t i = 0; i < pages; i++)
             n += in_core[i] & 1;
     free(in_core);
@@ -265,7 +265,7 @@ static void test_large_pages(void) {
     upkeep_all(&s, 1);
     CHECK(!atomic_load(&s.large_pages) || s.large_buckets > 0);
     for (uint32_t i = 0; i < SHARDS; i++)
-        CHECK(!atomic_load(&s.large_pages) || s.shard[i].large_end > s.shard[i].lru.heap.base);
+        CHECK(!atomic_load(&s.large_pages) || s.shard[i].large > 0);
     CHECK(resident(&s) < full + (4 << 20));
     check_all(&s);
     for (uint32_t i = 0; i < KEYS; i++) {
@@ -281,7 +281,7 @@ static void test_large_pages(void) {
     upkeep_all(&s, 1);
     CHECK(resident(&s) < empty + (16 << 20));
     for (uint32_t i = 0; i < SHARDS; i++)
-        CHECK(s.shard[i].large_end == s.shard[i].lru.heap.base);
+        CHECK(s.shard[i].large == 0);
     shards_release(&s);
 }
 
