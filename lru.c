@@ -702,8 +702,7 @@ void lru_init(struct lru *l, const struct lru_options *o) {
 /* Inline for lru_get(), which runs for each request. */
 inline struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
     struct entry *e = find(l, hash, key);
-    if (e == NULL || !entry_has_deadline_field(e)) return e;
-    int64_t deadline_ms = entry_deadline_ms(e);
+    int64_t deadline_ms = e ? entry_deadline_ms(e) : 0;
     if (deadline_ms == 0 || now_ms <= deadline_ms) return e;
     expire(l, hash, e);
     return NULL;

@@ -65,15 +65,12 @@ static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacit
 }
 
 bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads) {
-    memset(s, 0, sizeof *s);
+    *s = (struct shards){.shared = threads > 1, .large_pages = true, .capacity = capacity};
+    s->budget_bytes = maxmemory_bytes / SHARDS;
     uint32_t entries = capacity < INT32_MAX / GROWTH ? capacity * GROWTH : INT32_MAX;
     uint64_t most = maxmemory_bytes * GROWTH < MAXMEMORY_MAX ? maxmemory_bytes * GROWTH : MAXMEMORY_MAX;
-    s->shared = threads > 1;
-    atomic_init(&s->large_pages, true);
     for (uint32_t i = 0; i < DATABASES_MAX; i++)
         atomic_init(&s->id[i], (uint8_t)i);
-    atomic_init(&s->budget_bytes, maxmemory_bytes / SHARDS);
-    atomic_init(&s->capacity, capacity);
     if (getrandom(&s->seed, sizeof s->seed, 0) != sizeof s->seed) return false;
     if (!reserve(s, most, entries) && !reserve(s, maxmemory_bytes, capacity)) return false;
     s->buckets = (char *)round_up((size_t)(s->shard + SHARDS));
@@ -198,9 +195,8 @@ void shards_resize(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity
     atomic_store(&s->capacity, capacity);
     for (uint32_t i = 0; i < SHARDS; i++) {
         struct lru *l = shard_lock_index(s, i);
-        if (budget > l->budget_bytes || capacity > l->capacity)
-            lru_resize(l, budget > l->budget_bytes ? budget : l->budget_bytes,
-                       capacity > l->capacity ? capacity : l->capacity);
+        lru_resize(l, budget > l->budget_bytes ? budget : l->budget_bytes,
+                   capacity > l->capacity ? capacity : l->capacity);
         shard_unlock_index(s, i);
     }
 }
