@@ -169,7 +169,7 @@ bool shards_clear_database(struct shards *s, uint32_t database) {
             shard->stale |= 1u << old;
             shard->lru.purge_at = 0;
         } else if (shard->lru.database[old].entries) {
-            lru_clear(&shard->lru);
+            lru_clear(&shard->lru); /* it has no entries but these */
         }
     }
     if (done && mixed) {
