@@ -582,8 +582,7 @@ static bool make_workers(struct server *s) {
     s->command.metrics = calloc((size_t)n + 1, sizeof *s->command.metrics);
     if (s->workers == NULL || s->command.metrics == NULL) return false;
     for (int i = 0; i < n; i++) {
-        struct worker_options o = {&s->command, &s->log, i, n};
-        s->workers[i] = worker_new(&o);
+        s->workers[i] = worker_new(&s->command, i, n);
         if (s->workers[i] == NULL) return false;
         s->worker_count++;
         s->command.metrics[i] = worker_metrics(s->workers[i]);

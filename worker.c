@@ -43,6 +43,7 @@
 #include <unistd.h>
 
 #include "info.h"
+#include "log.h"
 #include "resp.h"
 
 #define EVENTS_MAX 256
@@ -154,7 +155,6 @@ struct segment {
 struct worker {
     /* set once */
     struct command_server *server;
-    struct log *log;
     int index, count;
     int epoll;
     int wake; /* an eventfd: worker_stop() was called */
@@ -189,8 +189,7 @@ struct worker {
     struct conn *closed;
     struct conn *paused;  /* connections that go on when CLIENT PAUSE is over */
     int64_t tick_ms;      /* when the next tick is due */
-    int upkeep_left;      /* shards that this tick has not done */
-    uint32_t upkeep_next; /* shard */
+    uint32_t upkeep_next; /* shard; SHARDS or more: this tick has done all */
     uint32_t look_next;   /* record where the search for time-outs goes on */
     int ticks;
     struct conn *watchers;     /* connections that said MONITOR, ... */
@@ -201,15 +200,10 @@ struct worker {
 
     /* shared */
     atomic_uint connections;
-    atomic_bool stopping;
-    _Atomic uint64_t stop_at_ns; /* by the clock that nobody sets */
+    _Atomic uint64_t stop_at_ns; /* at the latest, by the clock that nobody sets; 0: it goes on */
 };
 
-int64_t worker_now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
+int64_t worker_now_ms(void) { return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000); }
 
 size_t worker_record_bytes(void) { return sizeof(struct conn); }
 
@@ -228,7 +222,8 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     command_greet(w->server, client, now_ms);
     char from[CLIENT_ADDRESS_MAX];
     client_address_text(from, &client->address);
-    log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu addr=%s connected", (unsigned long long)client->id, from);
+    log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu addr=%s connected", (unsigned long long)client->id,
+             from);
     atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
     if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0) {
         relaxed_store(c->watched, true);
@@ -313,7 +308,7 @@ static void relieve(struct worker *w, size_t level, size_t least) {
     for (int i = 0; i < e.count; i++) {
         struct conn *c = (struct conn *)e.closed[i].client;
         metrics_add(&w->metrics.evicted_clients, 1);
-        log_line(w->log, LOG_LEVEL_WARNING,
+        log_line(w->server->log, LOG_LEVEL_WARNING,
                  "client closed: client-memory (%llu bytes) is nearly used up, and it holds most; with more it could "
                  "stay: %s",
                  (unsigned long long)budget->limit_bytes, e.closed[i].line);
@@ -407,7 +402,8 @@ static void close_because(struct worker *w, struct conn *c, _Atomic uint64_t *co
     client_describe(w->server->registry, &c->client, w->context.now_ms, command_last_name(last), &line);
     line.p[line.len - 1] = '\0';
     metrics_add(counter, 1);
-    log_line(w->log, LOG_LEVEL_WARNING, "client closed: %s (%llu bytes): %s", why, (unsigned long long)limit, text);
+    log_line(w->server->log, LOG_LEVEL_WARNING, "client closed: %s (%llu bytes): %s", why, (unsigned long long)limit,
+             text);
     conn_close(w, c);
 }
 
@@ -447,15 +443,10 @@ static bool save_input(struct worker *w, struct part *p) {
 
 /* ---- sending ---- */
 
-static bool is_full(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
-
 /* Sends what it can; returns the bytes sent, -1 when the connection is broken. */
 static ssize_t send_some(struct worker *w, struct conn *c, const char *p, size_t n) {
-    ssize_t sent;
-    do
-        sent = send(c->client.fd, p, n, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0) return is_full(errno) ? 0 : -1;
+    ssize_t sent = TEMP_FAILURE_RETRY(send(c->client.fd, p, n, MSG_NOSIGNAL));
+    if (sent < 0) return errno == EAGAIN ? 0 : -1;
     metrics_add(&w->metrics.total_net_output_bytes, (uint64_t)sent);
     return sent;
 }
@@ -629,7 +620,8 @@ static void watch(struct worker *w, struct conn *c) {
 static bool execute_rest(struct worker *w, struct part *p, const struct request *r, size_t bytes,
                          enum command_result result) {
     if (w->output.full) {
-        log_line(w->log, LOG_LEVEL_WARNING, "client id=%llu closed: a reply was too large for the output buffer",
+        log_line(w->server->log, LOG_LEVEL_WARNING,
+                 "client id=%llu closed: a reply was too large for the output buffer",
                  (unsigned long long)p->c->client.id);
         w->output.full = false;
         conn_close(w, p->c);
@@ -669,12 +661,6 @@ static inline bool execute(struct worker *w, struct part *p, const struct reques
     return true;
 }
 
-/* Whether this turn has lasted its time: what requests cost cannot be told from their bytes. */
-static bool is_late(const struct worker *w) {
-    int64_t lasted_ms = w->context.now_ms - w->turn_ms;
-    return lasted_ms >= TURN_MS || lasted_ms < 0;
-}
-
 /* So many us since the clock was looked at before: one of the requests was slow, if none of them is known to be. A clock
  * that was set is no turn that took as long. */
 static void notice_slow(struct worker *w, int64_t us) {
@@ -692,8 +678,9 @@ static void look_at_clock(struct worker *w) {
     if (w->context.now_ms - before_ms > 1) notice_slow(w, (w->context.now_ms - before_ms) * 1000);
     w->slow_known = false;
     if (w->context.now_ms - before_ms > 1 && w->timed_left < TIMED_FEW) w->timed_left = TIMED_FEW;
-    w->context.unusual = command_unusual(w->server, w->context.now_ms, relaxed_load(w->stopping));
-    w->late = is_late(w);
+    w->context.unusual = command_unusual(w->server, w->context.now_ms, relaxed_load(w->stop_at_ns));
+    int64_t lasted_ms = w->context.now_ms - w->turn_ms;
+    w->late = lasted_ms >= TURN_MS || lasted_ms < 0; /* what requests cost cannot be told from their bytes */
 }
 
 /* Executes a request, and takes its time, of all turns together, which stands for `weight` of them. Returns as execute()
@@ -952,13 +939,10 @@ static char *room_for_rest(struct worker *w, const struct conn *c, size_t *room)
 
 /* One receive. Returns the bytes; 0 when there are none now; -1 when the connection is over. */
 static ssize_t receive(struct worker *w, struct conn *c, char *to, size_t room) {
-    ssize_t n;
-    do
-        n = recv(c->client.fd, to, room, 0);
-    while (n < 0 && errno == EINTR);
-    if (n > 0) metrics_add(&w->metrics.total_net_input_bytes, (uint64_t)n);
-    if (n == 0 || (n < 0 && !is_full(errno))) return -1;
-    return n < 0 ? 0 : n;
+    ssize_t n = TEMP_FAILURE_RETRY(recv(c->client.fd, to, room, 0));
+    if (n < 0) return errno == EAGAIN ? 0 : -1;
+    metrics_add(&w->metrics.total_net_input_bytes, (uint64_t)n);
+    return n ? n : -1;
 }
 
 /* Reads one connection and adds what came to the group. Returns like receive(). */
@@ -969,7 +953,7 @@ static ssize_t read_conn(struct worker *w, struct conn *c, uint32_t events) {
         /* the short beginning of a request is put before what comes: in a block of its own, which is as large as what was
          * cut, each receive would be as small */
         char *in = w->input + w->input_used;
-        ssize_t n = receive(w, c, in + have, have || !is_late(w) ? RECEIVE_MAX - have : RECEIVE_LATE);
+        ssize_t n = receive(w, c, in + have, have || !w->late ? RECEIVE_MAX - have : RECEIVE_LATE);
         if (n <= 0) return n;
         if (q && q->in) {
             memcpy(in, q->in + q->in_from, have);
@@ -1077,7 +1061,7 @@ static void free_conn(struct worker *w, struct conn *c) {
     unwatch(w, c);
     command_forget(&w->context, &c->client);
     free_waiting(w, c);
-    log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu closed", (unsigned long long)c->client.id);
+    log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu closed", (unsigned long long)c->client.id);
     int fd = c->client.fd;
     client_free(w->server->registry, &c->client); /* first: who finds it there may shut its socket */
     close(fd);
@@ -1091,15 +1075,11 @@ static void close_closed(struct worker *w) {
 
 /* A bounded piece of what the shards of this worker need: expired entries, free pages. */
 static void upkeep(struct worker *w) {
-    for (int pieces = 0; w->upkeep_left && pieces < UPKEEP_PIECES;) {
-        if (shard_upkeep(w->server->shards, w->upkeep_next, w->context.now_ms)) {
+    for (int pieces = 0; w->upkeep_next < SHARDS && pieces < UPKEEP_PIECES;)
+        if (shard_upkeep(w->server->shards, w->upkeep_next, w->context.now_ms))
             pieces++;
-            continue;
-        }
-        w->upkeep_left--;
-        w->upkeep_next += (uint32_t)w->count;
-        if (w->upkeep_next >= SHARDS) w->upkeep_next = (uint32_t)w->index % SHARDS;
-    }
+        else
+            w->upkeep_next += (uint32_t)w->count;
 }
 
 static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_ms) {
@@ -1119,7 +1099,7 @@ static void find_timed_out(struct worker *w, int64_t now_ms) {
     uint32_t high = relaxed_load(w->server->registry->high), end = w->look_next + high / 10 + 1;
     for (struct conn *c; (c = next_conn(w, &w->look_next, end)) != NULL;) {
         if (!timed_out(w, c, now_ms)) continue;
-        log_line(w->log, LOG_LEVEL_VERBOSE, "client id=%llu timed out", (unsigned long long)c->client.id);
+        log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu timed out", (unsigned long long)c->client.id);
         if (c->state == QUEUED || c->state == PAUSED)
             shutdown(c->client.fd, SHUT_RDWR); /* it is on a list: it ends when it is looked at */
         else
@@ -1137,7 +1117,7 @@ static void tick(struct worker *w) {
     int64_t now_ms = w->context.now_ms;
     if (now_ms < w->tick_ms && w->tick_ms - now_ms <= TICK_MS) return;
     w->tick_ms = now_ms + TICK_MS;
-    if (w->upkeep_left == 0) w->upkeep_left = (SHARDS - w->index + w->count - 1) / w->count;
+    if (w->upkeep_next >= SHARDS) w->upkeep_next = (uint32_t)w->index;
     find_timed_out(w, now_ms);
     if (++w->ticks % 10 == 0) {
         pool_trim(&w->pool);
@@ -1186,15 +1166,15 @@ static void drain(struct worker *w) {
 /* ---- the loop ---- */
 
 static int wait_ms(const struct worker *w) {
-    if (w->queue || w->upkeep_left || w->fed) return 0;
-    if (relaxed_load(w->stopping)) return 10;
+    if (w->queue || w->upkeep_next < SHARDS || w->fed) return 0;
+    if (relaxed_load(w->stop_at_ns)) return 10;
     int64_t left = w->tick_ms - w->context.now_ms, most = w->watchers ? FEED_MS : TICK_MS;
     return (int)(left < 0 ? 0 : left > most ? most : left);
 }
 
 static bool should_end(const struct worker *w) {
-    return atomic_load(&w->stopping) &&
-           (worker_connections(w) == 0 || clock_ns(CLOCK_MONOTONIC) >= atomic_load(&w->stop_at_ns));
+    uint64_t stop_at_ns = relaxed_load(w->stop_at_ns);
+    return stop_at_ns && (worker_connections(w) == 0 || clock_ns(CLOCK_MONOTONIC) >= stop_at_ns);
 }
 
 /* What CONFIG SET may have changed. */
@@ -1229,7 +1209,7 @@ static void *run(void *argument) {
         w->queue_end = &w->queue;
         w->turns++;
         handle_events(w, events, n, queued);
-        if (relaxed_load(w->stopping)) drain(w);
+        if (relaxed_load(w->stop_at_ns)) drain(w);
         tick(w);
         upkeep(w);
         feed_watchers(w);
@@ -1246,26 +1226,25 @@ static void *map(size_t bytes) {
     return p == MAP_FAILED ? NULL : p;
 }
 
-struct worker *worker_new(const struct worker_options *o) {
+struct worker *worker_new(struct command_server *server, int index, int count) {
     struct worker *w = calloc(1, sizeof *w);
     if (w == NULL) return NULL;
-    w->server = o->server;
-    w->log = o->log;
-    w->index = o->index;
-    w->count = o->count;
-    w->upkeep_next = (uint32_t)o->index % SHARDS;
+    w->server = server;
+    w->index = index;
+    w->count = count;
+    w->upkeep_next = SHARDS;
     look_at_config(w);
     w->queue_end = &w->queue;
-    pool_init(&w->pool, o->server->client_memory);
-    w->context = (struct command_context){.server = o->server,
-                                          .shards = o->server->shards,
-                                          .config = o->server->config,
+    pool_init(&w->pool, server->client_memory);
+    w->context = (struct command_context){.server = server,
+                                          .shards = server->shards,
+                                          .config = server->config,
                                           .metrics = &w->metrics,
                                           .pool = &w->pool,
                                           .now_ms = worker_now_ms(),
-                                          .random = hash_load64(o->server->run_id + 8 * (o->index % 5)) | 1};
-    w->output.cap = OUTPUT_TURN + command_reply_room(o->server->shards);
-    w->output_mapped = OUTPUT_TURN + command_reply_room_max(o->server->shards);
+                                          .random = hash_load64(server->run_id + 8 * (index % 5)) | 1};
+    w->output.cap = OUTPUT_TURN + command_reply_room(server->shards);
+    w->output_mapped = OUTPUT_TURN + command_reply_room_max(server->shards);
     w->output.p = map(w->output_mapped);
     w->input = map(GROUP_BYTES + 2 * RECEIVE_MAX);
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -1284,15 +1263,10 @@ struct metrics *worker_metrics(struct worker *w) {
     return &w->metrics;
 }
 
-bool worker_start(struct worker *w) {
-    int error = pthread_create(&w->thread, NULL, run, w);
-    errno = error;
-    return error == 0;
-}
+bool worker_start(struct worker *w) { return pthread_create(&w->thread, NULL, run, w) == 0; }
 
 void worker_stop(struct worker *w, int64_t timeout_ms) {
     atomic_store(&w->stop_at_ns, clock_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000);
-    atomic_store(&w->stopping, true);
     uint64_t one = 1;
     ssize_t written = write(w->wake, &one, sizeof one);
     (void)written; /* it cannot fail but for a full counter, which wakes as well */

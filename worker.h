@@ -8,16 +8,8 @@
 #include <sys/socket.h>
 
 #include "command.h"
-#include "log.h"
 
 struct worker;
-
-struct worker_options {
-    struct command_server *server;
-    struct log *log;
-    int index; /* of this worker, ... */
-    int count; /* ... of so many */
-};
 
 /* The wall clock in ms. */
 int64_t worker_now_ms(void);
@@ -25,8 +17,8 @@ int64_t worker_now_ms(void);
 /* Bytes of a connection, for registry_init(). */
 size_t worker_record_bytes(void);
 
-/* A worker that does not run yet, or NULL; errno tells why. */
-struct worker *worker_new(const struct worker_options *options);
+/* Worker `index` of `count`, which does not run yet, or NULL; errno tells why. */
+struct worker *worker_new(struct command_server *server, int index, int count);
 
 /* Its counters, for command_server. */
 struct metrics *worker_metrics(struct worker *w);

@@ -185,7 +185,7 @@ static void start(uint8_t kind) {
                                        .shutdown = note_shutdown};
     memset(f.server.run_id, 'a', 40);
     command_init(&f.server);
-    f.worker = worker_new(&(struct worker_options){&f.server, &f.log, 0, 1});
+    f.worker = worker_new(&f.server, 0, 1);
     MUST(f.worker && worker_start(f.worker));
     f.all[0] = worker_metrics(f.worker);
 }
