@@ -39,6 +39,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,25 +87,29 @@ enum state {
     CLOSED     /* on the list of those that are freed at the end of the turn */
 };
 
+/* Bytes that wait in a block of the pool: [from, to) of it. */
+struct held {
+    char *p; /* NULL: none */
+    size_t cap, from, to;
+};
+
 /* What a connection holds while it waits. */
 struct waiting {
-    char *in; /* received, not executed: [in_from, in_to) */
-    size_t in_cap, in_from, in_to;
-    bool scanning;       /* the request at in_from is not whole; `scan` looks for its end */
+    struct held in;      /* received, not executed */
+    bool scanning;       /* the request at in.from is not whole; `scan` looks for its end */
     size_t argument_max; /* as it was when that began: it tells what is taken out of the request */
     bool broken;         /* it breaks the protocol, which is still to be said */
     bool stripped;       /* arguments that were too long have been taken out of it */
     struct resp_scan scan;
 
-    struct slice *argv; /* of the request at in_from, which is suspended; or of one with very many arguments */
+    struct slice *argv; /* of the request at in.from, which is suspended; or of one with very many arguments */
     size_t argv_cap;
     int argc;
     bool started; /* it answered COMMAND_AGAIN */
     size_t request_bytes;
     uint64_t took_ns; /* in the turns before */
 
-    char *out; /* [out_from, out_to) is what the socket did not take */
-    size_t out_cap, out_from, out_to;
+    struct held out; /* what the socket did not take */
 };
 
 struct conn {
@@ -169,7 +174,6 @@ struct worker {
     uint32_t turns;
     struct pool pool;
     struct metrics metrics; /* read by others */
-    char *input;
     struct buf output;
     size_t output_mapped; /* bytes of address space for `output`, of which CONFIG SET may make more use */
     size_t output_high;   /* most that was in `output` since it was trimmed */
@@ -201,6 +205,8 @@ struct worker {
     /* shared */
     atomic_uint connections;
     _Atomic uint64_t stop_at_ns; /* at the latest, by the clock that nobody sets; 0: it goes on */
+
+    char input[GROUP_BYTES + 2 * RECEIVE_MAX]; /* own thread only */
 };
 
 int64_t worker_now_ms(void) { return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000); }
@@ -284,10 +290,9 @@ static void conn_linger(struct worker *w, struct conn *c) {
 
 /* ---- what waits ---- */
 
-static void drop_output(struct worker *w, struct waiting *q) {
-    pool_put(&w->pool, q->out, q->out_cap);
-    q->out = NULL;
-    q->out_cap = q->out_from = q->out_to = 0;
+static void drop(struct worker *w, struct held *h) {
+    pool_put(&w->pool, h->p, h->cap);
+    *h = (struct held){0};
 }
 
 /* Closes those who hold most of client-memory until `level` bytes are left; nobody who holds `least` or fewer. One of this
@@ -313,7 +318,7 @@ static void relieve(struct worker *w, size_t level, size_t least) {
                  "stay: %s",
                  (unsigned long long)budget->limit_bytes, e.closed[i].line);
         if (c == NULL || c->state != SENDING) continue;
-        drop_output(w, c->waiting);
+        drop(w, &c->waiting->out);
         conn_close(w, c);
     }
 }
@@ -352,7 +357,7 @@ static struct waiting *waiting_of(struct worker *w, struct conn *c) {
 
 static void show_waiting(struct conn *c) {
     const struct waiting *q = c->waiting;
-    size_t in = q ? q->in_cap + q->argv_cap : 0, out = (q ? q->out_cap : 0) + c->client.suspended.reply.cap;
+    size_t in = q ? q->in.cap + q->argv_cap : 0, out = (q ? q->out.cap : 0) + c->client.suspended.reply.cap;
     relaxed_store(c->client.input_bytes, (uint32_t)in);
     relaxed_store(c->client.output_bytes, (uint32_t)out);
 }
@@ -366,9 +371,7 @@ static void drop_argv(struct worker *w, struct waiting *q) {
 }
 
 static void drop_input(struct worker *w, struct waiting *q) {
-    pool_put(&w->pool, q->in, q->in_cap);
-    q->in = NULL;
-    q->in_cap = q->in_from = q->in_to = 0;
+    drop(w, &q->in);
     q->scanning = q->broken = q->stripped = false;
 }
 
@@ -376,21 +379,12 @@ static void drop_input(struct worker *w, struct waiting *q) {
 static void settle_waiting(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
     if (q == NULL) return;
-    if (q->in && q->in_from == q->in_to && q->argv == NULL && !q->scanning) drop_input(w, q);
-    if (q->in == NULL && q->argv == NULL && q->out == NULL) {
+    if (q->in.from == q->in.to && q->argv == NULL && !q->scanning) drop_input(w, q);
+    if (q->in.p == NULL && q->argv == NULL && q->out.p == NULL) {
         pool_put(&w->pool, q, sizeof *q);
         c->waiting = NULL;
     }
     show_waiting(c);
-}
-
-static void free_waiting(struct worker *w, struct conn *c) {
-    struct waiting *q = c->waiting;
-    if (q == NULL) return;
-    drop_argv(w, q);
-    drop_input(w, q);
-    drop_output(w, q);
-    settle_waiting(w, c);
 }
 
 /* Closes a connection for a reason that the log tells, with its line of CLIENT LIST. */
@@ -424,16 +418,16 @@ static bool save_input(struct worker *w, struct part *p) {
     if (!p->shared) return true;
     size_t left = p->size - p->done;
     struct waiting *q = waiting_of(w, p->c);
-    if (q) q->in = get_block(w, p->c, NULL, &q->in_cap, 0, left ? left : 1);
-    if (q == NULL || q->in == NULL) {
+    if (q) q->in.p = get_block(w, p->c, NULL, &q->in.cap, 0, left ? left : 1);
+    if (q == NULL || q->in.p == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
         p->stop = true;
         return false;
     }
-    memcpy(q->in, p->in + p->done, left);
-    q->in_from = 0;
-    q->in_to = left;
-    p->in = q->in;
+    memcpy(q->in.p, p->in + p->done, left);
+    q->in.from = 0;
+    q->in.to = left;
+    p->in = q->in.p;
     p->size = left;
     p->parsed -= p->done;
     p->done = 0;
@@ -451,46 +445,38 @@ static ssize_t send_some(struct worker *w, struct conn *c, const char *p, size_t
     return sent;
 }
 
-/* Waits until the socket takes [from, to) of a block of the pool, which from now on is the connection's; NULL: there was
- * no memory for it. */
-static void wait_with_block(struct worker *w, struct conn *c, char *block, size_t cap, size_t from, size_t to) {
-    struct waiting *q = block ? waiting_of(w, c) : NULL;
-    if (q == NULL) {
-        pool_put(&w->pool, block, cap);
-        close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
-        return;
-    }
-    assert(q->out == NULL);
-    q->out = block;
-    q->out_cap = cap;
-    q->out_from = from;
-    q->out_to = to;
+/* Waits until the socket takes what is in waiting->out. */
+static void wait_for_room(struct worker *w, struct conn *c) {
     c->state = SENDING;
     conn_watch(w, c, EPOLLOUT);
     show_waiting(c);
 }
 
-/* Keeps [p, p + n), which the socket did not take, and waits for it. */
-static void wait_for_room(struct worker *w, struct conn *c, const char *p, size_t n) {
-    size_t cap;
-    uint64_t limit = w->server->config->client_output_bytes;
-    if (n > limit) {
-        close_because(w, c, &w->metrics.client_output_buffer_limit_disconnections,
-                      "more waits for it than client-output-buffer-limit", limit);
+/* Puts bytes behind those that wait for the socket. */
+static void keep_output(struct worker *w, struct conn *c, const char *p, size_t n) {
+    struct waiting *q = waiting_of(w, c);
+    char *to = q ? get_block(w, c, q->out.p, &q->out.cap, q->out.to, q->out.to + n) : NULL;
+    if (to == NULL) {
+        close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
         return;
     }
-    char *block = get_block(w, c, NULL, &cap, 0, n);
-    if (block) memcpy(block, p, n);
-    wait_with_block(w, c, block, cap, 0, n);
+    memcpy(to + q->out.to, p, n);
+    q->out.p = to;
+    q->out.to += n;
+    wait_for_room(w, c);
 }
 
 static void send_segment(struct worker *w, struct conn *c, const char *p, size_t n) {
     if (c->state == CLOSED) return;
+    uint64_t limit = w->server->config->client_output_bytes;
     ssize_t sent = n ? send_some(w, c, p, n) : 0;
     if (sent < 0)
         conn_close(w, c);
+    else if (n - (size_t)sent > limit)
+        close_because(w, c, &w->metrics.client_output_buffer_limit_disconnections,
+                      "more waits for it than client-output-buffer-limit", limit);
     else if ((size_t)sent < n)
-        wait_for_room(w, c, p + sent, n - (size_t)sent);
+        keep_output(w, c, p + sent, n - (size_t)sent);
     else if (c->close_after_output)
         conn_linger(w, c);
 }
@@ -510,18 +496,18 @@ static void flush_output(struct worker *w) {
 /* Its socket has room again. */
 static void send_waiting(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
-    ssize_t sent = send_some(w, c, q->out + q->out_from, q->out_to - q->out_from);
+    ssize_t sent = send_some(w, c, q->out.p + q->out.from, q->out.to - q->out.from);
     if (sent < 0) {
         conn_close(w, c);
         return;
     }
-    q->out_from += (size_t)sent;
+    q->out.from += (size_t)sent;
     relaxed_store(c->client.active_ms, w->context.now_ms);
     show_waiting(c);
-    if (q->out_from < q->out_to) return;
-    drop_output(w, q);
+    if (q->out.from < q->out.to) return;
+    drop(w, &q->out);
     c->state = READING;
-    bool more = q->argv || (q->in && (!q->scanning || q->broken || q->scan.args_left < 0)); /* which may be whole */
+    bool more = q->argv || (q->in.p && (!q->scanning || q->broken || q->scan.args_left < 0)); /* which may be whole */
     settle_waiting(w, c);
     conn_watch(w, c, EPOLLIN);
     if (c->state == CLOSED) return;
@@ -581,18 +567,13 @@ static void send_collected(struct worker *w, struct part *p) {
     if (sent < 0) {
         conn_close(w, c);
     } else if (c->state == SENDING) { /* behind what already waits */
-        struct waiting *q = c->waiting;
-        char *joined = get_block(w, c, q->out, &q->out_cap, q->out_to, q->out_to + n);
-        if (joined) {
-            memcpy(joined + q->out_to, s->reply.p + s->start, n);
-            q->out = joined;
-            q->out_to += n;
-        } else {
-            close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
-        }
-    } else if (c->state == READING && (size_t)sent < n) {
-        wait_with_block(w, c, s->reply.p, s->reply.cap, s->start + (size_t)sent, s->reply.len);
+        keep_output(w, c, s->reply.p + s->start, n);
+    } else if (c->state == READING && (size_t)sent < n && waiting_of(w, c)) {
+        c->waiting->out = (struct held){s->reply.p, s->reply.cap, s->start + (size_t)sent, s->reply.len};
         s->reply.p = NULL;
+        wait_for_room(w, c);
+    } else if (c->state == READING && (size_t)sent < n) {
+        close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
     }
     pool_put(&w->pool, s->reply.p, s->reply.cap);
     *s = (struct suspended){0};
@@ -799,7 +780,7 @@ static bool scan_whole(struct worker *w, struct part *p) {
     size_t before = p->size;
     enum resp_status status = resp_scan(&q->scan, p->in, &p->size, q->argument_max, &r);
     q->stripped |= p->size < before || q->scan.skip;
-    q->in_to = q->in_from + p->size;
+    q->in.to = q->in.from + p->size;
     if (status == RESP_OK) return true;
     if (status == RESP_BAD) {
         empty_belt(w); /* what others asked for before is answered before */
@@ -888,8 +869,8 @@ static void finish_part(struct worker *w, struct part *p) {
     if (p->shared && p->done < p->size && !c->close_after_output && !save_input(w, p)) return;
     struct waiting *q = c->waiting;
     if (q && !p->shared) {
-        q->in_from += p->done;
-        if (c->close_after_output && q->in) drop_input(w, q);
+        q->in.from += p->done;
+        if (c->close_after_output) drop_input(w, q);
     }
     settle_waiting(w, c);
     if (p->again && c->state == READING) conn_queue(w, c, p->wait);
@@ -917,24 +898,25 @@ static void add_part(struct worker *w, struct conn *c, char *in, size_t size, bo
 static char *room_for_rest(struct worker *w, const struct conn *c, size_t *room) {
     struct waiting *q = c->waiting;
     if (q->scan.skip) { /* an oversized argument: read, and forget */
-        *room = q->scan.skip < RECEIVE_MAX ? (size_t)q->scan.skip : RECEIVE_MAX;
+        *room = (size_t)MIN(q->scan.skip, RECEIVE_MAX);
         return w->input + w->input_used;
     }
-    size_t have = q->in_to - q->in_from, missing = q->scan.pos > have ? q->scan.pos - have : 1;
+    struct held *in = &q->in;
+    size_t have = in->to - in->from, missing = q->scan.pos > have ? q->scan.pos - have : 1;
     size_t most = have < GROW_MIN ? GROW_MIN : have > GROW_MAX ? GROW_MAX : have;
-    if (missing > most) missing = most;
-    if (q->in_cap - q->in_to < missing && q->in_from) {
-        memmove(q->in, q->in + q->in_from, have);
-        q->in_from = 0;
-        q->in_to = have;
+    missing = MIN(missing, most);
+    if (in->cap - in->to < missing && in->from) {
+        memmove(in->p, in->p + in->from, have);
+        in->from = 0;
+        in->to = have;
     }
-    if (q->in_cap - q->in_to < missing) {
-        char *larger = get_block(w, c, q->in, &q->in_cap, q->in_to, q->in_to + missing);
-        if (larger) q->in = larger;
-        if (q->in_cap == q->in_to) return NULL;
+    if (in->cap - in->to < missing) {
+        char *larger = get_block(w, c, in->p, &in->cap, in->to, in->to + missing);
+        if (larger) in->p = larger;
+        if (in->cap == in->to) return NULL;
     }
-    *room = q->in_cap - q->in_to < GROW_MAX ? q->in_cap - q->in_to : GROW_MAX;
-    return q->in + q->in_to;
+    *room = MIN(in->cap - in->to, GROW_MAX);
+    return in->p + in->to;
 }
 
 /* One receive. Returns the bytes; 0 when there are none now; -1 when the connection is over. */
@@ -948,15 +930,15 @@ static ssize_t receive(struct worker *w, struct conn *c, char *to, size_t room) 
 /* Reads one connection and adds what came to the group. Returns like receive(). */
 static ssize_t read_conn(struct worker *w, struct conn *c, uint32_t events) {
     struct waiting *q = c->waiting;
-    size_t room, have = q && q->in ? q->in_to - q->in_from : 0;
-    if (q == NULL || q->in == NULL || (have <= GROW_MIN && !q->stripped && q->argv == NULL)) {
+    size_t room, have = q ? q->in.to - q->in.from : 0;
+    if (q == NULL || q->in.p == NULL || (have <= GROW_MIN && !q->stripped && q->argv == NULL)) {
         /* the short beginning of a request is put before what comes: in a block of its own, which is as large as what was
          * cut, each receive would be as small */
         char *in = w->input + w->input_used;
         ssize_t n = receive(w, c, in + have, have || !w->late ? RECEIVE_MAX - have : RECEIVE_LATE);
         if (n <= 0) return n;
-        if (q && q->in) {
-            memcpy(in, q->in + q->in_from, have);
+        if (q && q->in.p) {
+            memcpy(in, q->in.p + q->in.from, have);
             drop_input(w, q);
             settle_waiting(w, c);
         }
@@ -975,8 +957,8 @@ static ssize_t read_conn(struct worker *w, struct conn *c, uint32_t events) {
     if (q->scan.skip)
         q->scan.skip -= (uint64_t)n;
     else
-        q->in_to += (size_t)n;
-    add_part(w, c, q->in + q->in_from, q->in_to - q->in_from, false);
+        q->in.to += (size_t)n;
+    add_part(w, c, q->in.p + q->in.from, q->in.to - q->in.from, false);
     return n;
 }
 
@@ -1006,7 +988,7 @@ static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
 static void go_on(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
     c->state = READING;
-    if (q && q->in) add_part(w, c, q->in + q->in_from, q->in_to - q->in_from, false);
+    if (q && q->in.p) add_part(w, c, q->in.p + q->in.from, q->in.to - q->in.from, false);
 }
 
 /* Runs what one heavy connection wants. Returns whether there is time for another in this turn. */
@@ -1060,17 +1042,17 @@ static void handle_events(struct worker *w, const struct epoll_event *events, in
 static void free_conn(struct worker *w, struct conn *c) {
     unwatch(w, c);
     command_forget(&w->context, &c->client);
-    free_waiting(w, c);
+    if (c->waiting) {
+        drop_argv(w, c->waiting);
+        drop_input(w, c->waiting);
+        drop(w, &c->waiting->out);
+        settle_waiting(w, c);
+    }
     log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu closed", (unsigned long long)c->client.id);
     int fd = c->client.fd;
     client_free(w->server->registry, &c->client); /* first: who finds it there may shut its socket */
     close(fd);
     atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
-}
-
-static void close_closed(struct worker *w) {
-    while (w->closed)
-        free_conn(w, take(&w->closed));
 }
 
 /* A bounded piece of what the shards of this worker need: expired entries, free pages. */
@@ -1108,11 +1090,6 @@ static void find_timed_out(struct worker *w, int64_t now_ms) {
     w->look_next = end < high ? end : 0;
 }
 
-static void trim_output(struct worker *w) {
-    if (w->output_high > OUTPUT_KEPT) madvise(w->output.p + OUTPUT_KEPT, w->output.cap - OUTPUT_KEPT, MADV_DONTNEED);
-    w->output_high = 0;
-}
-
 static void tick(struct worker *w) {
     int64_t now_ms = w->context.now_ms;
     if (now_ms < w->tick_ms && w->tick_ms - now_ms <= TICK_MS) return;
@@ -1122,7 +1099,9 @@ static void tick(struct worker *w) {
     if (++w->ticks % 10 == 0) {
         pool_trim(&w->pool);
         if (w->index == 0) info_sample(w->server, now_ms);
-        trim_output(w);
+        if (w->output_high > OUTPUT_KEPT)
+            madvise(w->output.p + OUTPUT_KEPT, w->output.cap - OUTPUT_KEPT, MADV_DONTNEED);
+        w->output_high = 0;
     }
 }
 
@@ -1213,18 +1192,14 @@ static void *run(void *argument) {
         tick(w);
         upkeep(w);
         feed_watchers(w);
-        close_closed(w);
+        while (w->closed)
+            free_conn(w, take(&w->closed));
         relieve_early(w);
     }
     return NULL;
 }
 
 /* ---- life ---- */
-
-static void *map(size_t bytes) {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
 
 struct worker *worker_new(struct command_server *server, int index, int count) {
     struct worker *w = calloc(1, sizeof *w);
@@ -1245,12 +1220,12 @@ struct worker *worker_new(struct command_server *server, int index, int count) {
                                           .random = hash_load64(server->run_id + 8 * (index % 5)) | 1};
     w->output.cap = OUTPUT_TURN + command_reply_room(server->shards);
     w->output_mapped = OUTPUT_TURN + command_reply_room_max(server->shards);
-    w->output.p = map(w->output_mapped);
-    w->input = map(GROUP_BYTES + 2 * RECEIVE_MAX);
+    w->output.p =
+        mmap(NULL, w->output_mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     w->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
-    if (w->output.p && w->input && w->epoll >= 0 && w->wake >= 0 &&
+    if (w->output.p != MAP_FAILED && w->epoll >= 0 && w->wake >= 0 &&
         epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->wake, &event) == 0)
         return w;
     int error = errno;
@@ -1281,7 +1256,6 @@ void worker_free(struct worker *w) {
     pool_release(&w->pool);
     if (w->wake >= 0) close(w->wake);
     if (w->epoll >= 0) close(w->epoll);
-    if (w->output.p) munmap(w->output.p, w->output_mapped);
-    if (w->input) munmap(w->input, GROUP_BYTES + 2 * RECEIVE_MAX);
+    if (w->output.p != MAP_FAILED) munmap(w->output.p, w->output_mapped);
     free(w);
 }
