@@ -4,8 +4,9 @@
  *         the last one freed is the next one used, so memory follows the most that were open at once.
  * Room    one pass over all records finds who holds most of client-memory; their sockets are shut, their owners free them.
  * True    live records + free ones below `high` == high <= capacity; count == live records
- * Threads every call locks, but for fields that the owning worker keeps to itself. A record is taken out before its
- *         memory can be used again, so who holds the lock and sees it live may read it.
+ * Threads every call locks, but for fields that the owning worker keeps to itself, and what only tells of one client.
+ *         A record is taken out before its memory can be used again, so who holds the lock and sees it live may read
+ *         it.
  * Failure out of memory: NULL or false, and nothing changes. */
 #include "client.h"
 
@@ -147,7 +148,7 @@ static bool matches(const struct client *c, const struct client_filter *f) {
            (!f->laddr.p || slice_equal(f->laddr, slice_of(both.own)));
 }
 
-static void describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
+void client_describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
     uint32_t output = relaxed_load(c->output_bytes);
     int64_t idle_ms = now_ms - relaxed_load(c->active_ms);
     uint8_t modes = relaxed_load(c->modes);
@@ -158,21 +159,14 @@ static void describe(const struct client *c, int64_t now_ms, const char *command
              modes & CLIENT_NO_EVICT ? "e" : "", modes & CLIENT_NO_TOUCH ? "T" : "");
     buf_printf(out,
                "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "
-               "qbuf=%u qbuf-free=0 "
-               "argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s cmd=%s user=default "
-               "redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+               "qbuf=%u qbuf-free=0 argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s "
+               "cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
                (unsigned long long)c->id, both.peer, both.own, c->fd, c->name ? c->name : "",
                (long long)(now_ms - c->created_ms) / 1000, (long long)(idle_ms > 0 ? idle_ms : 0) / 1000,
                flags[0] ? flags : "N", relaxed_load(c->database),
                modes & CLIENT_MULTI ? (int)relaxed_load(c->queued) : -1, relaxed_load(c->input_bytes),
                relaxed_load(c->multi_bytes), output, output, client_bytes(c), output ? "w" : "r", command,
                relaxed_load(c->resp), c->lib_name ? c->lib_name : "", c->lib_version ? c->lib_version : "");
-}
-
-void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
-    pthread_mutex_lock(&r->lock);
-    describe(c, now_ms, command, out);
-    pthread_mutex_unlock(&r->lock);
 }
 
 int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_t from, int most,
@@ -185,7 +179,7 @@ int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_
         v->found++;
         v->own |= c->id == v->own_id;
         if (v->out)
-            describe(c, v->now_ms, v->command_name(relaxed_load(c->last_command)), v->out);
+            client_describe(c, v->now_ms, v->command_name(relaxed_load(c->last_command)), v->out);
         else if (c->id != v->own_id)
             shutdown(c->fd, SHUT_RDWR);
     }
@@ -230,7 +224,7 @@ void registry_evict(struct registry *r, struct eviction *e) {
     while (e->count < found && atomic_load(e->used) > e->level + going) {
         struct client *c = largest[e->count];
         struct buf line = {e->closed[e->count].line, 0, CLIENT_LINE_MAX - 1, false};
-        describe(c, e->now_ms, e->command_name(relaxed_load(c->last_command)), &line);
+        client_describe(c, e->now_ms, e->command_name(relaxed_load(c->last_command)), &line);
         line.p[line.len - 1] = '\0';
         going += client_bytes(c);
         c->evicted = true;

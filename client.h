@@ -180,7 +180,7 @@ struct eviction {
  * hold; never those with NO-EVICT. */
 void registry_evict(struct registry *r, struct eviction *e);
 
-/* One line, for client c, whose owner calls. */
-void client_describe(struct registry *r, const struct client *c, int64_t now_ms, const char *command, struct buf *out);
+/* Its line of CLIENT LIST. The owner calls, who alone changes the names in it, or somebody who has the registry's lock. */
+void client_describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out);
 
 #endif

@@ -843,7 +843,7 @@ static enum command_result cmd_client_info(struct call *c) {
     char text[2048];
     struct buf line = {text, 0, sizeof text, false};
     uint32_t row = relaxed_load(c->client->last_command);
-    client_describe(c->context->server->registry, c->client, c->now_ms, command_last_name(row), &line);
+    client_describe(c->client, c->now_ms, command_last_name(row), &line);
     resp_text(c->out, (struct slice){text, line.len}, c->resp);
     return COMMAND_DONE;
 }

@@ -393,7 +393,7 @@ static void close_because(struct worker *w, struct conn *c, _Atomic uint64_t *co
     char text[CLIENT_LINE_MAX];
     struct buf line = {text, 0, sizeof text - 1, false};
     uint32_t last = relaxed_load(c->client.last_command);
-    client_describe(w->server->registry, &c->client, w->context.now_ms, command_last_name(last), &line);
+    client_describe(&c->client, w->context.now_ms, command_last_name(last), &line);
     line.p[line.len - 1] = '\0';
     metrics_add(counter, 1);
     log_line(w->server->log, LOG_LEVEL_WARNING, "client closed: %s (%llu bytes): %s", why, (unsigned long long)limit,

@@ -444,7 +444,7 @@ static void test_describe(void) {
             client_set_text(&r, &c->lib_name, SLICE("lib"));
             client_set_text(&r, &c->lib_version, SLICE("1.2"));
         }
-        client_describe(&r, c, 15999, "get", &b);
+        client_describe(c, 15999, "get", &b);
         line[b.len] = '\0';
         snprintf(want, sizeof want,
                  "id=%zu %s fd=-1 name=me age=5 idle=3 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%d "
@@ -474,7 +474,7 @@ static void test_describe_socket(void) {
     struct client *c = client_new(&r, fd, &from, NULL, 9000);
     char line[1024], want[100];
     struct buf b = {line, 0, sizeof line - 1, false};
-    client_describe(&r, c, 1000, "NULL", &b);
+    client_describe(c, 1000, "NULL", &b);
     line[b.len] = '\0';
     snprintf(want, sizeof want, "addr=127.0.0.1:4242 laddr=127.0.0.1:%u fd=%d ",
              ntohs(((struct sockaddr_in *)(void *)&local)->sin_port), fd);
