@@ -10,6 +10,7 @@
  *
  * Failure no descriptors left: the listeners rest for RETRY_MS, so that accept() is not asked over and over. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -53,8 +54,6 @@
 #define REFUSED_MS 1000
 #define RETRY_MS 100
 #define PING_S 2
-
-extern char **environ;
 
 struct refused {
     int fd; /* -1: none */
@@ -129,10 +128,11 @@ static socklen_t address_parse(const char *text, int port, union address *a) {
     return 0;
 }
 
+/* The same of a path, which fits: its option is no longer. */
 static socklen_t address_unix(const char *path, union address *a) {
     memset(a, 0, sizeof *a);
-    if (strlen(path) >= sizeof a->un.sun_path) return 0;
     a->un.sun_family = AF_UNIX;
+    assert(strlen(path) < sizeof a->un.sun_path);
     memcpy(a->un.sun_path, path, strlen(path));
     return sizeof a->un;
 }
@@ -190,7 +190,7 @@ static int ping(const struct config *c) {
     char first[CONFIG_TEXT_MAX], where[CONFIG_TEXT_MAX + 32];
     if (c->unixsocket[0]) {
         socklen_t size = address_unix(c->unixsocket, &a);
-        return size ? ping_address(&a, size, c->unixsocket) : fail("unixsocket: the path is too long");
+        return ping_address(&a, size, c->unixsocket);
     }
     snprintf(first, sizeof first, "%s", c->bind + strspn(c->bind, " -"));
     first[strcspn(first, " ")] = '\0';
@@ -232,8 +232,8 @@ static bool listen_on(struct server *s, struct listeners *l, const union address
     return listen(fd, s->config.tcp_backlog) == 0;
 }
 
-/* Listens on every address of the list that option `name` gives. False: said why. */
-static bool listen_tcp(struct server *s, struct listeners *l, const char *name, const char *addresses, int port) {
+/* Listens on every address of the list that option `name` gives. Returns the exit code. */
+static int listen_tcp(struct server *s, struct listeners *l, const char *name, const char *addresses, int port) {
     char list[CONFIG_TEXT_MAX], *rest;
     snprintf(list, sizeof list, "%s", addresses);
     for (char *word = strtok_r(list, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
@@ -242,19 +242,17 @@ static bool listen_tcp(struct server *s, struct listeners *l, const char *name, 
         union address a;
         socklen_t size = address_parse(word, port, &a);
         if (size == 0)
-            return fail("%s: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all", name, word),
-                   false;
-        if (l->count == TCP_LISTENERS_MAX) return fail("%s: more than %d addresses", name, TCP_LISTENERS_MAX), false;
-        bool absent = false;
-        if (!listen_on(s, l, &a, size)) {
-            absent = optional && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT || errno == ENOPROTOOPT);
-            if (!absent) return fail("cannot listen on %s port %d (%s): %s", word, port, name, strerror(errno)), false;
-            if (errno != EAFNOSUPPORT) close(l->fd[--l->count]);
+            return fail("%s: \"%s\" is not allowed; give numeric IPv4 or IPv6 addresses, or * for all", name, word);
+        if (l->count == TCP_LISTENERS_MAX) return fail("%s: more than %d addresses", name, TCP_LISTENERS_MAX);
+        if (listen_on(s, l, &a, size)) {
+            l->beyond_loopback |= !is_loopback(&a);
+            continue;
         }
-        l->beyond_loopback |= !absent && !is_loopback(&a);
+        if (!optional || (errno != EADDRNOTAVAIL && errno != EAFNOSUPPORT && errno != ENOPROTOOPT))
+            return fail("cannot listen on %s port %d (%s): %s", word, port, name, strerror(errno));
+        if (errno != EAFNOSUPPORT) close(l->fd[--l->count]);
     }
-    if (l->count > 0) return true;
-    return fail("%s: none of the addresses is there", name), false;
+    return l->count > 0 ? 0 : fail("%s: none of the addresses is there", name);
 }
 
 /* Whether somebody answers on the unix socket at *a; if not, what lies there is a leftover. */
@@ -265,26 +263,20 @@ static bool unix_in_use(const union address *a, socklen_t size) {
     return in_use;
 }
 
-static bool listen_unix(struct server *s) {
+static int listen_unix(struct server *s) {
     const char *path = s->config.unixsocket;
     union address a;
     struct stat st;
     socklen_t size = address_unix(path, &a);
-    if (size == 0) {
-        return fail("unixsocket: \"%s\" is too long; at most %zu bytes are allowed", path, sizeof a.un.sun_path - 1),
-               false;
-    }
     if (lstat(path, &st) == 0) {
-        if (!S_ISSOCK(st.st_mode) || unix_in_use(&a, size))
-            return fail("cannot listen on %s: %s", path,
-                        S_ISSOCK(st.st_mode) ? strerror(EADDRINUSE) : "it exists and is no socket"),
-                   false;
+        if (!S_ISSOCK(st.st_mode)) return fail("cannot listen on %s: it exists and is no socket", path);
+        if (unix_in_use(&a, size)) return fail("cannot listen on %s: %s", path, strerror(EADDRINUSE));
         unlink(path);
     }
     if (listen_on(s, &s->clients, &a, size) &&
         (s->config.unixsocketperm == 0 || chmod(path, (mode_t)s->config.unixsocketperm) == 0))
-        return true;
-    return fail("cannot listen on %s: %s", path, strerror(errno)), false;
+        return 0;
+    return fail("cannot listen on %s: %s", path, strerror(errno));
 }
 
 /* ---- options that change ---- */
@@ -366,13 +358,11 @@ static bool reconfigure(void *context, const struct config *next, char *text, si
 static void reload(struct server *s) {
     struct config next;
     struct host host;
-    struct timespec now;
     struct stat st;
     char text[CONFIG_ERROR_MAX];
     const char *file = s->argc > 1 && *s->argv[1] != '-' ? s->argv[1] : NULL;
     bool is_pipe = file && stat(file, &st) == 0 && S_ISFIFO(st.st_mode); /* what it said is gone: that is no change */
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld\n", now.tv_sec * 1000000ll + now.tv_nsec / 1000);
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n", clock_ns(CLOCK_MONOTONIC) / 1000);
     host_notify(&s->log, text);
     snprintf(text, sizeof text, "a pipe cannot be read again");
     host_read(&host, "");
@@ -684,8 +674,8 @@ static int start(struct server *s) {
         s->refused[i].fd = -1;
     if (!fit_descriptors(s, &s->config)) return fail("the limit of open files leaves none for clients (ulimit -n)");
     if (!open_main_loop(s)) return fail("cannot start: %s", strerror(errno));
-    if ((c->port && !listen_tcp(s, &s->clients, "bind", c->bind, c->port)) || (c->unixsocket[0] && !listen_unix(s)) ||
-        (c->admin_port && !listen_tcp(s, &s->admins, "admin-bind", c->admin_bind, c->admin_port)))
+    if ((c->port && listen_tcp(s, &s->clients, "bind", c->bind, c->port)) || (c->unixsocket[0] && listen_unix(s)) ||
+        (c->admin_port && listen_tcp(s, &s->admins, "admin-bind", c->admin_bind, c->admin_port)))
         goto listeners;
     if (!shards_init(&s->shards, s->config.maxmemory_bytes, (uint32_t)s->config.shard_capacity, s->config.threads)) {
         fail("cannot reserve address space for maxmemory %llu: %s", (unsigned long long)s->config.maxmemory_bytes,
