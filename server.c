@@ -56,8 +56,8 @@
 #define PING_S 2
 
 struct refused {
-    int fd; /* -1: none */
-    int64_t until_ms;
+    int fd;
+    int64_t since_ms;
 };
 
 /* Sockets that listen: for clients, or for the admin endpoint. */
@@ -84,9 +84,9 @@ struct server {
     struct admin *admin; /* NULL: there is none */
     bool unix_bound;     /* the unix socket's path is ours to remove */
     int epoll, signals, shutdown_request;
-    struct refused refused[REFUSED_MAX];
-    int refused_next;
-    int64_t rest_until_ms; /* listeners are not asked before; 0: they are */
+    struct refused refused[REFUSED_MAX];  /* number n stands at n % REFUSED_MAX */
+    unsigned refused_first, refused_next; /* those are kept, the second one excluded */
+    int64_t rest_until_ms;                /* listeners are not asked before; 0: they are */
 };
 
 /* Says one sentence; returns the exit code that goes with it. */
@@ -145,43 +145,40 @@ static bool is_loopback(const union address *a) {
 /* ---- the probe: sponson --ping ---- */
 
 /* In a container the health check cannot repeat the server's arguments: where process 1 is this program, a probe that
- * was given none of its own takes those, with "--ping" behind them. Returns their number, 0 when it does not apply. */
-static int arguments_of_process_1(int argc, char **argv, char *text, size_t size, char **arguments, int most) {
-    if (argc != 2 || strcmp(argv[1], "--ping") != 0) return 0;
+ * was given none of its own takes those, with "--ping" behind them. */
+static void take_arguments_of_process_1(int *argc, char ***argv) {
+    enum { MOST = 256 };
+    static char text[4096], *arguments[MOST]; /* which are the program's from now on */
+    if (*argc != 2 || strcmp((*argv)[1], "--ping") != 0) return;
     int fd = open("/proc/1/cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0) close(fd);
-    if (n <= 0 || (size_t)n == size - 1) return 0;
-    text[n] = '\0';
+    if (n <= 0 || n == sizeof text - 1) return;
     const char *slash = strrchr(text, '/');
-    if (strcmp(slash ? slash + 1 : text, "sponson") != 0) return 0;
+    if (strcmp(slash ? slash + 1 : text, "sponson") != 0) return;
     int count = 0;
-    for (char *p = text; p < text + n && count < most - 1; p += strlen(p) + 1)
+    for (char *p = text; p < text + n && count < MOST - 1; p += strlen(p) + 1)
         arguments[count++] = p;
-    arguments[count++] = argv[1];
-    return count;
+    arguments[count++] = (*argv)[1];
+    *argc = count;
+    *argv = arguments;
 }
 
 /* Asks the server at *a; returns the exit code, with the reason on stderr. */
 static int ping_address(const union address *a, socklen_t size, const char *where) {
     struct timeval patience = {.tv_sec = PING_S};
     char reply[256] = "";
-    size_t have = 0;
-    int64_t until_ms = worker_now_ms() + 1000 * PING_S;
     int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 || /* of connect() too */
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 || connect(fd, &a->any, size) != 0)
         return fail("no server at %s: %s", where, strerror(errno == EINPROGRESS ? ETIMEDOUT : errno));
     ssize_t n = send(fd, "PING\r\n", 6, MSG_NOSIGNAL);
-    while (n > 0 && have < sizeof reply - 1 && memchr(reply, '\n', have) == NULL && worker_now_ms() < until_ms) {
-        n = recv(fd, reply + have, sizeof reply - 1 - have, 0);
-        have += n > 0 ? (size_t)n : 0;
-    }
+    if (n > 0) n = recv(fd, reply, sizeof reply - 1, 0); /* its first byte tells */
     close(fd);
     reply[strcspn(reply, "\r\n")] = '\0';
     if (reply[0] == '+' || reply[0] == '-') /* NOAUTH, or too many clients: it lives, and it answers */
         return 0;
-    if (have == 0) return fail("the server at %s did not answer PING within %d s", where, PING_S);
+    if (n <= 0) return fail("the server at %s did not answer PING within %d s", where, PING_S);
     return fail("what listens at %s is no RESP server: it answered \"%.60s\"", where, reply);
 }
 
@@ -383,30 +380,32 @@ static void reload(struct server *s) {
 
 /* ---- accepting ---- */
 
-static void close_refused(struct refused *r) {
+/* Closes the one that was refused first. */
+static void close_refused(struct server *s) {
     char rest[4096];
+    int fd = s->refused[s->refused_first++ % REFUSED_MAX].fd;
     int reads = 16; /* what it sent, unread, would turn the close into a reset */
-    while (reads-- > 0 && recv(r->fd, rest, sizeof rest, MSG_DONTWAIT) == (ssize_t)sizeof rest)
+    while (reads-- > 0 && recv(fd, rest, sizeof rest, MSG_DONTWAIT) == (ssize_t)sizeof rest)
         ;
-    close(r->fd);
-    r->fd = -1;
+    close(fd);
 }
 
+static bool has_refused(const struct server *s) { return s->refused_first != s->refused_next; }
+
 static void close_old_refused(struct server *s, int64_t now_ms) {
-    for (int i = 0; i < REFUSED_MAX; i++)
-        if (s->refused[i].fd >= 0 && now_ms > s->refused[i].until_ms) close_refused(&s->refused[i]);
+    while (has_refused(s) && /* or the clock was set back */
+           (uint64_t)(now_ms - s->refused[s->refused_first % REFUSED_MAX].since_ms) > REFUSED_MS)
+        close_refused(s);
 }
 
 /* Says the line to a client that is not served. */
 static void refuse(struct server *s, int fd, const char *line, _Atomic uint64_t *counter, int64_t now_ms) {
-    struct refused *r = &s->refused[s->refused_next++ % REFUSED_MAX];
-    if (r->fd >= 0) close_refused(r);
+    if (s->refused_next - s->refused_first == REFUSED_MAX) close_refused(s);
     metrics_add(counter, 1); /* first: who has read its line finds itself counted */
     log_line(&s->log, LOG_LEVEL_VERBOSE, "client refused: %.*s", (int)strcspn(line + 1, ":\r"), line + 1);
-    ssize_t n = send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)n;
+    send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
-    *r = (struct refused){fd, now_ms + REFUSED_MS};
+    s->refused[s->refused_next++ % REFUSED_MAX] = (struct refused){fd, now_ms};
 }
 
 static struct worker *least_loaded(const struct server *s) {
@@ -416,11 +415,12 @@ static struct worker *least_loaded(const struct server *s) {
     return least;
 }
 
-static bool watch_listeners(const struct server *s, uint32_t events) {
+/* Adds them to the main thread's epoll, or changes what it waits for. */
+static bool watch_listeners(const struct server *s, int operation, uint32_t events) {
     bool watched = true;
     for (int i = 0; i < s->clients.count; i++) {
         struct epoll_event event = {.events = events, .data.fd = s->clients.fd[i]};
-        watched &= epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->clients.fd[i], &event) == 0;
+        watched &= epoll_ctl(s->epoll, operation, s->clients.fd[i], &event) == 0;
     }
     return watched;
 }
@@ -452,7 +452,7 @@ static void accept_some(struct server *s, int listener, int64_t now_ms) {
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
             log_line(&s->log, LOG_LEVEL_WARNING, "cannot accept a connection: %s; trying again in %d ms",
                      strerror(errno), RETRY_MS);
-            watch_listeners(s, 0);
+            watch_listeners(s, EPOLL_CTL_MOD, 0);
             s->rest_until_ms = now_ms + RETRY_MS;
             return;
         }
@@ -471,9 +471,7 @@ static void accept_some(struct server *s, int listener, int64_t now_ms) {
 
 static int accept_timeout_ms(const struct server *s) {
     if (s->rest_until_ms) return RETRY_MS;
-    for (int i = 0; i < REFUSED_MAX; i++)
-        if (s->refused[i].fd >= 0) return REFUSED_MS;
-    return LOG_WINDOW_S * 1000; /* for log_repeats() */
+    return has_refused(s) ? REFUSED_MS : LOG_WINDOW_S * 1000; /* for log_repeats() */
 }
 
 /* Accepts until a signal or SHUTDOWN asks for the end; returns what asked. */
@@ -498,7 +496,7 @@ static const char *serve(struct server *s) {
         close_old_refused(s, now_ms);
         log_repeats(&s->log, false);
         bool rested = s->rest_until_ms && (now_ms >= s->rest_until_ms || s->rest_until_ms - now_ms > RETRY_MS);
-        if (rested && watch_listeners(s, EPOLLIN)) s->rest_until_ms = 0;
+        if (rested && watch_listeners(s, EPOLL_CTL_MOD, EPOLLIN)) s->rest_until_ms = 0;
     }
 }
 
@@ -521,12 +519,7 @@ static void log_start(struct server *s) {
     warn_open(s);
 }
 
-static void request_shutdown(void *context) {
-    struct server *s = context;
-    uint64_t one = 1;
-    ssize_t n = write(s->shutdown_request, &one, sizeof one);
-    (void)n;
-}
+static void request_shutdown(void *context) { eventfd_write(((struct server *)context)->shutdown_request, 1); }
 
 static bool make_run_id(char id[41]) {
     unsigned char random[20];
@@ -593,13 +586,12 @@ static void exit_at_once(int signal_number) {
 
 static void stop_workers(struct server *s, int running, bool by_signal) {
     signals_to_ignore = by_signal ? 0 : 1;
-    struct sigaction action = {.sa_handler = exit_at_once};
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    signal(SIGTERM, exit_at_once);
+    signal(SIGINT, exit_at_once);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     for (int i = 0; i < running; i++)
         worker_stop(s->workers[i], (int64_t)s->config.shutdown_timeout_s * 1000);
@@ -616,8 +608,8 @@ static void close_listeners(struct server *s) {
     close_all(&s->clients);
     if (s->unix_bound) unlink(s->config.unixsocket);
     s->unix_bound = false;
-    for (int i = 0; i < REFUSED_MAX; i++)
-        if (s->refused[i].fd >= 0) close_refused(&s->refused[i]);
+    while (has_refused(s))
+        close_refused(s);
 }
 
 static void print_metrics(void *context, struct buf *out) { info_metrics(&((struct server *)context)->command, out); }
@@ -640,9 +632,7 @@ static int run(struct server *s) {
     int running = 0;
     while (running < s->worker_count && worker_start(s->workers[running]))
         running++;
-    bool watched = true;
-    for (int i = 0; i < s->clients.count; i++)
-        watched &= watch(s, s->clients.fd[i]);
+    bool watched = watch_listeners(s, EPOLL_CTL_ADD, EPOLLIN);
     bool ready = running == s->worker_count && watched && start_admin(s), by_signal = true;
     if (ready) {
         log_start(s);
@@ -670,8 +660,6 @@ static int run(struct server *s) {
 static int start(struct server *s) {
     const struct config *c = &s->config;
     int code = 1;
-    for (int i = 0; i < REFUSED_MAX; i++)
-        s->refused[i].fd = -1;
     if (!fit_descriptors(s, &s->config)) return fail("the limit of open files leaves none for clients (ulimit -n)");
     if (!open_main_loop(s)) return fail("cannot start: %s", strerror(errno));
     if ((c->port && listen_tcp(s, &s->clients, "bind", c->bind, c->port)) || (c->unixsocket[0] && listen_unix(s)) ||
@@ -728,12 +716,7 @@ int main(int argc, char **argv) {
     /* large pages would be resident whole for one byte of each: none but those that are asked for, since Linux 6.18 */
     if (prctl(PR_SET_THP_DISABLE, 1, PR_THP_DISABLE_EXCEPT_ADVISED, 0, 0) != 0) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     char error[CONFIG_ERROR_MAX];
-    char text[4096], *arguments[256];
-    int count = arguments_of_process_1(argc, argv, text, sizeof text, arguments, 256);
-    if (count) {
-        argc = count;
-        argv = arguments;
-    }
+    take_arguments_of_process_1(&argc, &argv);
     config_init(&server.config);
     enum config_result result = config_load(&server.config, argc, argv, environ, error, sizeof error);
     if (result == CONFIG_EXIT) return 0;
