@@ -102,10 +102,9 @@ struct waiting {
     bool stripped;       /* arguments that were too long have been taken out of it */
     struct resp_scan scan;
 
-    struct slice *argv; /* of the request at in.from, which is suspended; or of one with very many arguments */
+    struct request
+        request; /* at in.from, which is suspended, or has very many arguments; argv is NULL: there is none */
     size_t argv_cap;
-    int argc;
-    bool started; /* it answered COMMAND_AGAIN */
     size_t request_bytes;
     uint64_t took_ns; /* in the turns before */
 
@@ -363,11 +362,9 @@ static void show_waiting(struct conn *c) {
 }
 
 static void drop_argv(struct worker *w, struct waiting *q) {
-    pool_put(&w->pool, q->argv, q->argv_cap);
-    q->argv = NULL;
+    pool_put(&w->pool, q->request.argv, q->argv_cap);
+    q->request = (struct request){0};
     q->argv_cap = 0;
-    q->argc = 0;
-    q->started = false;
 }
 
 static void drop_input(struct worker *w, struct waiting *q) {
@@ -379,8 +376,9 @@ static void drop_input(struct worker *w, struct waiting *q) {
 static void settle_waiting(struct worker *w, struct conn *c) {
     struct waiting *q = c->waiting;
     if (q == NULL) return;
-    if (q->in.from == q->in.to && q->argv == NULL && !q->scanning) drop_input(w, q);
-    if (q->in.p == NULL && q->argv == NULL && q->out.p == NULL) {
+    bool suspended = q->request.argv;
+    if (q->in.from == q->in.to && !suspended && !q->scanning) drop_input(w, q);
+    if (q->in.p == NULL && !suspended && q->out.p == NULL) {
         pool_put(&w->pool, q, sizeof *q);
         c->waiting = NULL;
     }
@@ -407,10 +405,11 @@ static void close_for_memory(struct worker *w, struct conn *c, _Atomic uint64_t 
 
 /* Makes room for the arguments of a request that the connection keeps. False: no memory, it is closed. */
 static bool make_argv(struct worker *w, struct conn *c, int argc) {
-    struct waiting *q = c->waiting;
-    q->argv = get_block(w, c, NULL, &q->argv_cap, 0, (size_t)argc * sizeof *q->argv);
-    if (q->argv == NULL) close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
-    return q->argv;
+    struct request *r = &c->waiting->request;
+    r->argv = get_block(w, c, NULL, &c->waiting->argv_cap, 0, (size_t)argc * sizeof *r->argv);
+    r->argc = argc;
+    if (r->argv == NULL) close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
+    return r->argv;
 }
 
 /* Makes sure that the bytes left of this part belong to the connection. False: no memory, it is closed. */
@@ -507,7 +506,8 @@ static void send_waiting(struct worker *w, struct conn *c) {
     if (q->out.from < q->out.to) return;
     drop(w, &q->out);
     c->state = READING;
-    bool more = q->argv || (q->in.p && (!q->scanning || q->broken || q->scan.args_left < 0)); /* which may be whole */
+    bool more =
+        q->request.argv || (q->in.p && (!q->scanning || q->broken || q->scan.args_left < 0)); /* which may be whole */
     settle_waiting(w, c);
     conn_watch(w, c, EPOLLIN);
     if (c->state == CLOSED) return;
@@ -541,20 +541,15 @@ static inline void open_segment(struct worker *w, struct part *p) {
 static void suspend(struct worker *w, struct part *p, const struct request *r, size_t bytes) {
     struct waiting *q = p->c->waiting;
     p->stop = p->again = true;
-    if (q && q->argv) {
-        q->started = !p->wait;
-        return;
+    if (q == NULL || q->request.argv == NULL) {
+        const char *before = p->in + p->done;
+        if (!save_input(w, p) || !make_argv(w, p->c, r->argc)) return;
+        q = p->c->waiting;
+        for (int i = 0; i < r->argc; i++)
+            q->request.argv[i] = (struct slice){p->in + p->done + (r->argv[i].p - before), r->argv[i].n};
+        q->request_bytes = bytes;
     }
-    const char *before = p->in + p->done;
-    if (!save_input(w, p)) return;
-    q = p->c->waiting;
-    const char *after = p->in + p->done;
-    if (!make_argv(w, p->c, r->argc)) return;
-    for (int i = 0; i < r->argc; i++)
-        q->argv[i] = (struct slice){after + (r->argv[i].p - before), r->argv[i].n};
-    q->argc = r->argc;
-    q->started = !p->wait;
-    q->request_bytes = bytes;
+    q->request.resumed = !p->wait;
 }
 
 /* Sends what stands in `output`, then what the command collected: its block is taken over, not copied. */
@@ -734,13 +729,12 @@ static void refuse(struct worker *w, struct part *p, const struct resp_request *
     p->stop = true;
 }
 
-/* Executes the one request whose arguments stand in waiting->argv. */
+/* Executes waiting->request. */
 static void execute_kept(struct worker *w, struct part *p) {
     struct waiting *q = p->c->waiting;
-    struct request r = {.argv = q->argv, .argc = q->argc, .resumed = q->started};
     look_at_clock(w);
-    command_prepare(&w->context, &p->c->client, &r);
-    if (!execute_timed(w, p, &r, q->request_bytes, 1)) return;
+    command_prepare(&w->context, &p->c->client, &q->request);
+    if (!execute_timed(w, p, &q->request, q->request_bytes, 1)) return;
     p->parsed = p->done;
     drop_argv(w, q);
 }
@@ -752,13 +746,14 @@ static void execute_large(struct worker *w, struct part *p, int argc) {
     q->scanning = false;
     p->stop = !save_input(w, p) || !make_argv(w, p->c, argc);
     if (p->stop) return;
-    enum resp_status status = resp_parse(p->in + p->done, p->size - p->done, q->argument_max, true, q->argv, argc, &r);
+    enum resp_status status =
+        resp_parse(p->in + p->done, p->size - p->done, q->argument_max, true, q->request.argv, argc, &r);
     if (status != RESP_OK) { /* an inline request whose quotes are not balanced: everything else was scanned */
         drop_argv(w, q);
         refuse(w, p, &r);
         return;
     }
-    q->argc = r.argc;
+    q->request.argc = r.argc;
     q->request_bytes = r.used;
     execute_kept(w, p);
 }
@@ -849,7 +844,7 @@ static bool parse_next(struct worker *w, struct part *p) {
 }
 
 static void execute_part(struct worker *w, struct part *p) {
-    if (p->c->waiting && p->c->waiting->argv) {
+    if (p->c->waiting && p->c->waiting->request.argv) {
         empty_belt(w); /* a segment of output is one part's, and ends where the next part's begins */
         execute_kept(w, p);
     }
@@ -931,7 +926,7 @@ static ssize_t receive(struct worker *w, struct conn *c, char *to, size_t room) 
 static ssize_t read_conn(struct worker *w, struct conn *c, uint32_t events) {
     struct waiting *q = c->waiting;
     size_t room, have = q ? q->in.to - q->in.from : 0;
-    if (q == NULL || q->in.p == NULL || (have <= GROW_MIN && !q->stripped && q->argv == NULL)) {
+    if (q == NULL || q->in.p == NULL || (have <= GROW_MIN && !q->stripped && q->request.argv == NULL)) {
         /* the short beginning of a request is put before what comes: in a block of its own, which is as large as what was
          * cut, each receive would be as small */
         char *in = w->input + w->input_used;
@@ -1208,7 +1203,6 @@ struct worker *worker_new(struct command_server *server, int index, int count) {
     w->index = index;
     w->count = count;
     w->upkeep_next = SHARDS;
-    look_at_config(w);
     w->queue_end = &w->queue;
     pool_init(&w->pool, server->client_memory);
     w->context = (struct command_context){.server = server,
@@ -1216,7 +1210,6 @@ struct worker *worker_new(struct command_server *server, int index, int count) {
                                           .config = server->config,
                                           .metrics = &w->metrics,
                                           .pool = &w->pool,
-                                          .now_ms = worker_now_ms(),
                                           .random = hash_load64(server->run_id + 8 * (index % 5)) | 1};
     w->output.cap = OUTPUT_TURN + command_reply_room(server->shards);
     w->output_mapped = OUTPUT_TURN + command_reply_room_max(server->shards);
@@ -1242,9 +1235,7 @@ bool worker_start(struct worker *w) { return pthread_create(&w->thread, NULL, ru
 
 void worker_stop(struct worker *w, int64_t timeout_ms) {
     atomic_store(&w->stop_at_ns, clock_ns(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000000);
-    uint64_t one = 1;
-    ssize_t written = write(w->wake, &one, sizeof one);
-    (void)written; /* it cannot fail but for a full counter, which wakes as well */
+    eventfd_write(w->wake, 1); /* it cannot fail but for a full counter, which wakes as well */
 }
 
 void worker_join(struct worker *w) { pthread_join(w->thread, NULL); }
