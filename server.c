@@ -110,22 +110,18 @@ union address {
     struct sockaddr_storage storage;
 };
 
+static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "the port of both");
+
 /* Turns a numeric address, or Redis's "*" and "::*" for all, into *a. Returns its size, 0 when it is none. */
 static socklen_t address_parse(const char *text, int port, union address *a) {
     memset(a, 0, sizeof *a);
     if (strcmp(text, "*") == 0) text = "0.0.0.0";
     if (strcmp(text, "::*") == 0) text = "::";
-    if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
-        a->v4.sin_family = AF_INET;
-        a->v4.sin_port = htons((uint16_t)port);
-        return sizeof a->v4;
-    }
-    if (inet_pton(AF_INET6, text, &a->v6.sin6_addr) == 1) {
-        a->v6.sin6_family = AF_INET6;
-        a->v6.sin6_port = htons((uint16_t)port);
-        return sizeof a->v6;
-    }
-    return 0;
+    bool is_v4 = inet_pton(AF_INET, text, &a->v4.sin_addr) == 1;
+    if (!is_v4 && inet_pton(AF_INET6, text, &a->v6.sin6_addr) != 1) return 0;
+    a->any.sa_family = is_v4 ? AF_INET : AF_INET6;
+    a->v4.sin_port = htons((uint16_t)port); /* of both, they stand at one place */
+    return is_v4 ? sizeof a->v4 : sizeof a->v6;
 }
 
 /* The same of a path, which fits: its option is no longer. */
@@ -437,10 +433,9 @@ static const char too_many[] = "-ERR max number of clients reached\r\n";
 static const char no_room[] = "-ERR the system gives no memory or descriptor for another client\r\n";
 static const char denied[] =
     "-DENIED sponson is in protected mode: no password is set, so it serves only clients on its own machine, by "
-    "loopback "
-    "or unix socket. Set a password (requirepass, requirepass-file, or the variable SPONSON_REQUIREPASS; at run time, "
-    "from its own machine, CONFIG SET requirepass), or, where nobody but your own clients can reach this port, set "
-    "protected-mode no.\r\n";
+    "loopback or unix socket. Set a password (requirepass, requirepass-file, or the variable SPONSON_REQUIREPASS; at "
+    "run time, from its own machine, CONFIG SET requirepass), or, where nobody but your own clients can reach this "
+    "port, set protected-mode no.\r\n";
 
 /* Accepts what waits at one listener, up to a bound. */
 static void accept_some(struct server *s, int listener, int64_t now_ms) {
