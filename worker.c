@@ -420,7 +420,6 @@ static bool save_input(struct worker *w, struct part *p) {
     if (q) q->in.p = get_block(w, p->c, NULL, &q->in.cap, 0, left ? left : 1);
     if (q == NULL || q->in.p == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
-        p->stop = true;
         return false;
     }
     memcpy(q->in.p, p->in + p->done, left);
