@@ -15,13 +15,13 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/param.h>
 #include <sys/prctl.h>
@@ -83,10 +83,9 @@ struct server {
     struct listeners clients, admins;
     struct admin *admin; /* NULL: there is none */
     bool unix_bound;     /* the unix socket's path is ours to remove */
-    int epoll, signals, shutdown_request;
+    int signals, shutdown_request;
     struct refused refused[REFUSED_MAX];  /* number n stands at n % REFUSED_MAX */
     unsigned refused_first, refused_next; /* those are kept, the second one excluded */
-    int64_t rest_until_ms;                /* listeners are not asked before; 0: they are */
 };
 
 /* Says one sentence; returns the exit code that goes with it. */
@@ -411,16 +410,6 @@ static struct worker *least_loaded(const struct server *s) {
     return least;
 }
 
-/* Adds them to the main thread's epoll, or changes what it waits for. */
-static bool watch_listeners(const struct server *s, int operation, uint32_t events) {
-    bool watched = true;
-    for (int i = 0; i < s->clients.count; i++) {
-        struct epoll_event event = {.events = events, .data.fd = s->clients.fd[i]};
-        watched &= epoll_ctl(s->epoll, operation, s->clients.fd[i], &event) == 0;
-    }
-    return watched;
-}
-
 /* protected-mode: without a password only this machine is served. */
 static bool is_protected(struct server *s) {
     pthread_mutex_lock(&s->command.config_lock);
@@ -437,8 +426,8 @@ static const char denied[] =
     "run time, from its own machine, CONFIG SET requirepass), or, where nobody but your own clients can reach this "
     "port, set protected-mode no.\r\n";
 
-/* Accepts what waits at one listener, up to a bound. */
-static void accept_some(struct server *s, int listener, int64_t now_ms) {
+/* Accepts what waits at one listener, up to a bound. False: the system gives no more. */
+static bool accept_some(struct server *s, int listener, int64_t now_ms) {
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         union address peer;
         socklen_t size = sizeof peer;
@@ -447,12 +436,10 @@ static void accept_some(struct server *s, int listener, int64_t now_ms) {
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
             log_line(&s->log, LOG_LEVEL_WARNING, "cannot accept a connection: %s; trying again in %d ms",
                      strerror(errno), RETRY_MS);
-            watch_listeners(s, EPOLL_CTL_MOD, 0);
-            s->rest_until_ms = now_ms + RETRY_MS;
-            return;
+            return false;
         }
         if (fd < 0 && errno != ECONNABORTED && errno != EINTR)
-            return; /* none left; the network's own errors are not ours */
+            return true; /* none left; the network's own errors are not ours */
         if (fd < 0) continue;
         metrics_add(&s->metrics.total_connections_received, 1);
         if (!is_loopback(&peer) && is_protected(s))
@@ -462,36 +449,28 @@ static void accept_some(struct server *s, int listener, int64_t now_ms) {
         else if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms))
             refuse(s, fd, no_room, &s->metrics.rejected_resources, now_ms);
     }
-}
-
-static int accept_timeout_ms(const struct server *s) {
-    if (s->rest_until_ms) return RETRY_MS;
-    return has_refused(s) ? REFUSED_MS : LOG_WINDOW_S * 1000; /* for log_repeats() */
+    return true;
 }
 
 /* Accepts until a signal or SHUTDOWN asks for the end; returns what asked. */
 static const char *serve(struct server *s) {
+    struct pollfd p[2 + LISTENERS_MAX] = {{s->signals, POLLIN, 0}, {s->shutdown_request, POLLIN, 0}};
+    for (int i = 0; i < s->clients.count; i++)
+        p[2 + i] = (struct pollfd){s->clients.fd[i], POLLIN, 0};
     for (;;) {
-        struct epoll_event events[LISTENERS_MAX + 2];
-        int n = epoll_wait(s->epoll, events, LISTENERS_MAX + 2, accept_timeout_ms(s));
+        struct signalfd_siginfo info;
+        int timeout_ms = has_refused(s) ? REFUSED_MS : LOG_WINDOW_S * 1000; /* for log_repeats() */
+        int ready = poll(p, 2 + (nfds_t)s->clients.count, timeout_ms);
         int64_t now_ms = worker_now_ms();
-        for (int i = 0; i < n; i++) {
-            int fd = events[i].data.fd;
-            if (fd == s->signals) {
-                struct signalfd_siginfo info;
-                if (read(fd, &info, sizeof info) != sizeof info) continue;
-                if (info.ssi_signo != SIGHUP) return info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT";
-                reload(s);
-            } else if (fd == s->shutdown_request) {
-                return "SHUTDOWN";
-            } else {
-                accept_some(s, fd, now_ms);
-            }
+        if (ready > 0 && p[0].revents && read(s->signals, &info, sizeof info) == sizeof info) {
+            if (info.ssi_signo != SIGHUP) return info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT";
+            reload(s);
         }
+        if (ready > 0 && p[1].revents) return "SHUTDOWN";
+        for (int i = 2; ready > 0 && i < 2 + s->clients.count; i++)
+            if (p[i].revents && !accept_some(s, p[i].fd, now_ms)) poll(p, 2, RETRY_MS); /* a rest, but for a signal */
         close_old_refused(s, now_ms);
         log_repeats(&s->log, false);
-        bool rested = s->rest_until_ms && (now_ms >= s->rest_until_ms || s->rest_until_ms - now_ms > RETRY_MS);
-        if (rested && watch_listeners(s, EPOLL_CTL_MOD, EPOLLIN)) s->rest_until_ms = 0;
     }
 }
 
@@ -524,11 +503,6 @@ static bool make_run_id(char id[41]) {
     return true;
 }
 
-static bool watch(const struct server *s, int fd) {
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
 static bool open_main_loop(struct server *s) {
     sigset_t set;
     sigemptyset(&set);
@@ -537,11 +511,9 @@ static bool open_main_loop(struct server *s) {
     sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread starts: all inherit it */
     signal(SIGPIPE, SIG_IGN);
-    s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     s->shutdown_request = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return s->epoll >= 0 && s->signals >= 0 && s->shutdown_request >= 0 && watch(s, s->signals) &&
-           watch(s, s->shutdown_request);
+    return s->signals >= 0 && s->shutdown_request >= 0;
 }
 
 /* How many clients CONFIG SET maxclients may ask for: what the limit of descriptors, as it can be raised, allows. */
@@ -627,8 +599,7 @@ static int run(struct server *s) {
     int running = 0;
     while (running < s->worker_count && worker_start(s->workers[running]))
         running++;
-    bool watched = watch_listeners(s, EPOLL_CTL_ADD, EPOLLIN);
-    bool ready = running == s->worker_count && watched && start_admin(s), by_signal = true;
+    bool ready = running == s->worker_count && start_admin(s), by_signal = true;
     if (ready) {
         log_start(s);
         host_notify(&s->log, "READY=1\nSTATUS=serving\n");
@@ -702,7 +673,6 @@ listeners:
     close_all(&s->admins);
     close(s->shutdown_request);
     close(s->signals);
-    close(s->epoll);
     return code;
 }
 
