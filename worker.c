@@ -98,7 +98,6 @@ struct waiting {
     struct held in;      /* received, not executed */
     bool scanning;       /* the request at in.from is not whole; `scan` looks for its end */
     size_t argument_max; /* as it was when that began: it tells what is taken out of the request */
-    bool broken;         /* it breaks the protocol, which is still to be said */
     bool stripped;       /* arguments that were too long have been taken out of it */
     struct resp_scan scan;
 
@@ -175,7 +174,6 @@ struct worker {
     struct metrics metrics; /* read by others */
     struct buf output;
     size_t output_mapped; /* bytes of address space for `output`, of which CONFIG SET may make more use */
-    size_t output_high;   /* most that was in `output` since it was trimmed */
     struct part parts[GROUP_MAX];
     int part_count;
     size_t input_used;
@@ -369,7 +367,7 @@ static void drop_argv(struct worker *w, struct waiting *q) {
 
 static void drop_input(struct worker *w, struct waiting *q) {
     drop(w, &q->in);
-    q->scanning = q->broken = q->stripped = false;
+    q->scanning = q->stripped = false;
 }
 
 /* Gives back what is empty. */
@@ -481,7 +479,6 @@ static void send_segment(struct worker *w, struct conn *c, const char *p, size_t
 
 /* Sends all segments. Whoever has more to come stops for this turn when its socket is full. */
 static void flush_output(struct worker *w) {
-    if (w->output.len > w->output_high) w->output_high = w->output.len;
     for (int i = 0; i < w->segment_count; i++) {
         size_t from = w->segments[i].from;
         size_t to = i + 1 < w->segment_count ? w->segments[i + 1].from : w->output.len;
@@ -505,14 +502,12 @@ static void send_waiting(struct worker *w, struct conn *c) {
     if (q->out.from < q->out.to) return;
     drop(w, &q->out);
     c->state = READING;
-    bool more =
-        q->request.argv || (q->in.p && (!q->scanning || q->broken || q->scan.args_left < 0)); /* which may be whole */
     settle_waiting(w, c);
     conn_watch(w, c, EPOLLIN);
     if (c->state == CLOSED) return;
     if (c->close_after_output)
         conn_linger(w, c);
-    else if (more)
+    else if (c->waiting) /* which may be a whole request, or an error that is still to be said */
         conn_queue(w, c, false);
 }
 
@@ -714,10 +709,7 @@ static void empty_belt(struct worker *w) {
 /* The protocol is broken: says how, and closes. */
 static void refuse(struct worker *w, struct part *p, const struct resp_request *r) {
     open_segment(w, p);
-    if (p->stop) {
-        if (p->c->waiting) p->c->waiting->broken = true;
-        return;
-    }
+    if (p->stop) return; /* until its socket has room */
     char text[128];
     struct buf line = {text, 0, sizeof text, false};
     buf_printf(&line, "ERR Protocol error: %s", r->error);
@@ -1076,10 +1068,7 @@ static void find_timed_out(struct worker *w, int64_t now_ms) {
     for (struct conn *c; (c = next_conn(w, &w->look_next, end)) != NULL;) {
         if (!timed_out(w, c, now_ms)) continue;
         log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu timed out", (unsigned long long)c->client.id);
-        if (c->state == QUEUED || c->state == PAUSED)
-            shutdown(c->client.fd, SHUT_RDWR); /* it is on a list: it ends when it is looked at */
-        else
-            conn_close(w, c);
+        shutdown(c->client.fd, SHUT_RDWR); /* it may be on a list: it ends when it is looked at */
     }
     w->look_next = end < high ? end : 0;
 }
@@ -1093,9 +1082,7 @@ static void tick(struct worker *w) {
     if (++w->ticks % 10 == 0) {
         pool_trim(&w->pool);
         if (w->index == 0) info_sample(w->server, now_ms);
-        if (w->output_high > OUTPUT_KEPT)
-            madvise(w->output.p + OUTPUT_KEPT, w->output.cap - OUTPUT_KEPT, MADV_DONTNEED);
-        w->output_high = 0;
+        madvise(w->output.p + OUTPUT_KEPT, w->output.cap - OUTPUT_KEPT, MADV_DONTNEED);
     }
 }
 
