@@ -25,6 +25,7 @@
 #include "command.h"
 
 #include <limits.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <time.h>
@@ -53,8 +54,8 @@
 #define FLOAT_DIGITS 5200         /* of the largest long double, and some */
 #define BYTES_ARGS 32             /* arguments of a request whose bytes need not be counted */
 #define HOT_KEYS 16               /* keys of a request that are counted, about */
-#define EXEC_ARGS 64              /* arguments of a request in a transaction for which no block is needed, ... */
-#define EXEC_SIZES 256            /* ... and sizes of values */
+#define EXEC_SIZES 256            /* of values in a transaction, at least; with 64 arguments of a request ... */
+#define EXEC_BYTES 2048           /* ... they take so much, for which no block is needed */
 
 /* Bits as COMMAND shows them, in this order; then those that only we know. */
 enum flags {
@@ -77,6 +78,7 @@ enum flags {
     IN_MULTI = 1 << 16,   /* is not queued */
     CONTAINER = 1 << 17,  /* of subcommands */
     NOT_QUEUED = 1 << 18, /* as NO_MULTI, which COMMAND does not show */
+    REWRITES = 1 << 19,   /* may store once more the value that is there; who makes a number of it does not */
 };
 
 static const char flag_names[] =
@@ -356,15 +358,16 @@ struct plan {
     struct slice *argv; /* of the longest request */
     uint32_t *sizes;    /* of values, by hash: the most that one of those that share a place may have */
     uint32_t sizes_mask;
-    struct slice argv_own[EXEC_ARGS];
-    uint32_t sizes_own[EXEC_SIZES];
-    char *block; /* of the pool, for what is too long for its own; NULL: none */
-    size_t block_cap;
-    uint64_t written; /* bytes that all requests together write at most */
+    alignas(struct slice) char own[EXEC_BYTES]; /* for both, ... */
+    size_t block_cap;                           /* ... or a block of the pool, at argv; 0: there is none */
     /* the request that next_request() found; its arguments are in argv */
     const struct command *command;
     int argc;
     struct keys keys;
+    /* what reply_bound() knows so far */
+    uint64_t written;  /* bytes that all requests together write at most */
+    uint32_t database; /* the client's, behind SELECT */
+    bool any;          /* a key may hold what another one held: it came from another database */
 };
 
 /* The request that stands *at bytes into the queue; *at is moved to the next. False: there is none. */
@@ -390,13 +393,11 @@ static bool plan_init(struct call *c, const struct transaction *t, struct plan *
     p->sizes_mask = EXEC_SIZES - 1;
     while (p->sizes_mask < 4 * t->keys)
         p->sizes_mask = 2 * p->sizes_mask + 1;
-    size_t argv_bytes = t->argc_max > EXEC_ARGS ? (size_t)t->argc_max * sizeof *p->argv : 0;
-    size_t sizes_bytes = p->sizes_mask >= EXEC_SIZES ? (p->sizes_mask + 1) * sizeof *p->sizes : 0;
-    bool needed = argv_bytes || sizes_bytes;
-    p->block = needed ? pool_get(c->context->pool, argv_bytes + sizes_bytes, &p->block_cap) : NULL;
-    p->argv = argv_bytes ? (struct slice *)(void *)p->block : p->argv_own;
-    p->sizes = sizes_bytes && p->block ? (uint32_t *)(void *)(p->block + argv_bytes) : p->sizes_own;
-    return p->block || !needed;
+    size_t bytes = (size_t)t->argc_max * sizeof *p->argv + (p->sizes_mask + 1) * sizeof *p->sizes;
+    p->block_cap = 0;
+    p->argv = bytes > sizeof p->own ? pool_get(c->context->pool, bytes, &p->block_cap) : (void *)p->own;
+    if (p->argv) p->sizes = (uint32_t *)(void *)(p->argv + t->argc_max);
+    return p->argv != NULL;
 }
 
 /* The shards of all keys, watched ones included. */
@@ -436,13 +437,12 @@ static size_t float_digits(struct slice increment, size_t size) {
     return digits < FLOAT_DIGITS ? digits : FLOAT_DIGITS;
 }
 
-/* The most that a request can add to the reply, and to the sizes of the values of its keys. */
-static size_t request_bound(struct call *c, struct plan *plan, uint32_t database, bool *any) {
+/* The most that a request can add to the reply, and to the sizes of the values of its keys, whose shards are held. */
+static size_t request_bound(struct call *c, struct plan *plan) {
     const struct command *command = plan->command;
     struct keys k = plan->keys;
-    int argc = plan->argc;
     size_t longest = 0, bound = command->first_key == 1 ? REPLY_BYTES : REPLY_BYTES_OTHER;
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < plan->argc; i++)
         longest = plan->argv[i].n > longest ? plan->argv[i].n : longest;
     if (command->handler == cmd_help) return REPLY_BYTES_HELP;
     if (command->handler == cmd_scan || command->handler == cmd_randomkey) {
@@ -451,23 +451,26 @@ static size_t request_bound(struct call *c, struct plan *plan, uint32_t database
         return bound + (scan ? SCAN_REPLY_BYTES : KEY_SIZE_MAX);
     }
     if (k.count == 0) { /* ECHO, PING; FLUSHALL, DBSIZE */
-        *any |= command->handler == cmd_swapdb;
+        plan->any |= command->handler == cmd_swapdb;
         plan->written += command->flags & (WRITE | READONLY) ? SHARDS_COST : 0;
         return bound + longest;
     }
-    size_t unknown = *any ? shards_value_room(c->shards) : 0, largest = unknown;
     for (int i = k.first; i <= k.last; i += k.step) {
-        uint32_t *size = &plan->sizes[shards_hash(c->shards, database, plan->argv[i]) & plan->sizes_mask];
-        size_t held = *size > unknown ? *size : unknown;
-        largest = held > largest ? held : largest;
-        if ((command->flags & RETURNS) || (command->handler == cmd_set && argc > 3)) bound += resp_bulk_bytes(held);
+        uint64_t hash = shards_hash(c->shards, plan->database, plan->argv[i]);
+        uint32_t *size = &plan->sizes[hash & plan->sizes_mask];
+        const struct entry *e = lru_peek(shard_locked(c->shards, hash), hash, plan->argv[i], c->now_ms);
+        if (e) grow_to(size, entry_value_size(e)); /* unless a request before this one has made more of it */
+        if (plan->any) grow_to(size, shards_value_room(c->shards));
+        size_t held = *size;
+        if ((command->flags & RETURNS) || (command->handler == cmd_set && plan->argc > 3))
+            bound += resp_bulk_bytes(held);
         if (!(command->flags & WRITE)) continue;
-        if (k.step == 2 && i + 1 < argc) longest = plan->argv[i + 1].n; /* each key of MSET has its value */
+        if (k.step == 2 && i + 1 < plan->argc) longest = plan->argv[i + 1].n; /* each key of MSET has its value */
         int64_t offset = 0;
         if (command->handler == cmd_append) {
             longest += held;
         } else if (command->handler == cmd_rename || command->handler == cmd_copy) {
-            longest = longest > largest ? longest : largest;
+            longest = longest > held ? longest : held;
         } else if (command->handler == cmd_setrange && resp_integer_of(plan->argv[2], &offset) && offset > 0) {
             longest += offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
         } else if (command->handler == cmd_increment) {
@@ -476,41 +479,27 @@ static size_t request_bound(struct call *c, struct plan *plan, uint32_t database
             bound += 8 + (longest = float_digits(plan->argv[2], held)); /* the header of four digits */
             plan->written += longest * longest / FLOAT_COST;
         }
-        /* RENAME and COPY write what they read, once; who has a number writes a number */
-        bool rewrites = !strncmp(command->keys, "RW", 2) && command->handler != cmd_set &&
-                        command->handler != cmd_getdel && command->handler != cmd_increment &&
-                        command->handler != cmd_incrbyfloat;
-        if (i > k.first || command->last_key != 2) plan->written += rewrites && held > longest ? held : longest;
+        bool rewrites = (command->flags & REWRITES) && held > longest;
+        if (i > k.first || command->last_key != 2) plan->written += rewrites ? held : longest; /* RENAME, COPY: once */
         grow_to(size, longest);
     }
-    /* after these, what a key holds is not what it held */
-    *any |= command->handler == cmd_move || (command->handler == cmd_copy && argc > 4);
+    plan->any |= command->handler == cmd_move || (command->handler == cmd_copy && plan->argc > 4);
     return bound;
 }
 
 /* The most that the reply can take. All shards of the keys are held. */
 static size_t reply_bound(struct call *c, const struct transaction *t, struct plan *plan) {
     size_t bound = 32 + ERROR_ROOM;
-    bool any = false;
     plan->written = 0;
+    plan->database = c->database;
+    plan->any = false;
     memset(plan->sizes, 0, (plan->sizes_mask + 1) * sizeof *plan->sizes);
-    for (int pass = 0; pass < 2; pass++) { /* first what the keys hold, then what becomes of it */
-        uint32_t database = c->database;
-        for (size_t at = 0; next_request(t, &at, plan);) {
-            int64_t index;
-            if (strcmp(plan->command->name, "select") == 0 && resp_integer_of(plan->argv[1], &index) && index >= 0 &&
-                index < c->context->config->databases)
-                database = (uint32_t)index;
-            if (pass == 1) {
-                bound += request_bound(c, plan, database, &any);
-                continue;
-            }
-            for (int i = plan->keys.first; i <= plan->keys.last; i += plan->keys.step) {
-                uint64_t hash = shards_hash(c->shards, database, plan->argv[i]);
-                const struct entry *e = lru_peek(shard_locked(c->shards, hash), hash, plan->argv[i], c->now_ms);
-                if (e) grow_to(&plan->sizes[hash & plan->sizes_mask], entry_value_size(e));
-            }
-        }
+    for (size_t at = 0; next_request(t, &at, plan);) {
+        int64_t index;
+        if (strcmp(plan->command->name, "select") == 0 && resp_integer_of(plan->argv[1], &index) && index >= 0 &&
+            index < c->context->config->databases)
+            plan->database = (uint32_t)index;
+        bound += request_bound(c, plan);
     }
     return bound;
 }
@@ -607,7 +596,7 @@ static enum command_result cmd_exec(struct call *c) {
         exec_without_memory(c);
     } else {
         result = execute_queue(c, t, &plan);
-        pool_put(c->context->pool, plan.block, plan.block_cap);
+        if (plan.block_cap) pool_put(c->context->pool, plan.argv, plan.block_cap);
     }
     end_transaction(c->shards, c->context->pool, c->client);
     return result;
