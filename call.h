@@ -250,9 +250,7 @@ static inline bool is_word(struct slice s, struct slice word) { return slice_equ
 /* Which of the words, apart by one space each, it is; -1: none. */
 static inline int one_of(struct slice s, const char *words) {
     for (int i = 0; *words; i++) {
-        size_t n = 0;
-        while (words[n] > ' ')
-            n++;
+        size_t n = strcspn(words, " ");
         if (is_word(s, (struct slice){words, n})) return i;
         words += n + (words[n] == ' ');
     }

@@ -99,13 +99,6 @@ static bool has_mode(const struct client *client, uint8_t mode) { return relaxed
 
 static uint32_t database_of_client(const struct client *client) { return relaxed_load(client->database); }
 
-static bool server_has_password(struct command_server *s) {
-    pthread_mutex_lock(&s->config_lock);
-    bool has = s->config->requirepass[0] != '\0';
-    pthread_mutex_unlock(&s->config_lock);
-    return has;
-}
-
 static enum command_result no_memory(struct call *c) {
     return ERROR(c, "ERR client-memory is used up; send less at once");
 }
@@ -138,11 +131,10 @@ static void feed(struct call *c) {
     struct feed *f = &c->context->server->feed;
     char text[FEED_LINE], peer[CLIENT_ADDRESS_MAX];
     struct buf line = {text, 0, sizeof text - 64, false}; /* room is left for the end */
-    struct timespec t;
+    uint64_t us = clock_ns(CLOCK_REALTIME) / 1000;
     size_t more = 0;
     if (c->command->flags & ADMIN) return;
-    clock_gettime(CLOCK_REALTIME, &t);
-    buf_printf(&line, "+%lld.%06ld [%u ", (long long)t.tv_sec, t.tv_nsec / 1000, database_of_client(c->client));
+    buf_printf(&line, "+%" PRIu64 ".%06" PRIu64 " [%u ", us / 1000000, us % 1000000, database_of_client(c->client));
     client_address_text(peer, &c->client->address); /* without a system call: EXEC holds shards */
     bool local = c->client->address.family == AF_UNIX;
     buf_printf(&line, local ? "unix:%s]" : "%s]", local ? c->context->config->unixsocket : peer);
@@ -504,10 +496,38 @@ static size_t reply_bound(struct call *c, const struct transaction *t, struct pl
     return bound;
 }
 
-static inline enum command_result run_handler(struct call *c);
+static inline enum command_result run_handler(struct call *c) {
+    enum command_result result = c->command->handler(c);
+    if (result != COMMAND_AGAIN) metrics_add(&c->context->metrics->command[c->row].calls, 1);
+    if (c->failed) metrics_add(&c->context->metrics->command[c->row].failed, 1);
+    return result;
+}
 
-static uint64_t look_before(struct call *c);
-static void look_behind(struct call *c, uint64_t from_ns);
+/* The same while something is looked at behind each request; within EXEC, too: it is shown to who watches, and of one in
+ * so many the keys are counted. */
+static enum command_result run_seen(struct call *c) {
+    struct hotkeys *hot = &c->context->server->hotkeys;
+    bool counted =
+        (c->context->unusual & UNUSUAL_COUNTED) && next_random(&c->context->random) % relaxed_load(hot->ratio) == 0;
+    uint64_t from_ns = counted ? clock_ns(CLOCK_MONOTONIC) : 0;
+    enum command_result result;
+    do
+        result = run_handler(c);
+    while (c->in_exec && result == COMMAND_AGAIN);
+    if (c->context->unusual & UNUSUAL_WATCHED) feed(c);
+    struct keys k = keys_of(c->command, c->argv, counted ? c->argc : 0);
+    if (k.count == 0) return result;
+    uint64_t every = 1 + (uint64_t)k.count / HOT_KEYS; /* of very many keys one stands for its neighbours, too */
+    uint64_t ns = clock_ns(CLOCK_MONOTONIC) - from_ns, bytes = c->out->len - c->start;
+    for (int i = 0; i < c->argc; i++)
+        bytes += c->argv[i].n;
+    uint64_t weight[] = {every, ns * every / (uint64_t)k.count, bytes * every / (uint64_t)k.count};
+    for (uint64_t i = next_random(&c->context->random) % every; i < (uint64_t)k.count; i += every) {
+        struct slice key = c->argv[k.first + (int)i * k.step];
+        info_count_key(hot, c->now_ms, shards_hash(c->shards, c->database, key), c->database, key, weight);
+    }
+    return result;
+}
 
 static uint32_t row_of(const struct command *command);
 
@@ -529,10 +549,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
         one.resp = relaxed_load(c->client->resp);
         if (plan->command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
         one.start = out->len;
-        uint64_t from_ns = c->context->unusual ? look_before(&one) : 0;
-        while (run_handler(&one) == COMMAND_AGAIN)
-            ;
-        if (c->context->unusual) look_behind(&one, from_ns);
+        run_seen(&one);
     }
 }
 
@@ -690,7 +707,7 @@ static enum command_result cmd_reset(struct call *c) {
     return COMMAND_DONE;
 }
 
-/* Compares in a time that depends on the lengths only. */
+/* Whether it lets in: without a password any does. Compares in a time that depends on the lengths only. */
 static bool password_is(struct command_server *s, struct slice given) {
     pthread_mutex_lock(&s->config_lock);
     const char *password = s->config->requirepass;
@@ -720,7 +737,7 @@ static bool authenticate(struct call *c, struct slice user, struct slice passwor
 /* AUTH [username] password */
 static enum command_result cmd_auth(struct call *c) {
     if (c->argc > 3) return syntax_error(c);
-    if (c->argc == 2 && !server_has_password(c->context->server))
+    if (c->argc == 2 && password_is(c->context->server, SLICE(""))) /* there is none */
         return ERROR(c, "ERR AUTH <password> called without any password configured for the default user. Are "
                         "you sure your configuration is correct?");
     struct slice user = c->argc == 3 ? c->argv[1] : SLICE("default");
@@ -955,7 +972,7 @@ uint8_t command_unusual(const struct command_server *server, int64_t now_ms, boo
 
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms) {
     if (!has_mode(client, CLIENT_LOCKED_OUT)) relaxed_store(client->locked_ms, now_ms);
-    set_mode(client, CLIENT_LOCKED_OUT, server_has_password(server));
+    set_mode(client, CLIENT_LOCKED_OUT, !password_is(server, SLICE("")));
 }
 
 /* READONLY, READWRITE */
@@ -981,11 +998,10 @@ static enum command_result cmd_role(struct call *c) {
 
 /* TIME */
 static enum command_result cmd_time(struct call *c) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    int64_t us = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000);
     resp_array(c->out, 2);
-    resp_bulk_integer(c->out, t.tv_sec);
-    resp_bulk_integer(c->out, t.tv_nsec / 1000);
+    resp_bulk_integer(c->out, us / 1000000);
+    resp_bulk_integer(c->out, us % 1000000);
     return COMMAND_DONE;
 }
 
@@ -1039,11 +1055,11 @@ static enum command_result config_set_failed(struct call *c, int i, const char *
                         c->argv[i].p, why);
 }
 
-/* Whether one of the options that stand in argv before `end` has that name. */
-static bool is_given(const struct call *c, int end, struct slice name) {
+/* Which of the options that stand in argv before `end` has that name; 0: none. */
+static int option_in(const struct call *c, int end, struct slice name) {
     for (int i = 2; i < end; i += 2)
-        if (is_word(c->argv[i], name)) return true;
-    return false;
+        if (is_word(c->argv[i], name)) return i;
+    return 0;
 }
 
 /* Takes argv's options over into `next`; as Redis, looks at all names before any value. False: one cannot be, and that
@@ -1054,7 +1070,7 @@ static bool change_options(struct call *c, struct config *next) {
         int i = 2 + n % (c->argc - 2);
         bool names = n < c->argc - 2;
         const struct slice *a = &c->argv[i];
-        if (names && is_given(c, i, a[0])) return config_set_failed(c, i, "duplicate parameter"), false;
+        if (names && option_in(c, i, a[0])) return config_set_failed(c, i, "duplicate parameter"), false;
         bool whole = a[1].n < sizeof value && !memchr(a[1].p, '\0', a[1].n);
         bool named = a[0].n < sizeof name && !memchr(a[0].p, '\0', a[0].n);
         snprintf(name, sizeof name, "%.*s", named ? (int)a[0].n : 0, a[0].p);
@@ -1072,13 +1088,6 @@ static bool change_options(struct call *c, struct config *next) {
     return true;
 }
 
-/* The argument that names the option which the sentence begins with; the first, when none does. */
-static int blamed(const struct call *c, const char *error) {
-    for (int i = 2; i < c->argc; i += 2)
-        if (!strncasecmp(error, c->argv[i].p, c->argv[i].n) && strchr(": ", error[c->argv[i].n])) return i;
-    return 2;
-}
-
 /* CONFIG SET parameter value [parameter value ...]: all or nothing */
 static enum command_result cmd_config_set(struct call *c) {
     struct command_server *s = c->context->server;
@@ -1089,12 +1098,14 @@ static enum command_result cmd_config_set(struct call *c) {
     pthread_mutex_lock(&s->config_lock);
     struct config next = *s->config;
     if (change_options(c, &next)) {
-        config_follow(&next, s->config, is_given(c, c->argc, SLICE("shard-capacity")),
-                      is_given(c, c->argc, SLICE("max-value-size")));
+        config_follow(&next, s->config, option_in(c, c->argc, SLICE("shard-capacity")),
+                      option_in(c, c->argc, SLICE("max-value-size")));
         next.notes[0] = '\0'; /* what is doubtful is said anew */
         changed = config_resolve(&next, s->host, text, sizeof text) &&
                   s->reconfigure(s->callback_context, &next, text, sizeof text);
-        if (!changed) config_set_failed(c, blamed(c, text), text);
+        /* what failed is the option that the sentence begins with; the first, when none does */
+        int failed = changed ? 0 : option_in(c, c->argc, (struct slice){text, strcspn(text, ": ")});
+        if (!changed) config_set_failed(c, failed ? failed : 2, text);
     }
     pthread_mutex_unlock(&s->config_lock);
     if (!changed) return COMMAND_DONE;
@@ -1147,30 +1158,27 @@ static int put_children(struct call *c, struct slice parent,
     return n;
 }
 
-static const struct command *find_command(struct slice name) {
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (is_word(name, slice_of(commands[i].name))) return &commands[i];
+/* The row of that name; with a parent, of its subcommand of that name. NULL: there is none. */
+static const struct command *find_command(const struct command *parent, struct slice name) {
+    size_t skip = parent ? strlen(parent->name) + 1 : 0;
+    for (const struct command *r = commands; r < commands + COMMANDS; r++)
+        if ((!parent || is_child(r, slice_of(parent->name))) && is_word(name, slice_of(r->name + skip))) return r;
     return NULL;
 }
 
-static struct slice trimmed(const char *p, const char *end) {
+/* The part of *text up to the next `stop` outside of brackets; *text goes on behind it. False: nothing is left. Spaces
+ * before a part are none of it; those behind it are, and matter to nobody. */
+static bool next_part(struct slice *text, char stop, struct slice *part) {
+    const char *p = text->p, *end = text->p + text->n;
     while (p < end && *p == ' ')
         p++;
-    while (p < end && end[-1] == ' ')
-        end--;
-    return (struct slice){p, (size_t)(end - p)};
-}
-
-/* The part of *text up to the next `stop` outside of brackets; *text goes on behind it. False: nothing is left. */
-static bool next_part(struct slice *text, char stop, struct slice *part) {
-    if (text->n == 0) return false;
-    size_t i = 0;
-    for (int depth = 0; i < text->n && (depth || text->p[i] != stop); i++)
-        depth += (text->p[i] == '[') - (text->p[i] == ']');
-    *part = trimmed(text->p, text->p + i);
-    i += i < text->n;
-    *text = trimmed(text->p + i, text->p + text->n);
-    return true;
+    *part = (struct slice){p, 0};
+    for (int depth = 0; p < end && (depth || *p != stop); p++)
+        depth += (*p == '[') - (*p == ']');
+    part->n = (size_t)(p - part->p);
+    p += p < end;
+    *text = (struct slice){p, (size_t)(end - p)};
+    return part->n > 0;
 }
 
 static int count_parts(struct slice text, char stop) {
@@ -1338,8 +1346,7 @@ static void put_arguments(struct call *c, struct slice text, bool oneof) {
 
 static void put_command_docs(struct call *c, const struct command *command) {
     struct slice name = slice_of(command->name);
-    const char *syntax = command->syntax + name.n; /* as long as the name, a space for its '|' */
-    struct slice arguments = trimmed(syntax, syntax + strlen(syntax));
+    struct slice arguments = slice_of(command->syntax + name.n); /* as long as the name, a space for its '|' */
     int children = put_children(c, name, NULL);
     put(c, "s%$$$$$$$$", name, 4 + (children > 0) + (arguments.n > 0), "summary", command->summary, "since",
         command->since, "group", command->group, "syntax", command->syntax);
@@ -1383,7 +1390,7 @@ static enum command_result cmd_command_info(struct call *c) {
     if (!list_fits(c, c->argc, COMMANDS_MAX, "names")) return COMMAND_DONE;
     resp_array(c->out, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++) {
-        const struct command *command = find_command(c->argv[i]);
+        const struct command *command = find_command(NULL, c->argv[i]);
         if (command)
             put_command_info(c, command);
         else
@@ -1397,11 +1404,11 @@ static enum command_result cmd_command_docs(struct call *c) {
     if (!list_fits(c, c->argc, COMMANDS_MAX, "names")) return COMMAND_DONE;
     int known = c->argc == 2 ? put_children(c, SLICE(""), NULL) : 0;
     for (int i = 2; i < c->argc; i++)
-        known += find_command(c->argv[i]) != NULL;
+        known += find_command(NULL, c->argv[i]) != NULL;
     put(c, "%", known);
     if (c->argc == 2) put_children(c, SLICE(""), put_command_docs);
     for (int i = 2; i < c->argc; i++) {
-        const struct command *command = find_command(c->argv[i]);
+        const struct command *command = find_command(NULL, c->argv[i]);
         if (command) put_command_docs(c, command);
     }
     return COMMAND_DONE;
@@ -1471,16 +1478,6 @@ void command_init(struct command_server *server) {
     }
 }
 
-/* The row of "parent|name" for argv[1], NULL when there is none. */
-static const struct command *subcommand(const struct command *parent, struct slice name) {
-    size_t n = strlen(parent->name);
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (is_child(&commands[i], (struct slice){parent->name, n}) &&
-            is_word(name, slice_of(commands[i].name + n + 1)))
-            return &commands[i];
-    return NULL;
-}
-
 static bool arity_right(const struct command *command, int argc) {
     return command->arity < 0 ? argc >= -command->arity : argc == command->arity;
 }
@@ -1489,8 +1486,8 @@ static bool arity_right(const struct command *command, int argc) {
 static enum command_result cmd_command_getkeys(struct call *c) {
     int argc = c->argc - 2;
     struct slice *argv = c->argv + 2;
-    const struct command *command = find_command(argv[0]);
-    if (command && command->handler == NULL && argc > 1) command = subcommand(command, argv[1]);
+    const struct command *command = find_command(NULL, argv[0]);
+    if (command && command->handler == NULL && argc > 1) command = find_command(command, argv[1]);
     if (command == NULL) return ERROR(c, "ERR Invalid command specified");
     if (command->keys[0] == '\0') return ERROR(c, "ERR The command has no key arguments");
     if (!arity_right(command, argc)) return ERROR(c, "ERR Invalid number of arguments specified for command");
@@ -1555,52 +1552,22 @@ size_t command_argument_safe(const struct config *config) {
     return (size_t)(key < value ? key : value);
 }
 
-static enum command_result unknown_command(struct call *c) {
-    struct slice name = c->argv[0];
-    /* at the start of a line that is a browser that was tricked into talking to us */
-    if (name.p && one_of(name, "post host:") >= 0) return COMMAND_CLOSE;
-    char args[160];
-    size_t n = 0;
-    args[0] = '\0';
-    for (int i = 1; i < c->argc && n < 128; i++) {
-        struct slice a = c->argv[i].p ? c->argv[i] : (struct slice){"", 0};
-        int most = a.n < 128 - n ? (int)a.n : (int)(128 - n);
-        n += (size_t)snprintf(args + n, sizeof args - n, "'%.*s' ", most, a.p);
-    }
-    return error_format(c, "ERR unknown command '%.*s', with args beginning with: %s", shown_bytes(name),
-                        name.p ? name.p : "", args);
-}
-
-/* Checks the sizes of all arguments. False: the error is answered. */
-static bool sizes_right(struct call *c) {
+/* Checks the sizes of all arguments; with `many`, whether no more is changed than may be at once. False: the error is
+ * answered. */
+static bool sizes_right(struct call *c, bool many) {
     uint64_t max_key = c->context->config->max_key_size_bytes, max_value = c->context->config->max_value_size_bytes;
     struct keys k = keys_of(c->command, c->argv, c->argc);
+    uint64_t bytes = 0;
     for (int i = k.first; i <= k.last; i += k.step)
         if (c->argv[i].n > max_key)
             return error_format(c, "ERR key exceeds max-key-size (%" PRIu64 " bytes)", max_key), false;
-    for (int i = 1; i < c->argc; i++)
+    for (int i = 1; i < c->argc; bytes += c->argv[i++].n)
         if (c->argv[i].p == NULL)
             return error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max_value), false;
-    return true;
-}
-
-/* Whether a request changes no more than may be at once, which is all that those with few arguments can. False: the
- * error is answered. */
-static bool atomic_right(struct call *c) {
-    uint64_t bytes = 0;
-    for (int i = 1; i < c->argc; i++)
-        bytes += c->argv[i].n;
-    if (keys_of(c->command, c->argv, c->argc).count <= ATOMIC_KEYS && bytes <= atomic_bytes(c)) return true;
+    if (!many || (k.count <= ATOMIC_KEYS && bytes <= atomic_bytes(c))) return true;
     error_format(c, "ERR at most %d keys and %" PRIu64 " bytes are changed at once; send them in parts", ATOMIC_KEYS,
                  atomic_bytes(c));
     return false;
-}
-
-static inline enum command_result run_handler(struct call *c) {
-    enum command_result result = c->command->handler(c);
-    if (result != COMMAND_AGAIN) metrics_add(&c->context->metrics->command[c->row].calls, 1);
-    if (c->failed) metrics_add(&c->context->metrics->command[c->row].failed, 1);
-    return result;
 }
 
 /* An error was answered before the command was executed. */
@@ -1619,6 +1586,21 @@ static enum command_result rejected(struct call *c) {
         error_format(c, "EXECABORT Transaction discarded because of: %s", why);
     }
     return COMMAND_DONE;
+}
+
+static enum command_result unknown_command(struct call *c) {
+    struct slice name = c->argv[0];
+    /* at the start of a line that is a browser that was tricked into talking to us */
+    if (name.p && one_of(name, "post host:") >= 0) return COMMAND_CLOSE;
+    char text[160] = "";
+    struct buf args = {text, 0, sizeof text, false};
+    for (int i = 1; i < c->argc && args.len < SHOWN_BYTES; i++) {
+        struct slice a = c->argv[i].p ? c->argv[i] : SLICE("");
+        buf_printf(&args, "'%.*s' ", a.n < SHOWN_BYTES - args.len ? (int)a.n : SHOWN_BYTES - (int)args.len, a.p);
+    }
+    error_format(c, "ERR unknown command '%.*s', with args beginning with: %s", shown_bytes(name), name.p ? name.p : "",
+                 text);
+    return rejected(c);
 }
 
 /* What is to be done instead of executing the command now, for a client that is not in its usual mode or while all are
@@ -1648,38 +1630,10 @@ static bool instead(struct call *c, enum command_result *result) {
            (writes || atomic_load(&c->context->server->paused_all));
 }
 
-/* What is done before and behind a request, while there is something unusual; within EXEC, too. The time of one whose
- * keys are to be counted is passed on, 0 for others. */
-static uint64_t look_before(struct call *c) {
-    bool counted = (c->context->unusual & UNUSUAL_COUNTED) && c->command->handler != cmd_exec &&
-                   next_random(&c->context->random) % relaxed_load(c->context->server->hotkeys.ratio) == 0;
-    return counted ? clock_ns(CLOCK_MONOTONIC) : 0;
-}
-
-static void look_behind(struct call *c, uint64_t from_ns) {
-    if (c->context->unusual & UNUSUAL_WATCHED) feed(c);
-    struct keys k = keys_of(c->command, c->argv, from_ns ? c->argc : 0);
-    if (k.count == 0) return;
-    uint64_t every = 1 + (uint64_t)k.count / HOT_KEYS; /* of very many keys one stands for its neighbours, too */
-    uint64_t ns = clock_ns(CLOCK_MONOTONIC) - from_ns, bytes = c->out->len - c->start;
-    for (int i = 0; i < c->argc; i++)
-        bytes += c->argv[i].n;
-    uint64_t weight[] = {every, ns * every / (uint64_t)k.count, bytes * every / (uint64_t)k.count};
-    for (uint64_t i = next_random(&c->context->random) % every; i < (uint64_t)k.count; i += every) {
-        struct slice key = c->argv[k.first + (int)i * k.step];
-        info_count_key(&c->context->server->hotkeys, c->now_ms, shards_hash(c->shards, c->database, key), c->database,
-                       key, weight);
-    }
-}
-
 /* Executes what is no usual request; apart, so that it costs the usual one no register. */
 __attribute__((noinline)) static enum command_result execute_unusual(struct call *c) {
     enum command_result result;
-    if (instead(c, &result)) return result;
-    uint64_t from_ns = look_before(c);
-    result = run_handler(c);
-    look_behind(c, from_ns);
-    return result;
+    return instead(c, &result) ? result : run_seen(c);
 }
 
 /* The reply of a client that wants none, or not this one, is taken back. */
@@ -1699,12 +1653,8 @@ static enum command_result muted(struct call *c, enum command_result result, uin
 /* All of it but muting the reply. */
 static inline enum command_result execute(struct call *c, const struct request *r, uint8_t modes) {
     const struct command *command = r->command;
-    enum command_result result;
-    if (command == NULL) {
-        result = unknown_command(c);
-        return result == COMMAND_DONE ? rejected(c) : result;
-    }
-    if ((command->flags & CONTAINER) && r->argc > 1 && (command = subcommand(command, r->argv[1])) == NULL) {
+    if (command == NULL) return unknown_command(c);
+    if ((command->flags & CONTAINER) && r->argc > 1 && (command = find_command(command, r->argv[1])) == NULL) {
         struct slice name = r->argv[1];
         error_format(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown_bytes(name), name.p ? name.p : "",
                      r->command->syntax);
@@ -1716,7 +1666,7 @@ static inline enum command_result execute(struct call *c, const struct request *
     if (!r->resumed) {
         if (!arity_right(command, r->argc)) return wrong_arity(c), rejected(c);
         bool many = r->argc > BYTES_ARGS && (command->handler == cmd_mset || command->handler == cmd_msetex);
-        if ((!r->sizes_are_right && !sizes_right(c)) || (many && !atomic_right(c))) return rejected(c);
+        if ((!r->sizes_are_right || many) && !sizes_right(c, many)) return rejected(c);
         if (modes || c->context->unusual) return execute_unusual(c);
     }
     return run_handler(c);
