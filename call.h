@@ -51,7 +51,6 @@ struct command {
     const char *keys, *tips, *group, *since, *syntax, *summary;
 };
 
-enum command_index { COMMAND_SLOTS = 256 };
 enum command_samples { SAMPLE_COMMANDS, SAMPLE_INPUT, SAMPLE_OUTPUT, SAMPLES };
 
 /* What MONITOR shows: the last lines of what all workers execute, a ring of bytes that is there while somebody watches.
@@ -103,7 +102,7 @@ struct command_server {
         uint64_t letters; /* of the name, in lower case */
         size_t size;
         const struct command *command; /* NULL: free */
-    } index[COMMAND_SLOTS];            /* by name; command_init() fills it */
+    } index[UINT8_MAX + 1];            /* by name; command_init() fills it */
 
     /* of the last second, and what info_sample() counts from */
     _Atomic uint64_t per_s[SAMPLES];

@@ -28,8 +28,6 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "glob.h"
 #include "info.h"
@@ -54,8 +52,9 @@
 #define FLOAT_DIGITS 5200         /* of the largest long double, and some */
 #define BYTES_ARGS 32             /* arguments of a request whose bytes need not be counted */
 #define HOT_KEYS 16               /* keys of a request that are counted, about */
-#define EXEC_SIZES 256            /* of values in a transaction, at least; with 64 arguments of a request ... */
-#define EXEC_BYTES 2048           /* ... they take so much, for which no block is needed */
+#define DISCARDED "EXECABORT Transaction discarded because "
+#define EXEC_SIZES 256  /* of values in a transaction, at least; with 64 arguments of a request ... */
+#define EXEC_BYTES 2048 /* ... they take so much, for which no block is needed */
 
 /* Bits as COMMAND shows them, in this order; then those that only we know. */
 enum flags {
@@ -223,7 +222,6 @@ struct queued {
 struct transaction {
     char *queue; /* blocks of the worker's pool; NULL: none */
     size_t queue_bytes, queue_cap;
-    uint32_t count; /* of requests */
     int argc_max;
     uint32_t keys; /* of all requests */
     bool aborted;  /* one of them was wrong */
@@ -234,27 +232,15 @@ struct transaction {
 
 /* The client's transaction, made when there is none. NULL: no memory. */
 static struct transaction *transaction_of(struct call *c) {
-    if (c->client->transaction == NULL) {
-        size_t cap;
-        c->client->transaction = pool_get(c->context->pool, sizeof(struct transaction), &cap);
-        if (c->client->transaction) memset(c->client->transaction, 0, sizeof(struct transaction));
-    }
-    return c->client->transaction;
+    struct transaction *t = c->client->transaction;
+    size_t cap;
+    if (t || (t = pool_get(c->context->pool, sizeof *t, &cap)) == NULL) return t;
+    *t = (struct transaction){0};
+    return c->client->transaction = t;
 }
 
 static enum command_result exec_without_memory(struct call *c) {
-    return ERROR(c, "EXECABORT Transaction discarded because client-memory is used up; send it in parts");
-}
-
-static void unwatch(struct shards *shards, struct transaction *t) {
-    uint32_t watches[SHARDS] = {0};
-    for (size_t i = 0; i < t->watch_count; i++)
-        watches[hash_shard(t->watches[i].hash)]++;
-    for (uint32_t i = 0; t->watch_count && i < SHARDS; i++) {
-        shard_lock_index(shards, i)->watched -= watches[i];
-        shard_unlock_index(shards, i);
-    }
-    t->watch_count = 0;
+    return ERROR(c, DISCARDED "client-memory is used up; send it in parts");
 }
 
 /* Tells what the client's transaction holds of client-memory. */
@@ -267,10 +253,16 @@ static void show_transaction(struct client *client) {
 /* Forgets all that was queued and watched. */
 static void end_transaction(struct shards *shards, struct pool *pool, struct client *client) {
     struct transaction *t = client->transaction;
+    uint32_t watches[SHARDS] = {0};
     set_mode(client, CLIENT_MULTI, false);
     relaxed_store(client->queued, 0);
     if (t == NULL) return;
-    unwatch(shards, t);
+    for (size_t i = 0; i < t->watch_count; i++)
+        watches[hash_shard(t->watches[i].hash)]++;
+    for (uint32_t i = 0; t->watch_count && i < SHARDS; i++) {
+        shard_lock_index(shards, i)->watched -= watches[i];
+        shard_unlock_index(shards, i);
+    }
     pool_put(pool, t->queue, t->queue_cap);
     pool_put(pool, (char *)t->watches, t->watch_cap);
     pool_put(pool, (char *)t, sizeof *t);
@@ -294,7 +286,6 @@ static struct keys keys_of(const struct command *command, const struct slice *ar
     if (k.first <= 0 || k.first >= argc) return none;
     if (k.last < 0) k.last = argc - 1;
     k.count = (k.last - k.first) / k.step + 1;
-    k.last = k.first + (k.count - 1) * k.step;
     return k;
 }
 
@@ -309,8 +300,8 @@ static enum command_result queue_request(struct call *c) {
     struct transaction *t = c->client->transaction;
     size_t bytes = sizeof(struct queued) + (size_t)c->argc * sizeof(uint32_t);
     struct keys k = keys_of(c->command, c->argv, c->argc);
-    uint32_t keys = t->keys + (uint32_t)k.count;
-    if (keys > ATOMIC_KEYS || t->count >= ATOMIC_KEYS)
+    uint32_t queued = relaxed_load(c->client->queued);
+    if (t->keys + (uint32_t)k.count > ATOMIC_KEYS || queued >= ATOMIC_KEYS)
         return error_format(c, "ERR a transaction may have %d requests or keys; send it in parts", ATOMIC_KEYS);
     for (int i = 0; i < c->argc; i++)
         bytes += c->argv[i].n;
@@ -336,10 +327,9 @@ static enum command_result queue_request(struct call *c) {
     for (int i = 0; i < c->argc; p += c->argv[i++].n)
         memcpy(p, c->argv[i].p, c->argv[i].n);
     t->queue_bytes += bytes;
-    t->count++;
-    relaxed_store(c->client->queued, t->count);
+    relaxed_store(c->client->queued, queued + 1);
     t->argc_max = c->argc > t->argc_max ? c->argc : t->argc_max;
-    t->keys = keys;
+    t->keys += (uint32_t)k.count;
     t->all |= k.count == 0 || c->command->handler == cmd_move || (c->command->handler == cmd_copy && c->argc > 4);
     resp_simple(c->out, SLICE("QUEUED"));
     return COMMAND_DONE;
@@ -381,6 +371,7 @@ static bool next_request(const struct transaction *t, size_t *at, struct plan *p
     return true;
 }
 
+/* False: there is no memory, and that was answered. */
 static bool plan_init(struct call *c, const struct transaction *t, struct plan *p) {
     p->sizes_mask = EXEC_SIZES - 1;
     while (p->sizes_mask < 4 * t->keys)
@@ -388,8 +379,9 @@ static bool plan_init(struct call *c, const struct transaction *t, struct plan *
     size_t bytes = (size_t)t->argc_max * sizeof *p->argv + (p->sizes_mask + 1) * sizeof *p->sizes;
     p->block_cap = 0;
     p->argv = bytes > sizeof p->own ? pool_get(c->context->pool, bytes, &p->block_cap) : (void *)p->own;
-    if (p->argv) p->sizes = (uint32_t *)(void *)(p->argv + t->argc_max);
-    return p->argv != NULL;
+    if (p->argv == NULL) return exec_without_memory(c), false;
+    p->sizes = (uint32_t *)(void *)(p->argv + t->argc_max);
+    return true;
 }
 
 /* The shards of all keys, watched ones included. */
@@ -534,7 +526,7 @@ static uint32_t row_of(const struct command *command);
 /* Executes what is queued, one after the other, into `out`. */
 static void run_queue(struct call *c, const struct transaction *t, struct plan *plan, struct buf *out) {
     size_t error_room = ERROR_ROOM;
-    resp_array(out, t->count);
+    resp_array(out, relaxed_load(c->client->queued));
     for (size_t at = 0; next_request(t, &at, plan);) {
         struct call one = *c;
         one.command = plan->command;
@@ -576,16 +568,12 @@ static enum command_result execute_queue(struct call *c, const struct transactio
         pool_put(c->context->pool, block.p, block.cap);
         if (!hold) resp_null_array(c->out, c->resp);
         if (much)
-            return error_format(c,
-                                "EXECABORT Transaction discarded because it could write more than %" PRIu64
-                                " bytes; send it in parts",
+            return error_format(c, DISCARDED "it could write more than %" PRIu64 " bytes; send it in parts",
                                 atomic_bytes(c));
         if (room) return COMMAND_DONE;
         if (bound > limit)
-            return error_format(c,
-                                "EXECABORT Transaction discarded because its reply could exceed "
-                                "client-output-buffer-limit (%zu bytes); send it in parts",
-                                limit);
+            return error_format(
+                c, DISCARDED "its reply could exceed client-output-buffer-limit (%zu bytes); send it in parts", limit);
         block = (struct buf){NULL, 0, 0, false};
         block.p = pool_get(c->context->pool, bound + spare, &block.cap);
         if (block.p == NULL) return exec_without_memory(c);
@@ -608,10 +596,8 @@ static enum command_result cmd_exec(struct call *c) {
     if (!has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR EXEC without MULTI");
     set_mode(c->client, CLIENT_MULTI, false); /* its requests are no longer queued */
     if (t->aborted) {
-        ERROR(c, "EXECABORT Transaction discarded because of previous errors.");
-    } else if (!plan_init(c, t, &plan)) {
-        exec_without_memory(c);
-    } else {
+        ERROR(c, DISCARDED "of previous errors.");
+    } else if (plan_init(c, t, &plan)) {
         result = execute_queue(c, t, &plan);
         if (plan.block_cap) pool_put(c->context->pool, plan.argv, plan.block_cap);
     }
@@ -632,17 +618,14 @@ static enum command_result cmd_watch(struct call *c) {
     struct transaction *t = transaction_of(c);
     struct suspended *s = &c->client->suspended;
     int from = s->next ? (int)s->next : 1, to = c->argc - from > NAMES_MAX ? from + NAMES_MAX : c->argc;
-    size_t wanted = t ? (t->watch_count + (size_t)(c->argc - from)) * sizeof *t->watches : 0;
-    if (t && t->watch_cap < wanted) {
+    if (t == NULL) return no_memory(c);
+    size_t wanted = (t->watch_count + (size_t)(c->argc - from)) * sizeof *t->watches; /* of all: in the first turn */
+    if (t->watch_cap < wanted) {
         bool much = wanted > c->context->config->client_memory_bytes / 2;
         void *p = much ? NULL : pool_grow(c->context->pool, t->watches, &t->watch_cap, t->watch_cap, wanted);
-        t->watches = p ? p : t->watches;
         show_transaction(c->client);
-        t = p ? t : NULL;
-    }
-    if (t == NULL) {
-        s->next = 0;
-        return no_memory(c);
+        if (p == NULL) return no_memory(c);
+        t->watches = p;
     }
     for (int i = from; i < to; i++) {
         uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
@@ -744,18 +727,19 @@ static enum command_result cmd_auth(struct call *c) {
     return authenticate(c, user, c->argv[c->argc - 1]) ? ok(c) : COMMAND_DONE;
 }
 
-/* Whether `text` may be a client's name: printable and without spaces, as Redis has it, and of a bounded length. */
-static bool is_plain(struct slice text) {
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] < '!' || text.p[i] > '~') return false;
-    return true;
+/* Whether `text`, which is `what`, is printable and without spaces, as Redis has it. False: the error is answered. */
+static bool is_plain(struct call *c, struct slice text, struct slice what) {
+    size_t i = 0;
+    while (i < text.n && text.p[i] >= '!' && text.p[i] <= '~')
+        i++;
+    if (i < text.n)
+        error_format(c, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)what.n, what.p);
+    return i == text.n;
 }
 
-/* Sets one of the client's texts; `what` names it in the error. False: that was answered. */
+/* Sets one of the client's texts, of a bounded length; `what` names it in the error. False: that was answered. */
 static bool set_client_text(struct call *c, char **field, struct slice text, struct slice what, size_t most) {
-    if (!is_plain(text))
-        return error_format(c, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)what.n, what.p),
-               false;
+    if (!is_plain(c, text, what)) return false;
     if (text.n > most)
         return error_format(c, "ERR %.*s cannot be longer than %zu bytes.", (int)what.n, what.p, most), false;
     if (client_set_text(c->context->server->registry, field, text)) return true;
@@ -776,8 +760,7 @@ static enum command_result cmd_hello(struct call *c) {
             i += 2;
         } else if (is_word(c->argv[i], SLICE("setname")) && more >= 1) {
             name = &c->argv[++i];
-            if (!is_plain(*name))
-                return ERROR(c, "ERR Client names cannot contain spaces, newlines or special characters.");
+            if (!is_plain(c, *name, SLICE("Client names"))) return COMMAND_DONE;
         } else {
             return error_format(c, "ERR Syntax error in HELLO option '%.*s'", shown_option(c->argv[i]), c->argv[i].p);
         }
@@ -1447,14 +1430,13 @@ static inline uint64_t fold(struct slice name) {
     return v | 0x2020202020202020ull;
 }
 
-static uint32_t slot_of(uint64_t folded, size_t n) { return (uint32_t)((folded + n) * 0x9E3779B97F4A7C15ull >> 56); }
-
-_Static_assert(COMMAND_SLOTS == 256, "slot_of() gives eight bits");
+/* The first place in server->index where a name may stand; behind the last one comes the first. */
+static uint8_t slot_of(uint64_t folded, size_t n) { return (uint8_t)((folded + n) * 0x9E3779B97F4A7C15ull >> 56); }
 
 static const struct command *lookup(const struct command_server *s, struct slice name) {
     if (name.p == NULL) return NULL;
     uint64_t letters = fold(name);
-    for (uint32_t i = slot_of(letters, name.n); s->index[i].command; i = (i + 1) % COMMAND_SLOTS) {
+    for (uint8_t i = slot_of(letters, name.n); s->index[i].command; i++) {
         const struct command_slot *slot = &s->index[i];
         if (slot->letters == letters && slot->size == name.n &&
             (name.n <= 8 || is_word(name, slice_of(slot->command->name))))
@@ -1471,9 +1453,9 @@ void command_init(struct command_server *server) {
     for (size_t r = 0; r < COMMANDS; r++) {
         if (!is_child(&commands[r], SLICE(""))) continue;
         struct slice name = slice_of(commands[r].name);
-        uint32_t i = slot_of(fold(name), name.n);
+        uint8_t i = slot_of(fold(name), name.n);
         while (server->index[i].command)
-            i = (i + 1) % COMMAND_SLOTS;
+            i++;
         server->index[i] = (struct command_slot){fold(name), name.n, &commands[r]};
     }
 }
@@ -1543,8 +1525,8 @@ size_t command_reply_room_max(const struct shards *shards) {
 
 size_t command_argument_max(const struct config *config) {
     uint64_t key = config->max_key_size_bytes, value = config->max_value_size_bytes, most = key > value ? key : value;
-    return (size_t)(most > CONFIG_TEXT_MAX ? most
-                                           : CONFIG_TEXT_MAX); /* commands and passwords have no limit of theirs */
+    /* commands and passwords have no limit of theirs */
+    return (size_t)(most > CONFIG_TEXT_MAX ? most : CONFIG_TEXT_MAX);
 }
 
 size_t command_argument_safe(const struct config *config) {
@@ -1578,12 +1560,12 @@ static enum command_result rejected(struct call *c) {
         relaxed_store(c->client->last_command, 0);
     if (has_mode(c->client, CLIENT_MULTI)) c->client->transaction->aborted = true;
     if (c->command && c->command->handler == cmd_exec) { /* that was its end all the same */
-        char why[256];
-        size_t n = c->out->len - c->start, skip = memcmp(c->out->p + c->start, "-ERR ", 5) ? 1 : 5;
-        snprintf(why, sizeof why, "%.*s", (int)(n - skip - 2), c->out->p + c->start + skip);
+        const char *why = c->out->p + c->start;
+        why += memcmp(why, "-ERR ", 5) ? 1 : 5;
+        int n = (int)(c->out->p + c->out->len - 2 - why);
         c->out->len = c->start;
         end_transaction(c->shards, c->context->pool, c->client);
-        error_format(c, "EXECABORT Transaction discarded because of: %s", why);
+        error_format(c, DISCARDED "of: %.*s", n, why);
     }
     return COMMAND_DONE;
 }
@@ -1603,11 +1585,11 @@ static enum command_result unknown_command(struct call *c) {
     return rejected(c);
 }
 
-/* What is to be done instead of executing the command now, for a client that is not in its usual mode or while all are
- * paused. False: execute it. */
-static bool instead(struct call *c, enum command_result *result) {
+/* Executes, or does what is to be done instead, for a client that is not in its usual mode or while something is looked
+ * at; apart, so that it costs the usual request no register. */
+__attribute__((noinline)) static enum command_result execute_unusual(struct call *c) {
     const struct command *command = c->command;
-    bool multi = has_mode(c->client, CLIENT_MULTI), queued = multi && !(command->flags & IN_MULTI);
+    bool queued = has_mode(c->client, CLIENT_MULTI) && !(command->flags & IN_MULTI);
     bool locked_out = has_mode(c->client, CLIENT_LOCKED_OUT) && !(command->flags & NO_AUTH);
     bool refused = queued && (command->flags & (NO_MULTI | NOT_QUEUED));
     bool watches = has_mode(c->client, CLIENT_MONITOR) && (command->flags & (WRITE | READONLY));
@@ -1615,25 +1597,17 @@ static bool instead(struct call *c, enum command_result *result) {
         call_error(c, locked_out ? SLICE("NOAUTH Authentication required.")
                       : refused  ? SLICE("ERR Command not allowed inside a transaction")
                                  : SLICE("ERR Replica can't interact with the keyspace"));
-        *result = rejected(c);
-        return true;
+        return rejected(c);
     }
     if (queued) {
-        *result = queue_request(c);
+        queue_request(c);
         c->client->transaction->aborted |= c->failed;
-        return true;
+        return COMMAND_DONE;
     }
     bool writes = (command->flags & WRITE) || command->handler == cmd_exec;
     bool connection = (command->flags & NO_AUTH) || !strncmp(command->name, "client|", 7);
-    *result = COMMAND_WAIT;
-    return (c->context->unusual & UNUSUAL_PAUSED) && !connection &&
-           (writes || atomic_load(&c->context->server->paused_all));
-}
-
-/* Executes what is no usual request; apart, so that it costs the usual one no register. */
-__attribute__((noinline)) static enum command_result execute_unusual(struct call *c) {
-    enum command_result result;
-    return instead(c, &result) ? result : run_seen(c);
+    bool paused = (c->context->unusual & UNUSUAL_PAUSED) && !connection;
+    return paused && (writes || atomic_load(&c->context->server->paused_all)) ? COMMAND_WAIT : run_seen(c);
 }
 
 /* The reply of a client that wants none, or not this one, is taken back. */
