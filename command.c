@@ -96,15 +96,11 @@ static void set_mode(struct client *client, uint8_t mode, bool on) {
 
 static bool has_mode(const struct client *client, uint8_t mode) { return relaxed_load(client->modes) & mode; }
 
-static uint32_t database_of_client(const struct client *client) { return relaxed_load(client->database); }
-
 static enum command_result no_memory(struct call *c) {
     return ERROR(c, "ERR client-memory is used up; send less at once");
 }
 
 /* ---- MONITOR ---- */
-
-static command_handler cmd_auth;
 
 /* Adds an argument in quotes, escaped as in Redis, as far as there is room. Returns the bytes that there was none for. */
 static size_t put_quoted(struct buf *line, struct slice s) {
@@ -133,12 +129,12 @@ static void feed(struct call *c) {
     uint64_t us = clock_ns(CLOCK_REALTIME) / 1000;
     size_t more = 0;
     if (c->command->flags & ADMIN) return;
-    buf_printf(&line, "+%" PRIu64 ".%06" PRIu64 " [%u ", us / 1000000, us % 1000000, database_of_client(c->client));
+    buf_printf(&line, "+%" PRIu64 ".%06" PRIu64 " [%u ", us / 1000000, us % 1000000, relaxed_load(c->client->database));
     client_address_text(peer, &c->client->address); /* without a system call: EXEC holds shards */
     bool local = c->client->address.family == AF_UNIX;
     buf_printf(&line, local ? "unix:%s]" : "%s]", local ? c->context->config->unixsocket : peer);
     for (int i = 0; i < c->argc; i++) { /* AUTH and HELLO: all but the version is taken for a secret */
-        bool secret = (c->command->flags & NO_AUTH) && i > (c->command->handler != cmd_auth);
+        bool secret = (c->command->flags & NO_AUTH) && i > (strcmp(c->command->name, "auth") != 0);
         more += put_quoted(&line, secret ? SLICE("(redacted)") : c->argv[i]);
     }
     line.cap = sizeof text;
@@ -212,11 +208,11 @@ struct watch {
     uint32_t database;
 };
 
-/* One queued request: behind it stand argc lengths of four bytes, then the arguments' bytes; all of it in `bytes`. */
+/* One queued request, and the bytes of its arguments behind it; all of it in `bytes`, a multiple of eight. */
 struct queued {
     const struct command *command;
-    uint32_t argc;
-    uint32_t bytes;
+    uint32_t argc, bytes;
+    uint32_t size[]; /* of each argument */
 };
 
 struct transaction {
@@ -318,14 +314,13 @@ static enum command_result queue_request(struct call *c) {
         t->queue = p;
         show_transaction(c->client);
     }
-    struct queued q = {c->command, (uint32_t)c->argc, (uint32_t)bytes};
-    char *p = t->queue + t->queue_bytes;
-    memcpy(p, &q, sizeof q);
-    p += sizeof q;
-    for (int i = 0; i < c->argc; i++, p += sizeof(uint32_t))
-        memcpy(p, &(uint32_t){(uint32_t)c->argv[i].n}, sizeof(uint32_t));
-    for (int i = 0; i < c->argc; p += c->argv[i++].n)
-        memcpy(p, c->argv[i].p, c->argv[i].n);
+    struct queued *q = (void *)(t->queue + t->queue_bytes);
+    *q = (struct queued){c->command, (uint32_t)c->argc, (uint32_t)bytes};
+    char *p = (char *)(q->size + c->argc);
+    for (int i = 0; i < c->argc; p += q->size[i++]) {
+        q->size[i] = (uint32_t)c->argv[i].n;
+        memcpy(p, c->argv[i].p, q->size[i]);
+    }
     t->queue_bytes += bytes;
     relaxed_store(c->client->queued, queued + 1);
     t->argc_max = c->argc > t->argc_max ? c->argc : t->argc_max;
@@ -354,20 +349,15 @@ struct plan {
 
 /* The request that stands *at bytes into the queue; *at is moved to the next. False: there is none. */
 static bool next_request(const struct transaction *t, size_t *at, struct plan *plan) {
-    struct queued q;
     if (*at == t->queue_bytes) return false;
-    memcpy(&q, t->queue + *at, sizeof q);
-    const char *sizes = t->queue + *at + sizeof q, *bytes = sizes + q.argc * sizeof(uint32_t);
-    for (uint32_t i = 0; i < q.argc; i++) {
-        uint32_t n;
-        memcpy(&n, sizes + i * sizeof n, sizeof n);
-        plan->argv[i] = (struct slice){bytes, n};
-        bytes += n;
-    }
-    *at += q.bytes;
-    plan->command = q.command;
-    plan->argc = (int)q.argc;
-    plan->keys = keys_of(q.command, plan->argv, plan->argc);
+    const struct queued *q = (const void *)(t->queue + *at);
+    const char *bytes = (const char *)(q->size + q->argc);
+    for (uint32_t i = 0; i < q->argc; bytes += q->size[i++])
+        plan->argv[i] = (struct slice){bytes, q->size[i]};
+    *at += q->bytes;
+    plan->command = q->command;
+    plan->argc = (int)q->argc;
+    plan->keys = keys_of(q->command, plan->argv, plan->argc);
     return true;
 }
 
@@ -537,7 +527,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
         one.in_exec = true;
         one.error_room = &error_room;
         one.failed = false;
-        one.database = database_of_client(c->client);
+        one.database = relaxed_load(c->client->database);
         one.resp = relaxed_load(c->client->resp);
         if (plan->command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
         one.start = out->len;
@@ -605,10 +595,10 @@ static enum command_result cmd_exec(struct call *c) {
     return result;
 }
 
-/* DISCARD */
+/* DISCARD; UNWATCH, whose variant is 1, and which EXEC does by itself */
 static enum command_result cmd_discard(struct call *c) {
-    if (!has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR DISCARD without MULTI");
-    end_transaction(c->shards, c->context->pool, c->client);
+    if (!c->command->variant && !has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR DISCARD without MULTI");
+    if (!c->in_exec) end_transaction(c->shards, c->context->pool, c->client);
     return ok(c);
 }
 
@@ -638,12 +628,6 @@ static enum command_result cmd_watch(struct call *c) {
     }
     s->next = to == c->argc ? 0 : to;
     return s->next ? COMMAND_AGAIN : ok(c);
-}
-
-/* UNWATCH */
-static enum command_result cmd_unwatch(struct call *c) {
-    if (!c->in_exec) end_transaction(c->shards, c->context->pool, c->client);
-    return ok(c);
 }
 
 void command_forget(struct command_context *context, struct client *client) {
@@ -1507,7 +1491,7 @@ void command_prepare(const struct command_context *c, const struct client *clien
     }
     struct slice key = r->argv[1];
     if (key.p == NULL || key.n > KEY_SIZE_MAX) return;
-    r->hash = shards_hash(c->shards, database_of_client(client), key);
+    r->hash = shards_hash(c->shards, relaxed_load(client->database), key);
     r->ahead = shard_unlocked(c->shards, r->hash);
     lru_prefetch_bucket(r->ahead, r->hash);
 }
@@ -1658,7 +1642,7 @@ enum command_result command_execute(struct command_context *context, struct clie
     c.resp = relaxed_load(client->resp);
     c.no_touch = modes & CLIENT_NO_TOUCH;
     c.in_exec = c.failed = false;
-    c.database = database_of_client(client);
+    c.database = relaxed_load(client->database);
     c.out = out;
     c.shards = context->shards;
     c.hash = r->hash;

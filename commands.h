@@ -146,7 +146,7 @@ static const struct command commands[] = {
     {"ttl", 2, READONLY | FAST, 1, 1, 1, cmd_ttl, VARIANT_SECONDS, "RO access", RANDOM, "generic", "1.0.0", "TTL key", "Returns the expiration time in seconds of a key."},
     {"type", 2, READONLY | FAST, 1, 1, 1, cmd_type, 0, "RO", "", "generic", "1.0.0", "TYPE key", "Determines the type of value stored at a key."},
     {"unlink", -2, WRITE | FAST, 1, -1, 1, cmd_del, 0, "RM delete", MULTI_SUM, "generic", "4.0.0", "UNLINK key [key ...]", "Deletes one or more keys; as DEL, which never blocks here."},
-    {"unwatch", 1, NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY, 0, 0, 0, cmd_unwatch, 0, "", "", "transactions", "2.2.0", "UNWATCH", "Forgets about watched keys of a transaction."},
+    {"unwatch", 1, NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY, 0, 0, 0, cmd_discard, 1, "", "", "transactions", "2.2.0", "UNWATCH", "Forgets about watched keys of a transaction."},
     {"wait", 3, NOSCRIPT, 0, 0, 0, cmd_wait, 0, "", "request_policy:all_shards response_policy:agg_min", "generic", "3.0.0", "WAIT numreplicas timeout", "Waits for writes to reach replicas: there are none here, it answers 0 at once."},
     {"watch", -2, NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | IN_MULTI, 1, -1, 1, cmd_watch, 0, "RO", "", "transactions", "2.2.0", "WATCH key [key ...]", "Monitors changes to keys to determine the execution of a transaction."},
 };
