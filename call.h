@@ -26,7 +26,7 @@
 enum command_result {
     COMMAND_DONE,      /* its reply is in `out` */
     COMMAND_AGAIN,     /* a part is done: call again with the same request in the next turn, when `out` is sent */
-    COMMAND_WAIT,      /* nothing is done: call again when command_is_paused() says no */
+    COMMAND_WAIT,      /* nothing is done: call again when command_unusual() says so no more */
     COMMAND_COLLECTED, /* as COMMAND_DONE, and client->suspended.reply holds more to be sent after `out`; the caller
                           takes the block over, and sends it from suspended.start on */
     COMMAND_WATCHES,   /* as COMMAND_DONE, and from now on the client gets what command_feed_read() gives */
@@ -258,6 +258,8 @@ static inline int one_of(struct slice s, const char *words) {
 
 /* The bytes of an argument that an error shows, for "%.*s": of a name, and of an option. */
 static inline int shown_bytes(struct slice s) { return s.p == NULL ? 0 : s.n < SHOWN_BYTES ? (int)s.n : SHOWN_BYTES; }
+
+#define SHOWN(s) shown_bytes(s), (s).p ? (s).p : ""
 
 static inline int shown_option(struct slice s) { return s.n < ERROR_BYTES / 2 ? (int)s.n : ERROR_BYTES / 2; }
 

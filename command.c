@@ -266,7 +266,8 @@ static void end_transaction(struct shards *shards, struct pool *pool, struct cli
     show_transaction(client);
 }
 
-/* The keys of a request: argv[first], then every step-th up to argv[last], which is before `first` when there are none. */
+/* The keys of a request, of no fewer arguments than its command has at least: argv[first], then every step-th up to
+ * argv[last], which is before `first` when there are none. */
 struct keys {
     int first, last, step, count;
 };
@@ -275,10 +276,9 @@ static struct keys keys_of(const struct command *command, const struct slice *ar
     static const struct keys none = {0, -1, 1, 0};
     struct keys k = {command->first_key, command->last_key, command->key_step, 0};
     int64_t n;
-    if (command->flags & MOVABLE) { /* MSETEX numkeys key value ... */
-        if (argc < 3 || argv[1].p == NULL || !resp_integer_of(argv[1], &n) || n <= 0 || n > (argc - 2) / 2) return none;
+    /* MSETEX numkeys key value ... */
+    if ((command->flags & MOVABLE) && argv[1].p && resp_integer_of(argv[1], &n) && n > 0 && n <= (argc - 2) / 2)
         k = (struct keys){2, 2 * (int)n, 2, 0};
-    }
     if (k.first <= 0 || k.first >= argc) return none;
     if (k.last < 0) k.last = argc - 1;
     k.count = (k.last - k.first) / k.step + 1;
@@ -526,9 +526,7 @@ static void run_queue(struct call *c, const struct transaction *t, struct plan *
         one.out = out;
         one.in_exec = true;
         one.error_room = &error_room;
-        one.failed = false;
         one.database = relaxed_load(c->client->database);
-        one.resp = relaxed_load(c->client->resp);
         if (plan->command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
         one.start = out->len;
         run_seen(&one);
@@ -784,7 +782,7 @@ static enum command_result cmd_client_getname(struct call *c) {
 static enum command_result cmd_client_setinfo(struct call *c) {
     char **fields[] = {&c->client->lib_name, &c->client->lib_version};
     int which = one_of(c->argv[2], "lib-name lib-ver");
-    if (which < 0) return error_format(c, "ERR Unrecognized option '%.*s'", shown_bytes(c->argv[2]), c->argv[2].p);
+    if (which < 0) return error_format(c, "ERR Unrecognized option '%.*s'", SHOWN(c->argv[2]));
     return set_client_text(c, fields[which], c->argv[3], c->argv[2], CLIENT_LIBRARY_MAX) ? ok(c) : COMMAND_DONE;
 }
 
@@ -825,7 +823,7 @@ static enum command_result cmd_client_info(struct call *c) {
 static bool type_filter(struct call *c, struct slice type, struct client_filter *f) {
     int which = one_of(type, "normal master replica slave pubsub");
     f->nobody |= which != 0;
-    if (which < 0) error_format(c, "ERR Unknown client type '%.*s'", shown_bytes(type), type.p);
+    if (which < 0) error_format(c, "ERR Unknown client type '%.*s'", SHOWN(type));
     return which >= 0;
 }
 
@@ -883,8 +881,7 @@ static enum command_result cmd_client_kill(struct call *c) {
         } else if (is_word(word, SLICE("laddr"))) {
             f.laddr = value;
         } else if (is_word(word, SLICE("user"))) {
-            if (!slice_equal(value, SLICE("default")))
-                return error_format(c, "ERR No such user '%.*s'", shown_bytes(value), value.p);
+            if (!slice_equal(value, SLICE("default"))) return error_format(c, "ERR No such user '%.*s'", SHOWN(value));
         } else if (is_word(word, SLICE("skipme")) && (is_word(value, SLICE("yes")) || is_word(value, SLICE("no")))) {
             f.not_id = is_word(value, SLICE("yes")) ? c->client->id : 0;
         } else {
@@ -926,13 +923,9 @@ static enum command_result cmd_client_unpause(struct call *c) {
     return ok(c);
 }
 
-bool command_is_paused(const struct command_server *server, int64_t now_ms) {
-    int64_t left_ms = relaxed_load(server->paused_until_ms) - now_ms;
-    return left_ms > 0 && left_ms <= relaxed_load(server->paused_ms);
-}
-
 uint8_t command_unusual(const struct command_server *server, int64_t now_ms, bool ending) {
-    bool paused = command_is_paused(server, now_ms) && !ending;
+    int64_t left_ms = relaxed_load(server->paused_until_ms) - now_ms;
+    bool paused = left_ms > 0 && left_ms <= relaxed_load(server->paused_ms) && !ending;
     return (uint8_t)((paused ? UNUSUAL_PAUSED : 0) | (relaxed_load(server->feed.watchers) ? UNUSUAL_WATCHED : 0) |
                      (now_ms < relaxed_load(server->hotkeys.ends_ms) ? UNUSUAL_COUNTED : 0));
 }
@@ -1018,8 +1011,7 @@ static enum command_result cmd_config_get(struct call *c) {
 
 /* Why CONFIG SET changes nothing: as Redis says it. */
 static enum command_result config_set_failed(struct call *c, int i, const char *why) {
-    return error_format(c, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s", shown_bytes(c->argv[i]),
-                        c->argv[i].p, why);
+    return error_format(c, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s", SHOWN(c->argv[i]), why);
 }
 
 /* Which of the options that stand in argv before `end` has that name; 0: none. */
@@ -1046,8 +1038,7 @@ static bool change_options(struct call *c, struct config *next) {
         if (change == CONFIG_CHANGED && (names || whole)) continue;
         if (!whole) strcpy(error, "at most 1023 bytes, and no NUL, are allowed");
         if (change == CONFIG_UNKNOWN)
-            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'%s", shown_bytes(a[0]),
-                         a[0].p, error);
+            error_format(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'%s", SHOWN(a[0]), error);
         else
             config_set_failed(c, i, change == CONFIG_IMMUTABLE ? "can't set immutable config" : error);
         return false;
@@ -1195,19 +1186,18 @@ static void put_key_specs(struct call *c, const struct command *command) {
     struct slice keys = slice_of(command->keys);
     int count = count_parts(keys, '/');
     bool movable = command->flags & MOVABLE, several = count > 1;
-    int64_t at = movable ? 1 : command->first_key, last = several ? 0 : command->last_key - (int)at;
+    int64_t at = movable ? 1 : command->first_key, step = command->key_step;
+    int64_t last = command->last_key < 0 ? -1 : command->last_key - command->first_key; /* of one specification */
     put(c, "~", count);
     for (struct slice each; next_part(&keys, '/', &each); at++) {
         put(c, "%$", 3, "flags");
         put_words(c, each, UINT_MAX, resp_simple);
         put(c, "$%$$$%$:", "begin_search", 2, "type", "index", "spec", 1, "index", at);
+        put(c, "$%$$$%", "find_keys", 2, "type", movable ? "keynum" : "range", "spec", 3);
         if (movable)
-            put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "keynum", "spec", 3, "keynumidx", (int64_t)0, "firstkey",
-                (int64_t)1, "keystep", (int64_t)2);
+            put(c, "$:$:$:", "keynumidx", (int64_t)0, "firstkey", (int64_t)1, "keystep", (int64_t)2);
         else
-            put(c, "$%$$$%$:$:$:", "find_keys", 2, "type", "range", "spec", 3, "lastkey",
-                command->last_key < 0 ? (int64_t)-1 : last, "keystep", (int64_t)(several ? 1 : command->key_step),
-                "limit", (int64_t)0);
+            put(c, "$:$:$:", "lastkey", several ? (int64_t)0 : last, "keystep", step, "limit", (int64_t)0);
     }
 }
 
@@ -1564,8 +1554,7 @@ static enum command_result unknown_command(struct call *c) {
         struct slice a = c->argv[i].p ? c->argv[i] : SLICE("");
         buf_printf(&args, "'%.*s' ", a.n < SHOWN_BYTES - args.len ? (int)a.n : SHOWN_BYTES - (int)args.len, a.p);
     }
-    error_format(c, "ERR unknown command '%.*s', with args beginning with: %s", shown_bytes(name), name.p ? name.p : "",
-                 text);
+    error_format(c, "ERR unknown command '%.*s', with args beginning with: %s", SHOWN(name), text);
     return rejected(c);
 }
 
@@ -1613,9 +1602,7 @@ static inline enum command_result execute(struct call *c, const struct request *
     const struct command *command = r->command;
     if (command == NULL) return unknown_command(c);
     if ((command->flags & CONTAINER) && r->argc > 1 && (command = find_command(command, r->argv[1])) == NULL) {
-        struct slice name = r->argv[1];
-        error_format(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown_bytes(name), name.p ? name.p : "",
-                     r->command->syntax);
+        error_format(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", SHOWN(r->argv[1]), r->command->syntax);
         return rejected(c);
     }
     c->command = command;

@@ -33,10 +33,8 @@ void command_init(struct command_server *server);
 /* What a new client may do: with a password set, only authenticate. */
 void command_greet(struct command_server *server, struct client *client, int64_t now_ms);
 
-/* Whether CLIENT PAUSE holds. */
-bool command_is_paused(const struct command_server *server, int64_t now_ms);
-
-/* What context->unusual is to say to command_execute() from now on. No pause holds up an end. */
+/* What context->unusual is to say to command_execute() from now on, whether CLIENT PAUSE holds among it. No pause holds
+ * up an end. */
 uint8_t command_unusual(const struct command_server *server, int64_t now_ms, bool ending);
 
 /* Puts the lines of the feed that stand behind *seen into `out`, which is empty and has room for FEED_PART bytes, and
