@@ -26,7 +26,6 @@
 
 #include <limits.h>
 #include <stdalign.h>
-#include <stdlib.h>
 #include <strings.h>
 
 #include "glob.h"
@@ -1372,18 +1371,15 @@ static enum command_result cmd_command_docs(struct call *c) {
 }
 
 static void put_help(struct call *c, const struct command *command) {
-    char line[256];
-    snprintf(line, sizeof line, "    %s", command->summary);
-    put(c, "++", command->syntax, line);
+    buf_printf(c->out, "+%s\r\n+    %s\r\n", command->syntax, command->summary);
 }
 
 /* CLIENT HELP and those of the other containers */
 static enum command_result cmd_help(struct call *c) {
-    char title[96];
-    snprintf(title, sizeof title,
-             "%.*s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", (int)strcspn(c->command->syntax, " "),
-             c->command->syntax);
-    put(c, "*+", 1 + 2 * put_children(c, c->argv[0], NULL), title);
+    const char *syntax = c->command->syntax;
+    put(c, "*", 1 + 2 * put_children(c, c->argv[0], NULL));
+    buf_printf(c->out, "+%.*s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n", (int)strcspn(syntax, " "),
+               syntax);
     put_children(c, c->argv[0], put_help);
     return COMMAND_DONE;
 }
