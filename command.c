@@ -561,7 +561,6 @@ static enum command_result execute_queue(struct call *c, const struct transactio
         if (bound > limit)
             return error_format(
                 c, DISCARDED "its reply could exceed client-output-buffer-limit (%zu bytes); send it in parts", limit);
-        block = (struct buf){NULL, 0, 0, false};
         block.p = pool_get(c->context->pool, bound + spare, &block.cap);
         if (block.p == NULL) return exec_without_memory(c);
     }
@@ -661,8 +660,7 @@ static enum command_result cmd_quit(struct call *c) {
 static enum command_result cmd_reset(struct call *c) {
     struct client *client = c->client;
     client_set_text(c->context->server->registry, &client->name, (struct slice){"", 0});
-    end_transaction(c->shards, c->context->pool, client);
-    end_monitor(c->context, client);
+    command_forget(c->context, client);
     set_mode(client, (uint8_t) ~(CLIENT_NO_EVICT | CLIENT_LOCKED_OUT), false); /* its time before AUTH runs on */
     relaxed_store(client->database, 0);
     relaxed_store(client->resp, 2);
@@ -1401,12 +1399,12 @@ static inline uint64_t fold(struct slice name) {
 }
 
 /* The first place in server->index where a name may stand; behind the last one comes the first. */
-static uint8_t slot_of(uint64_t folded, size_t n) { return (uint8_t)((folded + n) * 0x9E3779B97F4A7C15ull >> 56); }
+static uint32_t slot_of(uint64_t folded, size_t n) { return (uint32_t)((folded + n) * 0x9E3779B97F4A7C15ull >> 56); }
 
 static const struct command *lookup(const struct command_server *s, struct slice name) {
     if (name.p == NULL) return NULL;
     uint64_t letters = fold(name);
-    for (uint8_t i = slot_of(letters, name.n); s->index[i].command; i++) {
+    for (uint32_t i = slot_of(letters, name.n); s->index[i].command; i = (uint8_t)(i + 1)) {
         const struct command_slot *slot = &s->index[i];
         if (slot->letters == letters && slot->size == name.n &&
             (name.n <= 8 || is_word(name, slice_of(slot->command->name))))
@@ -1423,9 +1421,9 @@ void command_init(struct command_server *server) {
     for (size_t r = 0; r < COMMANDS; r++) {
         if (!is_child(&commands[r], SLICE(""))) continue;
         struct slice name = slice_of(commands[r].name);
-        uint8_t i = slot_of(fold(name), name.n);
+        uint32_t i = slot_of(fold(name), name.n);
         while (server->index[i].command)
-            i++;
+            i = (uint8_t)(i + 1);
         server->index[i] = (struct command_slot){fold(name), name.n, &commands[r]};
     }
 }
