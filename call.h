@@ -259,6 +259,7 @@ static inline int one_of(struct slice s, const char *words) {
 /* The bytes of an argument that an error shows, for "%.*s": of a name, and of an option. */
 static inline int shown_bytes(struct slice s) { return s.p == NULL ? 0 : s.n < SHOWN_BYTES ? (int)s.n : SHOWN_BYTES; }
 
+/* Both arguments of that "%.*s". */
 #define SHOWN(s) shown_bytes(s), (s).p ? (s).p : ""
 
 static inline int shown_option(struct slice s) { return s.n < ERROR_BYTES / 2 ? (int)s.n : ERROR_BYTES / 2; }

@@ -11,7 +11,6 @@
 
 #define ALL_OK "request_policy:all_shards response_policy:all_succeeded"
 #define ALL_NODES "request_policy:all_nodes response_policy:all_succeeded"
-#define ALL_SUM "request_policy:all_shards response_policy:agg_sum"
 #define MULTI_SUM "request_policy:multi_shard response_policy:agg_sum"
 #define RANDOM "nondeterministic_output"
 #define UNORDERED "nondeterministic_output_order"
@@ -49,7 +48,7 @@ static const struct command commands[] = {
     {"config|resetstat", 2, ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI, 0, 0, 0, cmd_config_resetstat, 0, "", ALL_NODES, "server", "2.0.0", "CONFIG RESETSTAT", "Resets the server's statistics."},
     {"config|set", -4, ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI, 0, 0, 0, cmd_config_set, 0, "", ALL_NODES, "server", "2.0.0", "CONFIG SET parameter value [parameter value ...]", "Sets configuration parameters in-flight."},
     {"copy", -3, WRITE | DENYOOM, 1, 2, 1, cmd_copy, 0, "RO access/OW update", "", "generic", "6.2.0", "COPY source destination [DB destination-db] [REPLACE]", "Copies the value of a key to a new key."},
-    {"dbsize", 1, READONLY | FAST | KEYSPACE, 0, 0, 0, cmd_dbsize, 0, "", ALL_SUM, "server", "1.0.0", "DBSIZE", "Returns the number of keys in the database."},
+    {"dbsize", 1, READONLY | FAST | KEYSPACE, 0, 0, 0, cmd_dbsize, 0, "", "request_policy:all_shards response_policy:agg_sum", "server", "1.0.0", "DBSIZE", "Returns the number of keys in the database."},
     {"decr", 2, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_increment, VARIANT_DOWN, "RW access update", "", "string", "1.0.0", "DECR key", "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist."},
     {"decrby", 3, WRITE | DENYOOM | FAST, 1, 1, 1, cmd_increment, VARIANT_DOWN | VARIANT_BY, "RW access update", "", "string", "1.0.0", "DECRBY key decrement", "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist."},
     {"del", -2, WRITE, 1, -1, 1, cmd_del, 0, "RM delete", MULTI_SUM, "generic", "1.0.0", "DEL key [key ...]", "Deletes one or more keys."},
