@@ -484,8 +484,8 @@ static inline enum command_result run_handler(struct call *c) {
     return result;
 }
 
-/* The same while something is looked at behind each request; within EXEC, too: it is shown to who watches, and of one in
- * so many the keys are counted. */
+/* The same while something is looked at behind each request; within EXEC, too: it is shown to who watches, and of one
+ * in so many the keys are counted. */
 static enum command_result run_seen(struct call *c) {
     struct hotkeys *hot = &c->context->server->hotkeys;
     bool counted =
