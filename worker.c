@@ -435,7 +435,10 @@ static bool save_input(struct worker *w, struct part *p) {
 
 /* Sends what it can; returns the bytes sent, -1 when the connection is broken. */
 static ssize_t send_some(struct worker *w, struct conn *c, const char *p, size_t n) {
-    ssize_t sent = TEMP_FAILURE_RETRY(send(c->client.fd, p, n, MSG_NOSIGNAL));
+    ssize_t sent;
+    do
+        sent = send(c->client.fd, p, n, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
     if (sent < 0) return errno == EAGAIN ? 0 : -1;
     metrics_add(&w->metrics.total_net_output_bytes, (uint64_t)sent);
     return sent;
@@ -907,7 +910,10 @@ static char *room_for_rest(struct worker *w, const struct conn *c, size_t *room)
 
 /* One receive. Returns the bytes; 0 when there are none now; -1 when the connection is over. */
 static ssize_t receive(struct worker *w, struct conn *c, char *to, size_t room) {
-    ssize_t n = TEMP_FAILURE_RETRY(recv(c->client.fd, to, room, 0));
+    ssize_t n;
+    do
+        n = recv(c->client.fd, to, room, 0);
+    while (n < 0 && errno == EINTR);
     if (n < 0) return errno == EAGAIN ? 0 : -1;
     metrics_add(&w->metrics.total_net_input_bytes, (uint64_t)n);
     return n ? n : -1;
