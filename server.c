@@ -351,6 +351,7 @@ static void reload(struct server *s) {
     struct config next;
     struct host host;
     struct stat st;
+    struct rlimit files;
     char text[CONFIG_ERROR_MAX];
     const char *file = s->argc > 1 && *s->argv[1] != '-' ? s->argv[1] : NULL;
     bool is_pipe = file && stat(file, &st) == 0 && S_ISFIFO(st.st_mode); /* what it said is gone: that is no change */
@@ -361,15 +362,18 @@ static void reload(struct server *s) {
     config_init(&next);
     bool ok = !is_pipe && config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
               config_resolve(&next, &host, text, sizeof text);
+    getrlimit(RLIMIT_NOFILE, &files);
     if (ok) fit_descriptors(s, &next);
     pthread_mutex_lock(&s->command.config_lock);
     ok = ok && reconfigure(s, &next, text, sizeof text);
     pthread_mutex_unlock(&s->command.config_lock);
-    if (ok) log_lines(&s->log, LOG_LEVEL_WARNING, "", next.notes);
-    if (ok)
+    if (ok) {
+        log_lines(&s->log, LOG_LEVEL_WARNING, "", next.notes);
         log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s", file ? file : "options", text);
-    else
+    } else {
+        setrlimit(RLIMIT_NOFILE, &files); /* what was raised for more clients goes back, too */
         log_lines(&s->log, LOG_LEVEL_WARNING, "SIGHUP: nothing changed: ", text);
+    }
     host_notify(&s->log, "READY=1\n");
 }
 

@@ -229,30 +229,35 @@ def sighup_reads_again():
 @test
 def sighup_bad():
     """SIGHUP with a file that is wrong, gone or impossible: it is said, and nothing changes."""
-    config = "maxmemory 64mb\ntimeout 10\n"
-    with Server(config=config) as server, server.connect() as c:
+    config = "maxmemory 64mb\ntimeout 10\nmaxclients 100\n"
+    few_files = ("/bin/sh", "-c", 'ulimit -Sn 256; exec "$0" "$@"')
+    with Server(config=config, prefix=few_files) as server, server.connect() as c:
         path = os.path.join(server.folder, "sponson.conf")
         before = options(c)
+        files = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
         place = "nothing changed: " + re.escape(path)
         for text, want, count in (
                 ("timeout 20\ntimeout x\n", place + ' line 2: timeout: "x" is not allowed; .*', 1),
                 ("timeout 20\nmaxmemry 1\nport x\n", place + " line [23]: (port|unknown option).*", 2),
                 ("timeout 20\nmaxmemory 64mb\nmax-value-size 1mb\n", "nothing changed: max-value-size: 1mb is .*", 1),
                 ("timeout 20\nmaxmemory 1gb\n", "nothing changed: maxmemory can become at most 256mb.*", 1),
+                ("maxclients 500\nmaxmemory 1gb\n", "nothing changed: maxmemory can become at most 256mb.*", 1),
                 ("timeout 20\nmaxmemory 64mb\nshard-capacity 2147483647\n", "nothing changed: shard-cap.*", 1),
                 ("timeout 20\nrequirepass-file /nowhere/x\n", "nothing changed: requirepass-file: cannot take .*", 1),
                 ("timeout 20\nrequirepass x\nrequirepass-file /nowhere/x\n", "nothing changed: requirepass-file.*", 1)):
             server.write("sponson.conf", text)
             hang_up(server, want, count)
             equal(options(c), before, text)
+            equal(resource.prlimit(server.pid, resource.RLIMIT_NOFILE), files, text)
         os.unlink(path)
         hang_up(server, 'nothing changed: cannot read the configuration file ".*": No such file or directory')
         os.mkdir(path)
         hang_up(server, 'nothing changed: cannot read the configuration file ".*": Is a directory')
         equal(options(c), before)
         os.rmdir(path)
-        server.write("sponson.conf", "timeout 20\nmaxmemory 64mb\n")
-        hang_up(server, ".* read again: timeout 10 -> 20")
+        server.write("sponson.conf", "timeout 20\nmaxmemory 64mb\nmaxclients 500\n")
+        hang_up(server, ".* read again: maxclients 100 -> 500, timeout 10 -> 20")
+        check(resource.prlimit(server.pid, resource.RLIMIT_NOFILE)[0] > 500, "there are descriptors for them")
         check(all(" warning " in line for line in lines(server, "nothing changed: ")), server.stderr())
 
 
