@@ -5,27 +5,10 @@
 #ifndef SPONSON_METRICS_H
 #define SPONSON_METRICS_H
 
-#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
 #include "buf.h"
-
-/* Those that are printed are named in figures.h. */
-#define METRICS(X)                                                                                                     \
-    X(total_connections_received)                                                                                      \
-    X(total_net_input_bytes)                                                                                           \
-    X(total_net_output_bytes)                                                                                          \
-    X(rejected_maxclients)                                                                                             \
-    X(rejected_protected_mode)                                                                                         \
-    X(rejected_resources)                                                                                              \
-    X(total_error_replies)                                                                                             \
-    X(slow_requests)                                                                                                   \
-    X(acl_access_denied_auth)                                                                                          \
-    X(evicted_clients)                                                                                                 \
-    X(client_query_buffer_limit_disconnections)                                                                        \
-    X(client_output_buffer_limit_disconnections)                                                                       \
-    X(monitor_client_disconnections)
 
 enum { METRICS_COMMANDS = 192 }; /* rows of the command table, and room for more */
 
@@ -36,9 +19,20 @@ enum { METRICS_BINS = 24 };
 #define METRICS_SAMPLE 64
 
 struct metrics {
-#define METRICS_FIELD(name) alignas(8) _Atomic uint64_t name;
-    METRICS(METRICS_FIELD)
-#undef METRICS_FIELD
+    /* those that are printed are named in figures.h */
+    _Atomic uint64_t total_connections_received;
+    _Atomic uint64_t total_net_input_bytes;
+    _Atomic uint64_t total_net_output_bytes;
+    _Atomic uint64_t rejected_maxclients;
+    _Atomic uint64_t rejected_protected_mode;
+    _Atomic uint64_t rejected_resources;
+    _Atomic uint64_t total_error_replies;
+    _Atomic uint64_t slow_requests;
+    _Atomic uint64_t acl_access_denied_auth;
+    _Atomic uint64_t evicted_clients;
+    _Atomic uint64_t client_query_buffer_limit_disconnections;
+    _Atomic uint64_t client_output_buffer_limit_disconnections;
+    _Atomic uint64_t monitor_client_disconnections;
     struct {
         _Atomic uint64_t calls;    /* executed */
         _Atomic uint64_t rejected; /* an error was answered before it was executed: arguments, authentication */
