@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 struct slice {
     const char *p;
@@ -22,16 +23,10 @@ static inline bool slice_equal(struct slice a, struct slice b) {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-/* Equal when ASCII letters are compared without their case: for names of commands and options. */
+/* Equal when ASCII letters are compared without their case: for names of commands and options, one of which at least is
+ * ours, so it has no NUL. The locale is always "C". */
 static inline bool slice_equal_nocase(struct slice a, struct slice b) {
-    if (a.n != b.n) return false;
-    for (size_t i = 0; i < a.n; i++) {
-        unsigned char x = (unsigned char)a.p[i], y = (unsigned char)b.p[i];
-        if (x >= 'A' && x <= 'Z') x = (unsigned char)(x + 32);
-        if (y >= 'A' && y <= 'Z') y = (unsigned char)(y + 32);
-        if (x != y) return false;
-    }
-    return true;
+    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
 }
 
 #endif
