@@ -13,7 +13,6 @@
 #include "info.h"
 
 #include <limits.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -23,7 +22,7 @@
 
 #define SLOW_ARGS 32       /* arguments that the slow log shows, as Redis, ... */
 #define SLOW_ARG_BYTES 128 /* ... of each so much, ... */
-#define SLOW_BYTES 512     /* ... and of all: SLOWLOG_MAX of them, with their clients, are a reply at once */
+#define SLOW_BYTES 504     /* ... and of all: SLOWLOG_MAX of them, with their clients, are a reply at once */
 #define SLOW_SHOWN 10      /* by SLOWLOG GET without a count */
 #define HOT_SAMPLE 16      /* one request in so many is counted by HOTKEYS, if it is not told otherwise */
 #define HOT_SHOWN_MAX 64   /* keys that HOTKEYS GET shows at most */
@@ -33,31 +32,25 @@ struct figures {
     const struct command_server *server;
     struct metrics counted; /* since CONFIG RESETSTAT, as all that counts */
     struct shards_totals shards;
-    uint64_t commands, rejected, per_s[SAMPLES];
-    uint64_t connected_clients, maxclients, client_memory, client_memory_max;
-    uint64_t maxmemory, system_memory, used_peak, resident, with_ttl;
-    uint64_t lag_p99_ms, age_p50_ms, age_p99_ms, misses;
-    uint64_t cpu_us, started_ms;
+    uint64_t client_memory, used_peak, resident, with_ttl;
+    struct rusage usage;
     int64_t now_ms;
 };
 
-#include "figures.h"
-
-enum bins {
-    LAG_BINS = sizeof((struct lru_counters *)0)->lag / sizeof(uint64_t),
-    AGE_BINS = sizeof((struct lru_counters *)0)->age / sizeof(uint64_t)
-};
-enum { FIGURES = sizeof list / sizeof *list };
-
 /* ---- collecting ---- */
 
-/* Adds up what all threads have counted: a struct metrics is nothing but numbers. */
-static void sum_metrics(const struct command_server *s, struct metrics *sum) {
-    _Atomic uint64_t *to = (_Atomic uint64_t *)sum;
-    memset(sum, 0, sizeof *sum);
-    for (int i = 0; i < s->metrics_count; i++)
-        for (size_t n = 0; n < sizeof *sum / sizeof *to; n++)
-            metrics_add(&to[n], relaxed_load(((_Atomic uint64_t *)s->metrics[i])[n]));
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* Adds up what all threads have counted, less what they had before (NULL: nothing; RESETSTAT may be changing it): a struct
+ * metrics is nothing but numbers. */
+static void sum_metrics(const struct command_server *s, const struct metrics *before, struct metrics *sum) {
+    const _Atomic uint64_t *less = (const _Atomic uint64_t *)before;
+    for (size_t n = 0; n < sizeof *sum / sizeof *less; n++) {
+        uint64_t all = 0;
+        for (int i = 0; i < s->metrics_count; i++)
+            all += relaxed_load(((_Atomic uint64_t *)s->metrics[i])[n]);
+        relaxed_store(((_Atomic uint64_t *)sum)[n], all - (less ? least(all, relaxed_load(less[n])) : 0));
+    }
 }
 
 static uint64_t commands_of(const struct metrics *m) {
@@ -77,53 +70,26 @@ static uint64_t percentile(const uint64_t *bins, int n, double share) {
     return 0;
 }
 
-static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t us_of(const struct timeval *t) { return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec; }
 
 static void collect(struct command_server *s, int64_t now_ms, struct figures *f) {
-    memset(f, 0, sizeof *f);
-    f->server = s;
-    f->now_ms = now_ms;
-    sum_metrics(s, &f->counted);
-    _Atomic uint64_t *counted = (_Atomic uint64_t *)&f->counted, *since = (_Atomic uint64_t *)&s->since;
-    for (size_t i = 0; i < sizeof f->counted / sizeof *counted; i++) /* RESETSTAT may be under way */
-        relaxed_store(counted[i], relaxed_load(counted[i]) - least(relaxed_load(counted[i]), relaxed_load(since[i])));
+    *f = (struct figures){.server = s, .now_ms = now_ms, .resident = host_resident_bytes()};
+    sum_metrics(s, &s->since, &f->counted);
     shards_total(s->shards, &f->shards);
-    f->commands = commands_of(&f->counted);
-    f->rejected = f->counted.rejected_maxclients + f->counted.rejected_protected_mode + f->counted.rejected_resources;
-    for (int i = 0; i < SAMPLES; i++)
-        f->per_s[i] = relaxed_load(s->per_s[i]);
-    f->connected_clients = relaxed_load(s->registry->count);
-    f->maxclients = (uint64_t)s->config->maxclients;
     f->client_memory = relaxed_load(s->client_memory->used_bytes);
-    f->client_memory_max = relaxed_load(s->client_memory->limit_bytes);
-    f->maxmemory = s->config->maxmemory_bytes;
-    f->system_memory = s->host->memory_bytes;
     f->used_peak = relaxed_load(s->used_peak_bytes);
     f->used_peak += f->shards.used_bytes - least(f->shards.used_bytes, f->used_peak);
-    f->resident = host_resident_bytes();
     for (int d = 0; d < DATABASES_MAX; d++)
         f->with_ttl += f->shards.database[d].with_deadline;
-    const struct lru_counters *n = &f->shards.counters;
-    f->lag_p99_ms = least(percentile(n->lag, LAG_BINS, 0.99), f->shards.lag_max_ms);
-    f->age_p50_ms = percentile(n->age, AGE_BINS, 0.5);
-    f->age_p99_ms = percentile(n->age, AGE_BINS, 0.99);
-    for (int i = 0; i < SAMPLE_LIVE; i++)
-        f->misses += n->misses[i];
-    struct rusage r;
-    getrusage(RUSAGE_SELF, &r);
-    f->cpu_us =
-        (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * US + (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
-    f->started_ms = (uint64_t)s->started_ms;
+    getrusage(RUSAGE_SELF, &f->usage);
 }
 
-static uint64_t figure(const struct figures *f, const struct figure *row) {
-    return *(const uint64_t *)(const void *)((const char *)f + row->offset);
-}
+#include "figures.h"
 
 void info_sample(struct command_server *s, int64_t now_ms) {
     struct metrics now;
     struct shards_totals totals;
-    sum_metrics(s, &now);
+    sum_metrics(s, NULL, &now);
     shards_total(s->shards, &totals);
     if (totals.used_bytes > relaxed_load(s->used_peak_bytes)) relaxed_store(s->used_peak_bytes, totals.used_bytes);
     const uint64_t counted[] = {commands_of(&now), now.total_net_input_bytes, now.total_net_output_bytes};
@@ -137,10 +103,7 @@ void info_sample(struct command_server *s, int64_t now_ms) {
 
 /* CONFIG RESETSTAT */
 enum command_result cmd_config_resetstat(struct call *c) {
-    struct metrics now;
-    sum_metrics(c->context->server, &now);
-    for (size_t i = 0; i < sizeof now / sizeof(uint64_t); i++)
-        relaxed_store(((_Atomic uint64_t *)&c->context->server->since)[i], ((_Atomic uint64_t *)&now)[i]);
+    sum_metrics(c->context->server, NULL, &c->context->server->since);
     shards_reset_counters(c->shards);
     return ok(c);
 }
@@ -156,14 +119,12 @@ static void print_human(struct buf *b, const char *name, uint64_t bytes) {
     buf_printf(b, "%s_human:%.*f%c\r\n", name, unit ? 2 : 0, v, "BKMGT"[unit]);
 }
 
-static void print_figures(const struct figures *f, struct buf *b, const char *section) {
-    for (int i = 0; i < FIGURES; i++) {
-        const struct figure *row = &list[i];
-        if (!row->section || strcmp(row->section, section) != 0) continue;
-        buf_printf(b, "%s:%" PRIu64 "\r\n", row->info, figure(f, row));
-        if (!strncmp(row->info, "used_memory", 11) || !strcmp(row->info, "maxmemory"))
-            print_human(b, row->info, figure(f, row));
-    }
+/* A figure, if it is one of the section. */
+static void print_info(struct buf *b, const struct figure *row, const char *section) {
+    if (row->section == NULL || strcmp(row->section, section) != 0) return;
+    buf_printf(b, "%s:%" PRIu64 "\r\n", row->info, row->value);
+    if (!strncmp(row->info, "used_memory", 11) || !strcmp(row->info, "maxmemory"))
+        print_human(b, row->info, row->value);
 }
 
 static void info_server(const struct figures *f, struct buf *b) {
@@ -181,30 +142,23 @@ static void info_server(const struct figures *f, struct buf *b) {
                (long long)f->now_ms * 1000, up_s, up_s / 86400, s->config->threads > 1);
 }
 
-static void info_clients(const struct figures *f, struct buf *b) {
-    print_figures(f, b, "clients");
-    buf_printf(b, "cluster_connections:0\r\nblocked_clients:0\r\ntracking_clients:0\r\n");
-}
-
 static void info_memory(const struct figures *f, struct buf *b) {
-    print_figures(f, b, "memory");
     uint64_t used = f->shards.used_bytes + f->client_memory;
     buf_printf(b, "maxmemory_policy:allkeys-lru\r\nmem_fragmentation_ratio:%.2f\r\nmem_allocator:arena\r\n",
                used ? (double)f->resident / (double)used : 0.0);
 }
 
 static void info_stats(const struct figures *f, struct buf *b) {
-    print_figures(f, b, "stats");
+    const struct command_server *s = f->server;
     buf_printf(b, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",
-               (double)f->per_s[SAMPLE_INPUT] / 1024, (double)f->per_s[SAMPLE_OUTPUT] / 1024);
+               (double)relaxed_load(s->per_s[SAMPLE_INPUT]) / 1024,
+               (double)relaxed_load(s->per_s[SAMPLE_OUTPUT]) / 1024);
 }
 
 static void info_cpu(const struct figures *f, struct buf *b) {
-    (void)f;
-    struct rusage r;
-    getrusage(RUSAGE_SELF, &r);
-    buf_printf(b, "used_cpu_sys:%lld.%06ld\r\nused_cpu_user:%lld.%06ld\r\n", (long long)r.ru_stime.tv_sec,
-               (long)r.ru_stime.tv_usec, (long long)r.ru_utime.tv_sec, (long)r.ru_utime.tv_usec);
+    const struct timeval *system = &f->usage.ru_stime, *user = &f->usage.ru_utime;
+    buf_printf(b, "used_cpu_sys:%lld.%06ld\r\nused_cpu_user:%lld.%06ld\r\n", (long long)system->tv_sec,
+               (long)system->tv_usec, (long long)user->tv_sec, (long)user->tv_usec);
 }
 
 /* The times of a command that were counted, and how many they stand for. */
@@ -252,24 +206,24 @@ enum command_result cmd_info(struct call *c) {
     static const struct {
         const char *title;
         void (*print)(const struct figures *f, struct buf *b);
-        const char *text; /* of a section that always says the same */
+        const char *text; /* what never changes; the section's figures stand before it, what is printed behind it */
     } sections[] = {
-        {"Server", info_server, NULL},
-        {"Clients", info_clients, NULL},
-        {"Memory", info_memory, NULL},
+        {"Server", info_server, ""},
+        {"Clients", NULL, "cluster_connections:0\r\nblocked_clients:0\r\ntracking_clients:0\r\n"},
+        {"Memory", info_memory, ""},
         {"Persistence", NULL,
          "loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:0\r\n"
          "aof_rewrite_in_progress:0\r\n"},
-        {"Stats", info_stats, NULL},
+        {"Stats", info_stats, ""},
         {"Replication", NULL,
          "role:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\nmaster_repl_offset:0\r\n"
          "repl_backlog_active:0\r\n"},
-        {"CPU", info_cpu, NULL},
+        {"CPU", info_cpu, ""},
         {"Modules", NULL, ""},
-        {"Commandstats", info_commandstats, NULL},
-        {"Latencystats", info_latencystats, NULL},
+        {"Commandstats", info_commandstats, ""},
+        {"Latencystats", info_latencystats, ""},
         {"Cluster", NULL, "cluster_enabled:0\r\n"},
-        {"Keyspace", info_keyspace, NULL},
+        {"Keyspace", info_keyspace, ""},
     };
     if (c->argc > NAMES_MAX) return error_format(c, "ERR at most %d names at once", NAMES_MAX);
     struct figures f;
@@ -285,8 +239,9 @@ enum command_result cmd_info(struct call *c) {
             wanted = is_word(c->argv[i], name) || group > 0 || (usual && group == 0);
         }
         if (!wanted) continue;
-        buf_printf(&b, "%s# %s\r\n%s", b.len ? "\r\n" : "", sections[s].title,
-                   sections[s].print ? "" : sections[s].text);
+        buf_printf(&b, "%s# %s\r\n", b.len ? "\r\n" : "", sections[s].title);
+        each_figure(&f, &b, sections[s].title, print_info);
+        buf_printf(&b, "%s", sections[s].text);
         if (sections[s].print) sections[s].print(&f, &b);
     }
     resp_text(c->out, (struct slice){text, b.len}, c->resp);
@@ -300,22 +255,10 @@ enum command_result cmd_memory_purge(struct call *c) { return ok(c); }
 enum command_result cmd_memory_stats(struct call *c) {
     struct figures f;
     collect(c->context->server, c->now_ms, &f);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } items[] = {
-        {"peak.allocated", f.used_peak},
-        {"total.allocated", f.shards.used_bytes + f.client_memory},
-        {"clients.normal", f.client_memory},
-        {"keys.count", f.shards.entries},
-        {"keys.bytes-per-key", f.shards.entries ? f.shards.used_bytes / f.shards.entries : 0},
-        {"dataset.bytes", f.shards.used_bytes},
-        {"maxmemory", f.maxmemory},
-        {"resident", f.resident},
-    };
-    put(c, "%", (int)(sizeof items / sizeof *items));
-    for (size_t i = 0; i < sizeof items / sizeof *items; i++)
-        put(c, "$:", items[i].name, (int64_t)items[i].value);
+    uint64_t used = f.shards.used_bytes, keys = f.shards.entries;
+    put(c, "%$:$:$:$:$:$:$:$:", 8, "peak.allocated", f.used_peak, "total.allocated", used + f.client_memory,
+        "clients.normal", f.client_memory, "keys.count", keys, "keys.bytes-per-key", keys ? used / keys : 0,
+        "dataset.bytes", used, "maxmemory", c->context->config->maxmemory_bytes, "resident", f.resident);
     return COMMAND_DONE;
 }
 
@@ -326,25 +269,25 @@ enum command_result cmd_latency_histogram(struct call *c) {
     struct figures f;
     uint64_t bins[METRICS_BINS];
     const char *name;
+    uint32_t rows[METRICS_COMMANDS];
+    int found = 0, most = c->argc < NAMES_MAX ? c->argc : NAMES_MAX;
     collect(c->context->server, c->now_ms, &f);
-    for (int counting = 1, found = 0; counting >= 0; counting--) {
-        for (uint32_t row = 0; (name = command_name(row)) != NULL; row++) {
-            int i = 2, filled = 0, last = 0;
-            uint64_t timed = times_of(&f, row, bins), below = 0;
-            while (i < c->argc && i < NAMES_MAX && !is_word(c->argv[i], slice_of(name)))
-                i++;
-            if (!timed || (c->argc > 2 && (i == c->argc || i == NAMES_MAX))) continue;
-            found++;
-            if (counting) continue;
-            for (int bin = 0; bin < METRICS_BINS; bin++)
-                if (bins[bin]) last = bin, filled++;
-            double each = (double)f.counted.command[row].calls / (double)timed; /* what a timed one stands for */
-            put(c, "$%$:$%", name, 2, "calls", (int64_t)f.counted.command[row].calls, "histogram_usec", filled);
-            for (int bin = 0; bin <= last; bin++)
-                if (below += bins[bin], bins[bin])
-                    put(c, "::", (int64_t)1 << bin, (int64_t)((double)below * each + 0.5));
-        }
-        if (counting) put(c, "%", found);
+    for (uint32_t row = 0; (name = command_name(row)) != NULL; row++) {
+        int i = 2;
+        while (i < most && !is_word(c->argv[i], slice_of(name)))
+            i++;
+        if (times_of(&f, row, bins) && (c->argc == 2 || i < most)) rows[found++] = row;
+    }
+    put(c, "%", found);
+    for (int i = 0; i < found; i++) {
+        uint64_t timed = times_of(&f, rows[i], bins), calls = f.counted.command[rows[i]].calls, below = 0;
+        int filled = 0;
+        for (int bin = 0; bin < METRICS_BINS; bin++)
+            filled += bins[bin] != 0;
+        put(c, "$%$:$%", command_name(rows[i]), 2, "calls", calls, "histogram_usec", filled);
+        for (int bin = 0; bin < METRICS_BINS; bin++) /* a timed one stands for so many calls */
+            if (below += bins[bin], bins[bin])
+                put(c, "::", (int64_t)1 << bin, (int64_t)((double)below * ((double)calls / (double)timed) + 0.5));
     }
     return COMMAND_DONE;
 }
@@ -374,8 +317,9 @@ enum command_result cmd_latency_doctor(struct call *c) {
 struct slow_request {
     int64_t id, at_s, us;
     char client[CLIENT_ADDRESS_MAX], name[CLIENT_NAME_MAX];
+    int shown;
     size_t bytes;
-    char argv[SLOW_BYTES]; /* as the reply has them */
+    char argv[SLOW_BYTES]; /* as the reply has them, so many are shown */
 };
 
 void info_init(struct command_server *s) {
@@ -383,41 +327,36 @@ void info_init(struct command_server *s) {
     pthread_mutex_init(&s->hotkeys.lock, NULL);
 }
 
-/* Whether the arguments behind the first `n` of them may be secrets. */
-static bool is_secret(const struct slice *argv, int argc, int *n) {
-    *n = 1;
-    if (argc > 1 && is_word(argv[0], SLICE("auth"))) return true;
-    if (argc > 2 && is_word(argv[0], SLICE("hello"))) return true;
-    *n = 2;
-    return argc > 2 && is_word(argv[0], SLICE("config")) && !is_word(argv[1], SLICE("get"));
+/* How many of the arguments may be shown: those behind them may be secrets. */
+static int open_arguments(const struct slice *argv, int argc) {
+    if (is_word(argv[0], SLICE("auth")) || (argc > 2 && is_word(argv[0], SLICE("hello")))) return 1;
+    return argc > 2 && is_word(argv[0], SLICE("config")) && !is_word(argv[1], SLICE("get")) ? 2 : argc;
+}
+
+/* Writes a text, of one longer than `most` the first `cut` bytes and how many are missing; of one that was dropped as it
+ * came only that. Returns its length. */
+static size_t shorten(struct slice s, size_t most, size_t cut, char *to, size_t size) {
+    size_t n = s.p == NULL ? 0 : s.n > most ? cut : s.n;
+    if (n) memcpy(to, s.p, n);
+    return n == s.n ? n : n + (size_t)snprintf(to + n, size - n, "... (%zu more bytes)", s.n - n);
 }
 
 /* Encodes a request's arguments, as many and as much of each as the slow log shows. */
-static size_t encode_slow(const struct slice *argv, int argc, char *to) {
-    struct buf b = {to, 0, SLOW_BYTES, false};
+static void encode_slow(const struct slice *argv, int argc, struct slow_request *r) {
+    struct buf b = {r->argv, 0, SLOW_BYTES, false};
     char text[SLOW_ARG_BYTES + 64];
-    size_t ends[SLOW_ARGS + 1], head = 8; /* "*32\r\n" is put before it */
-    int shown = 0, open;
-    bool secret = is_secret(argv, argc, &open);
-    b.len = head;
-    for (; shown < argc && shown < SLOW_ARGS; shown++) {
-        struct slice a = secret && shown >= open ? SLICE("(redacted)") : argv[shown];
-        size_t n = a.p == NULL ? 0 : a.n > SLOW_ARG_BYTES ? SLOW_ARG_BYTES : a.n;
-        ends[shown] = b.len;
-        memcpy(text, a.p ? a.p : "", n);
-        if (n < a.n) n += (size_t)snprintf(text + n, sizeof text - n, "... (%zu more bytes)", a.n - n);
-        if (buf_left(&b) < resp_bulk_bytes(n) + 64 + (shown + 1 < argc ? 32 : 0)) break;
+    int open = open_arguments(argv, argc), most = argc > SLOW_ARGS ? SLOW_ARGS - 1 : argc;
+    for (; r->shown < most; r->shown++) {
+        struct slice argument = r->shown < open ? argv[r->shown] : SLICE("(redacted)");
+        size_t n = shorten(argument, SLOW_ARG_BYTES, SLOW_ARG_BYTES, text, sizeof text);
+        if (buf_left(&b) < resp_bulk_bytes(n) + 64 + (r->shown + 1 < argc ? 32 : 0)) break;
         resp_bulk(&b, (struct slice){text, n});
     }
-    if (shown < argc) {
-        if (shown == SLOW_ARGS) b.len = ends[--shown];
-        int n = snprintf(text, sizeof text, "... (%d more arguments)", argc - shown++);
+    if (r->shown < argc) {
+        int n = snprintf(text, sizeof text, "... (%d more arguments)", argc - r->shown++);
         resp_bulk(&b, (struct slice){text, (size_t)n});
     }
-    int n = snprintf(text, sizeof text, "*%d\r\n", shown);
-    memmove(to + n, to + head, b.len - head);
-    memcpy(to, text, (size_t)n);
-    return b.len - head + (size_t)n;
+    r->bytes = b.len;
 }
 
 /* Forgets requests of lower numbers; under the lock. */
@@ -438,7 +377,7 @@ void info_slow(struct command_server *s, struct metrics *m, const struct client 
         *r = (struct slow_request){.at_s = now_ms / 1000, .us = (int64_t)us};
         if (client) client_address(client, r->client);
         if (client) client_name(s->registry, client, r->name);
-        r->bytes = encode_slow(argv, argc, r->argv);
+        encode_slow(argv, argc, r);
     }
     pthread_mutex_lock(&l->lock);
     if (r) r->id = l->next_id++;
@@ -459,7 +398,7 @@ enum command_result cmd_slowlog_get(struct call *c) {
     resp_array(c->out, (size_t)n);
     for (int64_t id = l->next_id - 1; id >= l->next_id - n; id--) {
         const struct slow_request *r = l->request[id % SLOWLOG_MAX];
-        put(c, "*:::", 6, r->id, r->at_s, r->us);
+        put(c, "*:::*", 6, r->id, r->at_s, r->us, r->shown);
         buf_put(c->out, r->argv, r->bytes);
         put(c, "$$", r->client, r->name);
     }
@@ -489,12 +428,8 @@ void sketch_add(struct sketch *s, uint64_t hash, uint32_t database, struct slice
         s->hash[at] = hash;
         s->error[at] = s->count[at];
         s->key[at].database = database;
-        s->key[at].bytes = key.n < SKETCH_KEY_BYTES ? (uint32_t)key.n : SKETCH_KEY_BYTES;
-        memcpy(s->key[at].text, key.p, s->key[at].bytes);
-        if (key.n > SKETCH_KEY_BYTES)
-            s->key[at].bytes =
-                SKETCH_KEY_CUT + (uint32_t)snprintf(s->key[at].text + SKETCH_KEY_CUT, SKETCH_KEY_BYTES - SKETCH_KEY_CUT,
-                                                    "... (%zu more bytes)", key.n - SKETCH_KEY_CUT);
+        s->key[at].bytes =
+            (uint32_t)shorten(key, SKETCH_KEY_BYTES, SKETCH_KEY_CUT, s->key[at].text, sizeof s->key[at].text);
     }
     s->count[at] += weight;
 }
@@ -672,29 +607,28 @@ static void print_commands(struct buf *b, const struct figures *f) {
     }
 }
 
+static void print_metric(struct buf *b, const struct figure *row, const char *section) {
+    (void)section; /* of INFO */
+    if (row->name == NULL) return;
+    if (*row->help) print_head(b, row->name, row->kind == COUNTER ? "counter" : "gauge", row->help);
+    if (row->unit == ONE)
+        buf_printf(b, "%s%s %" PRIu64 "\n", row->name, row->labels, row->value);
+    else
+        buf_printf(b, "%s%s %.6f\n", row->name, row->labels, (double)row->value / (int)row->unit);
+}
+
 void info_metrics(struct command_server *s, struct buf *b) {
     struct figures f;
     collect(s, s->started_ms, &f);
     print_head(b, "sponson_build_info", "gauge", "The version that runs.");
     buf_printf(b, "sponson_build_info{version=\"" SPONSON_VERSION "\"} 1\n");
-    for (int i = 0; i < FIGURES; i++) {
-        const struct figure *row = &list[i];
-        bool open = row->labels[0] != '\0',
-             first = i == 0 || !list[i - 1].name || strcmp(list[i - 1].name, row->name ? row->name : "");
-        if (row->name == NULL) continue;
-        if (first) print_head(b, row->name, row->kind == COUNTER ? "counter" : "gauge", row->help);
-        buf_printf(b, "%s%s%s%s ", row->name, open ? "{" : "", row->labels, open ? "}" : "");
-        if (row->unit == ONE)
-            buf_printf(b, "%" PRIu64 "\n", figure(&f, row));
-        else
-            buf_printf(b, "%.6f\n", (double)figure(&f, row) / (int)row->unit);
-    }
+    each_figure(&f, b, NULL, print_metric);
     print_head(b, "sponson_database_entries", "gauge", "Entries of a database.");
     for (int d = 0; d < s->config->databases; d++)
         buf_printf(b, "sponson_database_entries{db=\"%d\"} %" PRIu64 "\n", d, f.shards.database[d].entries);
     print_commands(b, &f);
     print_lengths(b, "sponson_evicted_age_seconds", "Time since its last use, of what was evicted.",
-                  f.shards.counters.age, AGE_BINS);
+                  f.shards.counters.age, LRU_BINS);
     print_lengths(b, "sponson_expiry_lag_seconds", "Time from its deadline to when an entry was swept.",
-                  f.shards.counters.lag, LAG_BINS);
+                  f.shards.counters.lag, LRU_BINS);
 }
