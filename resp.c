@@ -107,22 +107,20 @@ bool resp_word(char **p, char *end, struct slice *word) {
     return quote == 0;
 }
 
-/* Where the line at in[0] ends: its length without the line end goes to *length, with it to *used. */
-static enum resp_status inline_line(const char *in, size_t n, size_t *length, size_t *used, struct resp_request *r) {
+/* Where the line at in[0] ends: r->used, its end included. */
+static enum resp_status inline_line(const char *in, size_t n, struct resp_request *r) {
     const char *lf = memchr(in, '\n', n < LINE_MAX_BYTES ? n : LINE_MAX_BYTES);
     if (lf == NULL) return n >= LINE_MAX_BYTES ? bad(r, "too big inline request") : RESP_MORE;
-    *used = (size_t)(lf - in) + 1;
-    *length = lf > in && lf[-1] == '\r' ? *used - 2 : *used - 1;
+    r->used = (size_t)(lf - in) + 1;
     return RESP_OK;
 }
 
 static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int argv_max, struct resp_request *r) {
-    size_t length;
-    enum resp_status status = inline_line(in, n, &length, &r->used, r);
+    enum resp_status status = inline_line(in, n, r);
     if (status != RESP_OK) return status;
     r->longest = 0;
-    char *p = in, *end = in + strnlen(in, length); /* as in Redis, a NUL ends the line */
-    int words = 0;                                 /* counted first: what is unescaped cannot be parsed a second time */
+    char *p = in, *end = in + strnlen(in, r->used); /* as in Redis, a NUL ends the line; its own end is white space */
+    int words = 0; /* counted first: what is unescaped cannot be parsed a second time */
     for (const char *c = in; c < end; c++)
         words += !is_space(*c) && (c == in || is_space(c[-1]));
     if (words > argv_max) {
@@ -190,45 +188,34 @@ static bool parse_plain(const char *in, size_t n, size_t max_bulk, struct slice 
     return longest <= max_bulk;
 }
 
-/* The arguments of a request whose count was read, from in[at] on. */
-static enum resp_status parse_arguments(const char *in, size_t n, size_t at, int count, size_t max_bulk, bool stripped,
-                                        struct slice *argv, struct resp_request *r) {
-    size_t longest = 0;
-    for (int i = 0; i < count; i++) {
-        int64_t length;
-        enum resp_status status = read_header(BULK, in, n, at, &length, &at, r);
-        if (status != RESP_OK) return status;
-        size_t size = (size_t)length;
-        longest = size > longest ? size : longest;
-        argv[i] = (struct slice){in + at, size};
-        if (size > max_bulk) {
-            argv[i].p = NULL;
-            if (stripped) continue;
-        }
-        if (n - at < size + 2) return RESP_MORE;
-        at += size + 2;
-    }
-    r->argc = count;
-    r->longest = longest;
-    r->used = at;
-    return RESP_OK;
-}
-
 enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, struct slice *argv, int argv_max,
                             struct resp_request *r) {
     if (!r->unauthenticated && parse_plain(in, n, max_bulk, argv, argv_max, r)) return RESP_OK;
     r->argc = 0;
     if (n == 0) return RESP_MORE;
     if (in[0] != '*') return parse_inline(in, n, argv, argv_max, r);
-    int64_t count;
-    size_t at;
+    int64_t count, length;
+    size_t at, longest = 0;
     enum resp_status status = read_header(COUNT, in, n, 0, &count, &at, r);
     if (status != RESP_OK) return status;
     if (count > argv_max) {
         r->argc = (int)count;
         return RESP_ARGS;
     }
-    return parse_arguments(in, n, at, count > 0 ? (int)count : 0, max_bulk, stripped, argv, r);
+    for (int i = 0; i < count; i++) {
+        status = read_header(BULK, in, n, at, &length, &at, r);
+        if (status != RESP_OK) return status;
+        size_t size = (size_t)length;
+        longest = size > longest ? size : longest;
+        argv[i] = (struct slice){size > max_bulk ? NULL : in + at, size};
+        if (size > max_bulk && stripped) continue;
+        if (n - at < size + 2) return RESP_MORE;
+        at += size + 2;
+    }
+    r->argc = count > 0 ? (int)count : 0;
+    r->longest = longest;
+    r->used = at;
+    return RESP_OK;
 }
 
 /* Drops what has arrived of an oversized argument, of which `skip` bytes are outstanding, at in[pos]. */
@@ -241,10 +228,7 @@ static void drop(struct resp_scan *s, char *in, size_t *n) {
 
 enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_bulk, struct resp_request *r) {
     if (*n == 0) return RESP_MORE;
-    if (in[0] != '*') {
-        size_t length, used;
-        return inline_line(in, *n, &length, &used, r);
-    }
+    if (in[0] != '*') return inline_line(in, *n, r);
     if (s->args_left < 0) {
         int64_t count;
         enum resp_status status = read_header(COUNT, in, *n, 0, &count, &s->pos, r);
@@ -341,22 +325,19 @@ void resp_null_array(struct buf *out, int resp) { buf_put_slice(out, resp == 2 ?
 
 void resp_array(struct buf *out, size_t items) { number_line(out, '*', (int64_t)items); }
 
-void resp_map(struct buf *out, size_t pairs, int resp) {
-    number_line(out, resp == 2 ? '*' : '%', (int64_t)(resp == 2 ? 2 * pairs : pairs));
+/* An array, a map or a set by its type; RESP2 has arrays only. */
+static void aggregate(struct buf *out, int resp, char type, size_t n) {
+    number_line(out, resp == 2 ? '*' : type, (int64_t)(resp == 2 && type == '%' ? 2 * n : n));
 }
 
-void resp_set(struct buf *out, size_t items, int resp) { number_line(out, resp == 2 ? '*' : '~', (int64_t)items); }
+void resp_map(struct buf *out, size_t pairs, int resp) { aggregate(out, resp, '%', pairs); }
 
 void resp_put(struct buf *out, int resp, const char *shape, ...) {
     va_list args;
     va_start(args, shape);
     for (; *shape; shape++) {
-        if (*shape == '*')
-            resp_array(out, (size_t)va_arg(args, int));
-        else if (*shape == '%')
-            resp_map(out, (size_t)va_arg(args, int), resp);
-        else if (*shape == '~')
-            resp_set(out, (size_t)va_arg(args, int), resp);
+        if (strchr("*%~", *shape))
+            aggregate(out, resp, *shape, (size_t)va_arg(args, int));
         else if (*shape == '$')
             resp_bulk(out, slice_of(va_arg(args, const char *)));
         else if (*shape == 's')

@@ -71,13 +71,11 @@ void resp_array(struct buf *out, size_t items);
 void resp_null_array(struct buf *out, int resp);
 /* Followed by `pairs` keys and values; an array of twice as many in RESP2. */
 void resp_map(struct buf *out, size_t pairs, int resp);
-/* Followed by `items` items; an array in RESP2. */
-void resp_set(struct buf *out, size_t items, int resp);
 /* Text for people: a verbatim string in RESP3, a bulk string in RESP2. */
 void resp_text(struct buf *out, struct slice text, int resp);
 
-/* Several values by their shape: '*' an array, '%' a map, '~' a set, each with an int, how many follow; '$' a bulk string,
- * '+' a simple one (const char *), 's' a bulk string (struct slice), ':' a number (int64_t). */
+/* Several values by their shape: '*' an array, '%' a map, '~' a set (an array in RESP2), each with an int, how many
+ * follow; '$' a bulk string, '+' a simple one (const char *), 's' a bulk string (struct slice), ':' a number (int64_t). */
 void resp_put(struct buf *out, int resp, const char *shape, ...);
 
 /* Bytes that a bulk string of n bytes takes at most. */

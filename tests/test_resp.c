@@ -735,8 +735,8 @@ static void write_map(struct buf *out, int resp) {
 }
 
 static void write_set(struct buf *out, int resp) {
-    resp_set(out, 0, resp);
-    resp_set(out, 7, resp);
+    resp_put(out, resp, "~", 0);
+    resp_put(out, resp, "~", 7);
 }
 
 static void write_text(struct buf *out, int resp) { resp_text(out, SLICE("a: b\r\n"), resp); }
