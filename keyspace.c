@@ -121,26 +121,6 @@ static bool set_deadline(struct call *c, struct entry *e, int64_t deadline_ms) {
     return true;
 }
 
-/* Calls each(c, l, hash, key) for the keys of argv from `from` to `to` (exclusive), with their memory fetched ahead. */
-static void for_keys(struct call *c, int from, int to,
-                     void (*each)(struct call *c, struct lru *l, uint64_t hash, struct slice key)) {
-    uint64_t hash[KEYS_AHEAD];
-    for (; from < to; from += KEYS_AHEAD) {
-        int n = to - from < KEYS_AHEAD ? to - from : KEYS_AHEAD;
-        for (int i = 0; i < n; i++) {
-            hash[i] = shards_hash(c->shards, c->database, c->argv[from + i]);
-            lru_prefetch_bucket(shard_unlocked(c->shards, hash[i]), hash[i]);
-        }
-        for (int i = 0; i < n; i++)
-            lru_prefetch_entry(shard_unlocked(c->shards, hash[i]), hash[i]);
-        for (int i = 0; i < n; i++) {
-            struct lru *l = lock_key(c, c->database, c->argv[from + i], &hash[i]);
-            each(c, l, hash[i], c->argv[from + i]);
-            shard_unlock(c->shards, hash[i]);
-        }
-    }
-}
-
 /* Locks the shards of argv[from], argv[from + 2] and so on below `to`, and that of argv[other] in a database that may be
  * another, all at once, so nobody sees a part of what is done. For shards_unlock_many(). */
 static uint64_t lock_keys(struct call *c, int from, int to, int other, uint32_t database) {
@@ -442,30 +422,44 @@ enum command_result cmd_incrbyfloat(struct call *c) {
 
 /* ---- many values ---- */
 
+/* What is done with one of many keys, while its shard is locked. */
+typedef void key_function(struct call *c, struct lru *l, uint64_t hash, struct slice key);
+
+/* Calls each(c, l, hash, key) for argv[1] and all behind it, in pieces, with their memory fetched ahead: for as many at
+ * once as surely fit `out`, of which one takes `room` at most. One always does, since `out` came with room for a whole
+ * value; EXEC made room for all. */
+static enum command_result each_key(struct call *c, size_t room, key_function *each) {
+    struct suspended *s = &c->client->suspended;
+    uint64_t hash[KEYS_AHEAD];
+    int at = s->next ? (int)s->next : 1, most = c->argc - at > KEYS_PER_TURN ? at + KEYS_PER_TURN : c->argc, n = 0;
+    for (; at < most; at += n) {
+        n = c->in_exec || buf_left(c->out) >= KEYS_AHEAD * room ? KEYS_AHEAD : buf_left(c->out) >= room;
+        n = most - at < n ? most - at : n;
+        if (n == 0) break;
+        for (int i = 0; i < n; i++) {
+            hash[i] = shards_hash(c->shards, c->database, c->argv[at + i]);
+            lru_prefetch_bucket(shard_unlocked(c->shards, hash[i]), hash[i]);
+        }
+        for (int i = 0; i < n; i++)
+            lru_prefetch_entry(shard_unlocked(c->shards, hash[i]), hash[i]);
+        for (int i = 0; i < n; i++) {
+            struct lru *l = lock_key(c, c->database, c->argv[at + i], &hash[i]);
+            each(c, l, hash[i], c->argv[at + i]);
+            shard_unlock(c->shards, hash[i]);
+        }
+    }
+    s->next = at == c->argc ? 0 : at;
+    return s->next ? COMMAND_AGAIN : COMMAND_DONE;
+}
+
 static void mget_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
     put_value(c, read_entry(c, l, hash, key, true));
 }
 
 /* MGET key [key ...] */
 enum command_result cmd_mget(struct call *c) {
-    struct suspended *s = &c->client->suspended;
-    int from = s->next ? (int)s->next : 1;
-    int most = c->argc - from > KEYS_PER_TURN ? from + KEYS_PER_TURN : c->argc;
-    if (from == 1) resp_array(c->out, (size_t)c->argc - 1);
-    size_t room = KEYS_AHEAD * resp_bulk_bytes(shards_value_room(c->shards));
-    while (from < most) {
-        /* as many at once as surely fit; one always does, since `out` came with room for a whole value */
-        size_t left = buf_left(c->out);
-        int n = left >= room || c->in_exec  ? KEYS_AHEAD
-                : left >= room / KEYS_AHEAD ? 1
-                                            : 0; /* EXEC made room for all */
-        if (n == 0) break;
-        n = most - from < n ? most - from : n;
-        for_keys(c, from, from + n, mget_one);
-        from += n;
-    }
-    s->next = from == c->argc ? 0 : from;
-    return s->next ? COMMAND_AGAIN : COMMAND_DONE;
+    if (c->client->suspended.next == 0) resp_array(c->out, (size_t)c->argc - 1);
+    return each_key(c, resp_bulk_bytes(shards_value_room(c->shards)), mget_one);
 }
 
 /* Stores argv[from], argv[from + 1] and so on below `to`, all or none. Answers 1 or 0 when `answer` says so. */
@@ -522,16 +516,11 @@ static void exists_one(struct call *c, struct lru *l, uint64_t hash, struct slic
     c->client->suspended.count += read_entry(c, l, hash, key, true) != NULL;
 }
 
-/* Counts the keys of argv[1..] for which `each` said so, in pieces. */
-static enum command_result count_keys(struct call *c,
-                                      void (*each)(struct call *, struct lru *, uint64_t, struct slice)) {
-    struct suspended *s = &c->client->suspended;
-    int from = s->next ? (int)s->next : 1, to = c->argc - from > KEYS_PER_TURN ? from + KEYS_PER_TURN : c->argc;
-    for_keys(c, from, to, each);
-    s->next = to == c->argc ? 0 : to;
-    if (s->next) return COMMAND_AGAIN;
-    int64_t count = s->count;
-    s->count = 0;
+/* Answers for how many keys `each` said so. */
+static enum command_result count_keys(struct call *c, key_function *each) {
+    if (each_key(c, 0, each) == COMMAND_AGAIN) return COMMAND_AGAIN;
+    int64_t count = c->client->suspended.count;
+    c->client->suspended.count = 0;
     return integer(c, count);
 }
 
