@@ -54,9 +54,10 @@ struct load {
     size_t error_size;
 };
 
-/* Writes the error. Always false, so that callers can return it. */
+/* Writes the error, on a line behind those that are there. Always false, so that callers can return it. */
 __attribute__((format(printf, 2, 3))) static bool refuse(const struct load *l, const char *format, ...) {
-    size_t n = (size_t)snprintf(l->error, l->error_size, "%s", l->place);
+    size_t n = strlen(l->error);
+    n += (size_t)snprintf(l->error + n, l->error_size - n, "%s%s", n ? "\n" : "", l->place);
     va_list args;
     va_start(args, format);
     if (n < l->error_size) vsnprintf(l->error + n, l->error_size - n, format, args);
@@ -127,16 +128,14 @@ static struct shown hint(const char *unknown, const char *before, const char *be
 
 /* `problem` is what is wrong with the option's value; the sentence goes on with what is allowed. */
 static bool refuse_value(const struct load *l, const struct option *o, const char *problem) {
-    const char *or_zero = !o->zero            ? ""
-                          : o->kind == OUTPUT ? ", or normal 0 0 0 for "
-                                              : ", or 0 for ",
-               *zero = o->zero ? o->zero : "";
+    struct shown zero = {""};
     if (o->kind == FIXED)
         return refuse(l, "%s: %s; give %s: %s", o->name, problem, *o->initial ? o->initial : "\"\"", o->help);
-    if (words[o->kind][0]) return refuse(l, "%s: %s; give %s", o->name, problem, kinds[o->kind].what);
-    return refuse(l, "%s: %s; give %s%s to %s%s%s%s", o->name, problem, kinds[o->kind].what,
-                  show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit, or_zero,
-                  zero);
+    if (kinds[o->kind].words[0]) return refuse(l, "%s: %s; give %s", o->name, problem, kinds[o->kind].what);
+    if (o->zero)
+        snprintf(zero.text, sizeof zero.text, ", or %s for %s", o->kind == OUTPUT ? "normal 0 0 0" : "0", o->zero);
+    return refuse(l, "%s: %s; give %s%s to %s%s%s", o->name, problem, kinds[o->kind].what,
+                  show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit, zero.text);
 }
 
 /* ---- one setting ---- */
@@ -151,9 +150,10 @@ static bool parse_number(enum kind kind, const char *text, int64_t *number) {
                  {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}, {"t", 1000000000000}, {"tb", 1ll << 40}};
     size_t unit = 0, count = kind == BYTES ? sizeof units / sizeof *units : 1;
     char *end;
-    for (*number = 0; words[kind][*number]; ++*number)
-        if (strcasecmp(text, words[kind][*number]) == 0) return true;
-    if (!isdigit((unsigned char)text[kind == NUMBER && *text == '-']) || words[kind][0]) return false;
+    const char *const *words = kinds[kind].words;
+    for (*number = 0; words[*number]; ++*number)
+        if (strcasecmp(text, words[*number]) == 0) return true;
+    if (!isdigit((unsigned char)text[kind == NUMBER && *text == '-']) || words[0]) return false;
     int64_t n = strtoll(text, &end, kind == MODE ? 8 : 10); /* too many digits give 2^63 - 1, beyond all bounds */
     while (unit < count && strcasecmp(end, units[unit].name) != 0)
         unit++;
@@ -261,14 +261,10 @@ static bool load_file(struct load *l, const char *path) {
     ssize_t n = 0;
     int bad = 0;
     for (int number = 1; file && bad < CONFIG_ERRORS_MAX && (n = getline(&line, &size, file)) >= 0; number++) {
-        snprintf(l->place, sizeof l->place, "%s%s line %d: ", bad ? "\n" : "", show(path).text, number);
-        if (strlen(line) == (size_t)n ? load_line(l, line) : refuse(l, "NUL bytes are not allowed")) continue;
-        size_t used = strlen(l->error); /* the next one goes behind it */
-        l->error += used;
-        l->error_size -= used;
-        bad++;
+        snprintf(l->place, sizeof l->place, "%s line %d: ", show(path).text, number);
+        bad += !(strlen(line) == (size_t)n ? load_line(l, line) : refuse(l, "NUL bytes are not allowed"));
     }
-    l->place[bad ? 1 : 0] = '\0';
+    l->place[0] = '\0';
     if (!file || (n < 0 && !feof(file)))
         bad += !refuse(l, "cannot read the configuration file \"%s\": %s", show(path).text, strerror(errno));
     free(line);
@@ -375,6 +371,7 @@ enum config_result config_load(struct config *c, int argc, char **argv, char **e
                                size_t error_size) {
     struct load l = {.config = c, .error = error, .error_size = error_size};
     bool ping = false;
+    *error = '\0';
     int flags = argc > 1 && argv[1][0] != '-' ? 2 : 1;
     for (int i = 1; i < argc; i++) { /* these win over everything, even over a broken file */
         if (strcmp(argv[i], "--help") == 0) return print_help(), CONFIG_EXIT;
@@ -407,14 +404,13 @@ static bool resolve_maxmemory(const struct load *l, const struct host *h) {
     bool grouped = cgroup > 0 && (machine == 0 || cgroup < machine);
     uint64_t limit = grouped ? cgroup : machine ? machine : MACHINE_BLIND, most = maxmemory_within(c, limit);
     char *source = c->maxmemory_source;
-    size_t size = sizeof c->maxmemory_source;
     const char *what = grouped ? "cgroup limit" : machine ? "machine" : "guess";
-    snprintf(source, size, "%s of %" PRIu64 " MB", what, limit / MB);
+    snprintf(source, sizeof c->maxmemory_source, "%s of %" PRIu64 " MB", what, limit / MB);
     if (c->maxmemory_bytes) { /* what was given is obeyed, but said to be too much where it is */
         if (c->maxmemory_bytes > most)
             note(c, "maxmemory %s risks an OOM kill: beside clients' buffers and the process %s fits a %s\n",
                  SHOW_BYTES(c->maxmemory_bytes), SHOW_BYTES(most), source);
-        snprintf(source, size, "maxmemory");
+        strcpy(source, "maxmemory");
         return true;
     }
     most = MIN(most, grouped ? limit / 4 * 3 : limit / 4);
@@ -449,6 +445,7 @@ static bool resolve_sizes(const struct load *l) {
 
 bool config_resolve(struct config *c, const struct host *h, char *error, size_t error_size) {
     struct load l = {.config = c, .error = error, .error_size = error_size};
+    *error = '\0';
     if (c->port == 0 && c->unixsocket[0] == '\0')
         return refuse(&l, "port: 0 is not allowed without unixsocket; give 1 to 65535, or a unixsocket");
     if (c->threads == 0) c->threads = (int)MIN((uint64_t)host_usable_cpus(h), THREADS_MAX);
@@ -501,7 +498,8 @@ size_t config_value(const struct config *c, int i, bool units, char *text, size_
     const char *field = (const char *)c + o->offset;
     struct shown number =
         show_number(units || o->kind == MODE ? o->kind : NUMBER, o->kind <= OUTPUT ? get_number(c, o) : 0);
-    const char *value = words[o->kind][0]             ? words[o->kind][get_number(c, o)]
+    const char *const *words = kinds[o->kind].words;
+    const char *value = words[0]                      ? words[get_number(c, o)]
                         : o->kind <= OUTPUT           ? number.text
                         : o->kind == FIXED            ? o->initial
                         : o->kind == SECRET && *field ? "********"
@@ -522,11 +520,9 @@ void config_compare(const struct config *running, const struct config *next, cha
             config_value(next, i, true, is, sizeof is);
             bool secret = o->kind == SECRET;
             if (secret ? !strcmp(running->requirepass, next->requirepass) : !strcmp(was, is)) continue;
-            n += (size_t)snprintf(text + n, size - n, "%s%s %s%s%s", before, o->name,
-                                  secret ? (*next->requirepass ? "changed" : "removed") : was, secret ? "" : " -> ",
-                                  secret ? ""
-                                  : *is  ? is
-                                         : "\"\"");
+            const char *now = secret ? "" : *is ? is : "\"\"";
+            if (secret) strcpy(was, *is ? "changed" : "removed");
+            n += (size_t)snprintf(text + n, size - n, "%s%s %s%s%s", before, o->name, was, secret ? "" : " -> ", now);
             before = ", ";
         }
     }

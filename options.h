@@ -122,23 +122,17 @@ static const struct option options[] = {
 static const struct {
     const char *placeholder; /* of the value, for --help */
     const char *what, *unit; /* before and behind the bounds, for errors */
+    const char *words[5];    /* the value is one of these, its number the place; the rest are NULL */
 } kinds[] = {
     [NUMBER] = {"N", "a whole number from ", ""}, [SECONDS] = {"SECONDS", "", " seconds"}, [MODE] = {"MODE", "octal mode bits from ", ""},
     [BYTES] = {"BYTES", "bytes from ", ""},
-    [LEVEL] = {"LEVEL", "debug, verbose, notice or warning", ""},
-    [FORMAT] = {"text|json", "text or json", ""}, [MANAGER] = {"no|auto|systemd", "no, auto or systemd", ""},
-    [SWITCH] = {"yes|no", "yes or no", ""}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", ""},
+    [LEVEL] = {"LEVEL", "debug, verbose, notice or warning", "", {"debug", "verbose", "notice", "warning"}}, /* enum log_level */
+    [FORMAT] = {"text|json", "text or json", "", {"text", "json"}}, /* enum log_format */
+    [MANAGER] = {"no|auto|systemd", "no, auto or systemd", "", {"no", "auto", "systemd"}},
+    [SWITCH] = {"yes|no", "yes or no", "", {"no", "yes"}}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", ""},
     [TEXT] = {"TEXT", "one line of ", " bytes"}, [ADDRESSES] = {"ADDRESS ...", "addresses apart by spaces, ", " bytes"},
     [SECRET] = {"TEXT", "one line of ", " bytes"}, [FIXED] = {"FIXED", "", ""},
 };
 /* clang-format on */
-
-/* The value is one of these, its number the place; the rest are NULL. */
-static const char *const words[REFUSED + 1][5] = {
-    [LEVEL] = {"debug", "verbose", "notice", "warning"}, /* enum log_level */
-    [FORMAT] = {"text", "json"},                         /* enum log_format */
-    [SWITCH] = {"no", "yes"},
-    [MANAGER] = {"no", "auto", "systemd"},
-};
 
 #endif

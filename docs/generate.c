@@ -33,7 +33,7 @@ static const char *bound(enum kind kind, int64_t n, char text[NUMBER_SIZE]) {
 static void describe(const struct option *o, char text[TEXT_SIZE]) {
     char min[NUMBER_SIZE], max[NUMBER_SIZE];
     int n = snprintf(text, TEXT_SIZE, "%s", o->help);
-    if (!words[o->kind][0]) /* where it is one of some words the help names them */
+    if (!kinds[o->kind].words[0]) /* where it is one of some words the help names them */
         n += snprintf(text + n, TEXT_SIZE - (size_t)n, "; %s%s to %s%s", kinds[o->kind].what,
                       bound(o->kind, o->min, min), bound(o->kind, o->max, max), kinds[o->kind].unit);
     if (o->zero)
