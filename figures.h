@@ -1,20 +1,18 @@
 /* figures.h -- the list of what is measured: INFO's numbers and /metrics are made from it. info.c includes it.
  *
- *   section and name in INFO, name and labels at /metrics (NULL: not there), kind, unit, its value, what it is
+ *   section and name in INFO, name and labels at /metrics (NULL: not there), unit, its value, what it is
  *
  * A section's rows are printed in this order; those of one name at /metrics stand together, and the first says what it
- * is. The names follow
- * https://prometheus.io/docs/practices/naming/: base units, so what INFO tells in ms is divided there. What is told of
- * each command, and the histograms, are not in the list: info.c has them. */
+ * is. The names follow https://prometheus.io/docs/practices/naming/: counters end in _total, and units are base units, so
+ * what INFO tells in ms is divided there. What is told of each command, and the histograms, are not in the list: info.c
+ * has them. */
 #ifndef SPONSON_FIGURES_H
 #define SPONSON_FIGURES_H
 
-enum kind { COUNTER, GAUGE };
 enum unit { ONE = 1, MS = 1000, US = 1000000 }; /* so many are one of the base unit */
 
 struct figure {
     const char *section, *info, *name, *labels;
-    enum kind kind;
     enum unit unit;
     uint64_t value;
     const char *help;
@@ -29,56 +27,56 @@ static void each_figure(const struct figures *f, struct buf *b, const char *sect
     const struct metrics *m = &f->counted;
     /* clang-format off */
     const struct figure list[] = {
-        {"Clients", "connected_clients", "sponson_connected_clients", "", GAUGE, ONE, relaxed_load(s->registry->count), "Clients connected now."},
-        {"Clients", "maxclients", "sponson_max_clients", "", GAUGE, ONE, (uint64_t)s->config->maxclients, "Clients that may be connected at once (maxclients)."},
-        {"Clients", "client_memory_limit", "sponson_client_memory_max_bytes", "", GAUGE, ONE, relaxed_load(s->client_memory->limit_bytes), "Bytes that all clients' buffers may take (client-memory)."},
-        {"Memory", "used_memory", "sponson_memory_used_bytes", "", GAUGE, ONE, t->used_bytes, "Bytes of entries and their index, which maxmemory bounds."},
-        {"Memory", "used_memory_peak", NULL, "", GAUGE, ONE, f->used_peak, ""},
-        {"Memory", "used_memory_rss", "process_resident_memory_bytes", "", GAUGE, ONE, f->resident, "Resident memory of the process."},
-        {"Memory", "used_memory_dataset", NULL, "", GAUGE, ONE, t->used_bytes, ""},
-        {"Memory", "mem_clients_normal", "sponson_client_memory_bytes", "", GAUGE, ONE, f->client_memory, "Bytes in clients' buffers."},
-        {"Memory", "total_system_memory", NULL, "", GAUGE, ONE, s->host->memory_bytes, ""},
-        {"Memory", "maxmemory", "sponson_memory_max_bytes", "", GAUGE, ONE, s->config->maxmemory_bytes, "Bytes that entries and their index may take (maxmemory)."},
-        {"Memory", "shard_used_memory_min", "sponson_shard_used_bytes", "{stat=\"min\"}", GAUGE, ONE, t->shard_used_bytes.least, "Bytes of entries and index in the emptiest and the fullest shard."},
-        {"Memory", "shard_used_memory_max", "sponson_shard_used_bytes", "{stat=\"max\"}", GAUGE, ONE, t->shard_used_bytes.most, ""},
+        {"Clients", "connected_clients", "sponson_connected_clients", "", ONE, relaxed_load(s->registry->count), "Clients connected now."},
+        {"Clients", "maxclients", "sponson_max_clients", "", ONE, (uint64_t)s->config->maxclients, "Clients that may be connected at once (maxclients)."},
+        {"Clients", "client_memory_limit", "sponson_client_memory_max_bytes", "", ONE, relaxed_load(s->client_memory->limit_bytes), "Bytes that all clients' buffers may take (client-memory)."},
+        {"Memory", "used_memory", "sponson_memory_used_bytes", "", ONE, t->used_bytes, "Bytes of entries and their index, which maxmemory bounds."},
+        {"Memory", "used_memory_peak", NULL, "", ONE, f->used_peak, ""},
+        {"Memory", "used_memory_rss", "process_resident_memory_bytes", "", ONE, f->resident, "Resident memory of the process."},
+        {"Memory", "used_memory_dataset", NULL, "", ONE, t->used_bytes, ""},
+        {"Memory", "mem_clients_normal", "sponson_client_memory_bytes", "", ONE, f->client_memory, "Bytes in clients' buffers."},
+        {"Memory", "total_system_memory", NULL, "", ONE, s->host->memory_bytes, ""},
+        {"Memory", "maxmemory", "sponson_memory_max_bytes", "", ONE, s->config->maxmemory_bytes, "Bytes that entries and their index may take (maxmemory)."},
+        {"Memory", "shard_used_memory_min", "sponson_shard_used_bytes", "{stat=\"min\"}", ONE, t->shard_used_bytes.least, "Bytes of entries and index in the emptiest and the fullest shard."},
+        {"Memory", "shard_used_memory_max", "sponson_shard_used_bytes", "{stat=\"max\"}", ONE, t->shard_used_bytes.most, ""},
 
-        {"Stats", "total_connections_received", "sponson_connections_total", "", COUNTER, ONE, m->total_connections_received, "Connections accepted."},
-        {"Stats", "total_commands_processed", NULL, "", COUNTER, ONE, commands_of(m), ""},
-        {"Stats", "instantaneous_ops_per_sec", NULL, "", GAUGE, ONE, relaxed_load(s->per_s[SAMPLE_COMMANDS]), ""},
-        {"Stats", "total_net_input_bytes", "sponson_network_receive_bytes_total", "", COUNTER, ONE, m->total_net_input_bytes, "Bytes received from clients."},
-        {"Stats", "total_net_output_bytes", "sponson_network_transmit_bytes_total", "", COUNTER, ONE, m->total_net_output_bytes, "Bytes sent to clients."},
-        {"Stats", "rejected_connections", NULL, "", COUNTER, ONE, m->rejected_maxclients + m->rejected_protected_mode + m->rejected_resources, ""},
-        {"Stats", "rejected_connections_maxclients", "sponson_rejected_connections_total", "{reason=\"maxclients\"}", COUNTER, ONE, m->rejected_maxclients, "Connections refused: more than maxclients, by protected-mode, for want of descriptors or memory."},
-        {"Stats", "rejected_connections_protected_mode", "sponson_rejected_connections_total", "{reason=\"protected_mode\"}", COUNTER, ONE, m->rejected_protected_mode, ""},
-        {"Stats", "rejected_connections_resources", "sponson_rejected_connections_total", "{reason=\"resources\"}", COUNTER, ONE, m->rejected_resources, ""},
-        {"Stats", "expired_keys", "sponson_expired_total", "", COUNTER, ONE, n->expired, "Entries whose time to live was over."},
-        {"Stats", "expired_lag_p99_ms", NULL, "", GAUGE, ONE, least(percentile(n->lag, LRU_BINS, 0.99), t->lag_max_ms), ""},
-        {"Stats", "expired_lag_max_ms", NULL, "", GAUGE, ONE, t->lag_max_ms, ""},
-        {"Stats", "evicted_keys", NULL, "", COUNTER, ONE, n->evicted, ""},
-        {"Stats", "evicted_by_bytes", "sponson_evictions_total", "{cause=\"bytes\"}", COUNTER, ONE, n->evicted_by_bytes, "Entries evicted, the oldest first: for room in bytes (maxmemory), for their number (shard-capacity), and out of that order, for room at one place."},
-        {"Stats", "evicted_by_entries", "sponson_evictions_total", "{cause=\"entries\"}", COUNTER, ONE, n->evicted_by_entries, ""},
-        {"Stats", "evicted_out_of_order", "sponson_evictions_total", "{cause=\"out_of_order\"}", COUNTER, ONE, n->evicted_out_of_order, ""},
-        {"Stats", "evicted_age_p50_ms", NULL, "", GAUGE, ONE, percentile(n->age, LRU_BINS, 0.5), ""},
-        {"Stats", "evicted_age_p99_ms", NULL, "", GAUGE, ONE, percentile(n->age, LRU_BINS, 0.99), ""},
-        {"Stats", "keyspace_hits", "sponson_hits_total", "", COUNTER, ONE, n->hits, "Reads that found their key."},
-        {"Stats", "keyspace_misses", NULL, "", COUNTER, ONE, n->misses[SAMPLE_FREE] + n->misses[SAMPLE_EXPIRED] + n->misses[SAMPLE_EVICTED], ""},
-        {"Stats", "keyspace_misses_never_seen", "sponson_misses_total", "{cause=\"never_seen\"}", COUNTER, ONE, n->misses[SAMPLE_FREE], "Reads that did not find their key: it was evicted of late (a larger cache would have had it), it expired of late, or neither."},
-        {"Stats", "keyspace_misses_expired", "sponson_misses_total", "{cause=\"expired\"}", COUNTER, ONE, n->misses[SAMPLE_EXPIRED], ""},
-        {"Stats", "keyspace_misses_evicted", "sponson_misses_total", "{cause=\"evicted\"}", COUNTER, ONE, n->misses[SAMPLE_EVICTED], ""},
-        {"Stats", "total_error_replies", "sponson_errors_total", "", COUNTER, ONE, m->total_error_replies, "Error replies."},
-        {"Stats", "slow_requests", "sponson_slow_requests_total", "", COUNTER, ONE, m->slow_requests, "Requests that took slowlog-log-slower-than or longer."},
-        {"Stats", "acl_access_denied_auth", "sponson_auth_failures_total", "", COUNTER, ONE, m->acl_access_denied_auth, "Wrong passwords."},
-        {"Stats", "evicted_clients", "sponson_closed_clients_total", "{reason=\"client_memory\"}", COUNTER, ONE, m->evicted_clients, "Clients closed: they held most of client-memory, there was no room for a request or a reply, or they read MONITOR too slowly."},
-        {"Stats", "client_query_buffer_limit_disconnections", "sponson_closed_clients_total", "{reason=\"query_buffer\"}", COUNTER, ONE, m->client_query_buffer_limit_disconnections, ""},
-        {"Stats", "client_output_buffer_limit_disconnections", "sponson_closed_clients_total", "{reason=\"output_buffer\"}", COUNTER, ONE, m->client_output_buffer_limit_disconnections, ""},
-        {"Stats", "monitor_client_disconnections", "sponson_closed_clients_total", "{reason=\"monitor\"}", COUNTER, ONE, m->monitor_client_disconnections, ""},
+        {"Stats", "total_connections_received", "sponson_connections_total", "", ONE, m->total_connections_received, "Connections accepted."},
+        {"Stats", "total_commands_processed", NULL, "", ONE, commands_of(m), ""},
+        {"Stats", "instantaneous_ops_per_sec", NULL, "", ONE, relaxed_load(s->per_s[SAMPLE_COMMANDS]), ""},
+        {"Stats", "total_net_input_bytes", "sponson_network_receive_bytes_total", "", ONE, m->total_net_input_bytes, "Bytes received from clients."},
+        {"Stats", "total_net_output_bytes", "sponson_network_transmit_bytes_total", "", ONE, m->total_net_output_bytes, "Bytes sent to clients."},
+        {"Stats", "rejected_connections", NULL, "", ONE, m->rejected_maxclients + m->rejected_protected_mode + m->rejected_resources, ""},
+        {"Stats", "rejected_connections_maxclients", "sponson_rejected_connections_total", "{reason=\"maxclients\"}", ONE, m->rejected_maxclients, "Connections refused: more than maxclients, by protected-mode, for want of descriptors or memory."},
+        {"Stats", "rejected_connections_protected_mode", "sponson_rejected_connections_total", "{reason=\"protected_mode\"}", ONE, m->rejected_protected_mode, ""},
+        {"Stats", "rejected_connections_resources", "sponson_rejected_connections_total", "{reason=\"resources\"}", ONE, m->rejected_resources, ""},
+        {"Stats", "expired_keys", "sponson_expired_total", "", ONE, n->expired, "Entries whose time to live was over."},
+        {"Stats", "expired_lag_p99_ms", NULL, "", ONE, least(percentile(n->lag, LRU_BINS, 0.99), t->lag_max_ms), ""},
+        {"Stats", "expired_lag_max_ms", NULL, "", ONE, t->lag_max_ms, ""},
+        {"Stats", "evicted_keys", NULL, "", ONE, n->evicted, ""},
+        {"Stats", "evicted_by_bytes", "sponson_evictions_total", "{cause=\"bytes\"}", ONE, n->evicted_by_bytes, "Entries evicted, the oldest first: for room in bytes (maxmemory), for their number (shard-capacity), and out of that order, for room at one place."},
+        {"Stats", "evicted_by_entries", "sponson_evictions_total", "{cause=\"entries\"}", ONE, n->evicted_by_entries, ""},
+        {"Stats", "evicted_out_of_order", "sponson_evictions_total", "{cause=\"out_of_order\"}", ONE, n->evicted_out_of_order, ""},
+        {"Stats", "evicted_age_p50_ms", NULL, "", ONE, percentile(n->age, LRU_BINS, 0.5), ""},
+        {"Stats", "evicted_age_p99_ms", NULL, "", ONE, percentile(n->age, LRU_BINS, 0.99), ""},
+        {"Stats", "keyspace_hits", "sponson_hits_total", "", ONE, n->hits, "Reads that found their key."},
+        {"Stats", "keyspace_misses", NULL, "", ONE, n->misses[SAMPLE_FREE] + n->misses[SAMPLE_EXPIRED] + n->misses[SAMPLE_EVICTED], ""},
+        {"Stats", "keyspace_misses_never_seen", "sponson_misses_total", "{cause=\"never_seen\"}", ONE, n->misses[SAMPLE_FREE], "Reads that did not find their key: it was evicted of late (a larger cache would have had it), it expired of late, or neither."},
+        {"Stats", "keyspace_misses_expired", "sponson_misses_total", "{cause=\"expired\"}", ONE, n->misses[SAMPLE_EXPIRED], ""},
+        {"Stats", "keyspace_misses_evicted", "sponson_misses_total", "{cause=\"evicted\"}", ONE, n->misses[SAMPLE_EVICTED], ""},
+        {"Stats", "total_error_replies", "sponson_errors_total", "", ONE, m->total_error_replies, "Error replies."},
+        {"Stats", "slow_requests", "sponson_slow_requests_total", "", ONE, m->slow_requests, "Requests that took slowlog-log-slower-than or longer."},
+        {"Stats", "acl_access_denied_auth", "sponson_auth_failures_total", "", ONE, m->acl_access_denied_auth, "Wrong passwords."},
+        {"Stats", "evicted_clients", "sponson_closed_clients_total", "{reason=\"client_memory\"}", ONE, m->evicted_clients, "Clients closed: they held most of client-memory, there was no room for a request or a reply, or they read MONITOR too slowly."},
+        {"Stats", "client_query_buffer_limit_disconnections", "sponson_closed_clients_total", "{reason=\"query_buffer\"}", ONE, m->client_query_buffer_limit_disconnections, ""},
+        {"Stats", "client_output_buffer_limit_disconnections", "sponson_closed_clients_total", "{reason=\"output_buffer\"}", ONE, m->client_output_buffer_limit_disconnections, ""},
+        {"Stats", "monitor_client_disconnections", "sponson_closed_clients_total", "{reason=\"monitor\"}", ONE, m->monitor_client_disconnections, ""},
 
-        {NULL, NULL, "sponson_entries", "", GAUGE, ONE, t->entries, "Entries, of all databases."},
-        {NULL, NULL, "sponson_entries_with_ttl", "", GAUGE, ONE, f->with_ttl, "Entries that have a time to live."},
-        {NULL, NULL, "sponson_shard_entries", "{stat=\"min\"}", GAUGE, ONE, t->shard_entries.least, "Entries in the emptiest and the fullest shard."},
-        {NULL, NULL, "sponson_shard_entries", "{stat=\"max\"}", GAUGE, ONE, t->shard_entries.most, ""},
-        {NULL, NULL, "process_cpu_seconds_total", "", COUNTER, US, us_of(&f->usage.ru_utime) + us_of(&f->usage.ru_stime), "Time of the processors, user and system."},
-        {NULL, NULL, "process_start_time_seconds", "", GAUGE, MS, (uint64_t)s->started_ms, "When the process started, since 1970."},
+        {NULL, NULL, "sponson_entries", "", ONE, t->entries, "Entries, of all databases."},
+        {NULL, NULL, "sponson_entries_with_ttl", "", ONE, f->with_ttl, "Entries that have a time to live."},
+        {NULL, NULL, "sponson_shard_entries", "{stat=\"min\"}", ONE, t->shard_entries.least, "Entries in the emptiest and the fullest shard."},
+        {NULL, NULL, "sponson_shard_entries", "{stat=\"max\"}", ONE, t->shard_entries.most, ""},
+        {NULL, NULL, "process_cpu_seconds_total", "", US, us_of(&f->usage.ru_utime) + us_of(&f->usage.ru_stime), "Time of the processors, user and system."},
+        {NULL, NULL, "process_start_time_seconds", "", MS, (uint64_t)s->started_ms, "When the process started, since 1970."},
     };
     /* clang-format on */
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)

@@ -610,7 +610,7 @@ static void print_commands(struct buf *b, const struct figures *f) {
 static void print_metric(struct buf *b, const struct figure *row, const char *section) {
     (void)section; /* of INFO */
     if (row->name == NULL) return;
-    if (*row->help) print_head(b, row->name, row->kind == COUNTER ? "counter" : "gauge", row->help);
+    if (*row->help) print_head(b, row->name, strstr(row->name, "_total") ? "counter" : "gauge", row->help);
     if (row->unit == ONE)
         buf_printf(b, "%s%s %" PRIu64 "\n", row->name, row->labels, row->value);
     else
