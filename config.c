@@ -165,15 +165,14 @@ static bool parse_number(enum kind kind, const char *text, int64_t *number) {
 /* "CLASS HARD SOFT SECONDS". Only the hard limit of normal clients means something here, so their soft one
  * must be 0; the other classes have no clients. */
 static bool parse_output(const char *text, int64_t *limit) {
-    char copy[128], *rest, *word[5] = {NULL};
+    char copy[128], *rest;
     int64_t n, hard_bytes;
     snprintf(copy, sizeof copy, "%s", text);
-    for (int i = 0; i < 5 && (i == 0 || word[i - 1]); i++)
-        word[i] = strtok_r(i ? NULL : copy, " ", &rest);
-    if (!word[3] || word[4] || !parse_number(SECONDS, word[3], &n) || !parse_number(BYTES, word[2], &n) ||
-        !parse_number(BYTES, word[1], &hard_bytes))
+    const char *class = strtok_r(copy, " ", &rest), *hard = strtok_r(NULL, " ", &rest);
+    const char *soft = strtok_r(NULL, " ", &rest), *seconds = strtok_r(NULL, " ", &rest);
+    if (!seconds || strtok_r(NULL, " ", &rest) || !parse_number(SECONDS, seconds, &n) ||
+        !parse_number(BYTES, soft, &n) || !parse_number(BYTES, hard, &hard_bytes))
         return false;
-    const char *class = word[0];
     if (strcasecmp(class, "normal") != 0)
         return !strcasecmp(class, "replica") || !strcasecmp(class, "slave") || !strcasecmp(class, "pubsub");
     *limit = hard_bytes;
