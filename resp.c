@@ -355,7 +355,5 @@ void resp_text(struct buf *out, struct slice text, int resp) {
         resp_bulk(out, text);
         return;
     }
-    buf_printf(out, "=%zu\r\ntxt:", text.n + 4);
-    buf_put_slice(out, text);
-    buf_put_slice(out, SLICE("\r\n"));
+    buf_printf(out, "=%zu\r\ntxt:%.*s\r\n", text.n + 4, (int)text.n, text.p);
 }

@@ -71,7 +71,7 @@ void resp_array(struct buf *out, size_t items);
 void resp_null_array(struct buf *out, int resp);
 /* Followed by `pairs` keys and values; an array of twice as many in RESP2. */
 void resp_map(struct buf *out, size_t pairs, int resp);
-/* Text for people: a verbatim string in RESP3, a bulk string in RESP2. */
+/* Text for people, in which there is no NUL: a verbatim string in RESP3, a bulk string in RESP2. */
 void resp_text(struct buf *out, struct slice text, int resp);
 
 /* Several values by their shape: '*' an array, '%' a map, '~' a set (an array in RESP2), each with an int, how many
