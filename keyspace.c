@@ -144,18 +144,16 @@ void collect_forget(struct pool *pool, struct client *client) {
 
 bool collect_room(struct call *c, size_t bytes) {
     struct buf *b = &c->client->suspended.reply;
-    if (b->full) bytes = b->cap;
-    if (b->p == NULL) {
-        b->p = pool_get(c->context->pool, COLLECT_FIRST, &b->cap);
-        b->len = COLLECT_HEADER;
-    } else if (b->cap - b->len < bytes) {
-        if (b->len + bytes > c->context->config->client_output_bytes) return false;
-        char *p = pool_grow(c->context->pool, b->p, &b->cap, b->len, b->len + bytes);
+    if (b->p == NULL) b->len = COLLECT_HEADER;
+    size_t wanted = b->p ? b->len + (b->full ? b->cap : bytes) : COLLECT_FIRST;
+    if (wanted > b->cap) {
+        if (b->p && wanted > c->context->config->client_output_bytes) return false;
+        char *p = pool_grow(c->context->pool, b->p, &b->cap, b->len, wanted);
         if (p == NULL) return false;
         b->p = p;
     }
     b->full = false;
-    return b->p != NULL;
+    return true;
 }
 
 enum command_result collect_failed(struct call *c, const char *instead) {
@@ -189,11 +187,10 @@ static bool deadline_of(struct call *c, struct slice text, int variant, bool pas
     int64_t v, unit_ms = variant & VARIANT_SECONDS ? 1000 : 1;
     bool relative = !(variant & VARIANT_UNIX);
     if (!resp_integer_of(text, &v)) return not_an_integer(c), false;
-    if ((v <= 0 && !past) || v > INT64_MAX / unit_ms || v < INT64_MIN / unit_ms ||
-        (relative && v * unit_ms > INT64_MAX - c->now_ms))
-        return error_format(c, "ERR invalid expire time in '%s' command", c->command->name), false;
-    *deadline_ms = v * unit_ms + (relative ? c->now_ms : 0);
-    return true;
+    if ((v > 0 || past) && !__builtin_mul_overflow(v, unit_ms, deadline_ms) &&
+        !__builtin_add_overflow(*deadline_ms, relative ? c->now_ms : 0, deadline_ms))
+        return true;
+    return error_format(c, "ERR invalid expire time in '%s' command", c->command->name), false;
 }
 
 /* Reads the options from argv[from] on; those that the command has are in `allowed`. False: the error is answered. */
@@ -550,21 +547,6 @@ enum command_result cmd_ttl(struct call *c) {
 
 enum expire_flags { EXPIRE_NX = 1, EXPIRE_XX = 2, EXPIRE_GT = 4, EXPIRE_LT = 8 };
 
-/* Reads the condition of EXPIRE. False: the error is answered. */
-static bool expire_options(struct call *c, unsigned *flags) {
-    for (int i = 3; i < c->argc; i++) {
-        int word = one_of(c->argv[i], "nx xx gt lt");
-        if (word < 0)
-            return error_format(c, "ERR Unsupported option %.*s", shown_option(c->argv[i]), c->argv[i].p), false;
-        *flags |= 1u << word;
-    }
-    if ((*flags & EXPIRE_NX) && (*flags & ~(unsigned)EXPIRE_NX))
-        return ERROR(c, "ERR NX and XX, GT or LT options at the same time are not compatible"), false;
-    if ((*flags & EXPIRE_GT) && (*flags & EXPIRE_LT))
-        return ERROR(c, "ERR GT and LT options at the same time are not compatible"), false;
-    return true;
-}
-
 /* Whether the condition lets an entry with deadline `old_ms` (0: none, so infinitely late) have `new_ms`. */
 static bool expire_allowed(unsigned flags, int64_t old_ms, int64_t new_ms) {
     unsigned not_later = new_ms <= old_ms ? EXPIRE_GT : 0, not_sooner = new_ms >= old_ms ? EXPIRE_LT : 0;
@@ -576,8 +558,16 @@ static bool expire_allowed(unsigned flags, int64_t old_ms, int64_t new_ms) {
 enum command_result cmd_expire(struct call *c) {
     int64_t deadline_ms;
     unsigned flags = 0;
-    if (!expire_options(c, &flags) || !deadline_of(c, c->argv[2], c->command->variant, true, &deadline_ms))
-        return COMMAND_DONE;
+    for (int i = 3; i < c->argc; i++) {
+        int word = one_of(c->argv[i], "nx xx gt lt");
+        if (word < 0) return error_format(c, "ERR Unsupported option %.*s", shown_option(c->argv[i]), c->argv[i].p);
+        flags |= 1u << word;
+    }
+    if ((flags & EXPIRE_NX) && (flags & ~(unsigned)EXPIRE_NX))
+        return ERROR(c, "ERR NX and XX, GT or LT options at the same time are not compatible");
+    if ((flags & EXPIRE_GT) && (flags & EXPIRE_LT))
+        return ERROR(c, "ERR GT and LT options at the same time are not compatible");
+    if (!deadline_of(c, c->argv[2], c->command->variant, true, &deadline_ms)) return COMMAND_DONE;
     struct entry *e = lock_entry(c);
     bool changed = e && expire_allowed(flags, entry_deadline_ms(e), deadline_ms);
     bool done = !changed || set_deadline(c, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
@@ -755,11 +745,10 @@ enum command_result cmd_scan(struct call *c) {
 /* KEYS pattern */
 enum command_result cmd_keys(struct call *c) {
     struct suspended *s = &c->client->suspended;
-    struct walk w = {.id = shards_id(c->shards, c->database)};
+    struct walk w = {.out = &s->reply, .id = shards_id(c->shards, c->database)};
     if (!pattern_of(c, 1, &w.pattern)) return collect_forget(c->context->pool, c->client), COMMAND_DONE;
     for (int buckets = 0; buckets < BUCKETS_PER_TURN && w.steps < MATCH_STEPS_MAX; buckets++) {
         if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "use SCAN");
-        w.out = &s->reply;
         w.found = 0;
         size_t before = s->reply.len;
         uint64_t next = shards_scan(c->shards, w.id, s->cursor, c->now_ms, walk_emit, &w);
