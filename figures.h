@@ -9,7 +9,7 @@
 #ifndef SPONSON_FIGURES_H
 #define SPONSON_FIGURES_H
 
-enum unit { ONE = 1, MS = 1000, US = 1000000 }; /* so many are one of the base unit */
+enum unit { ONE = 1, MS = 1000, KB = 1024, US = 1000000 }; /* so many are one of the base unit */
 
 struct figure {
     const char *section, *info, *name, *labels;
@@ -70,6 +70,10 @@ static void each_figure(const struct figures *f, struct buf *b, const char *sect
         {"Stats", "client_query_buffer_limit_disconnections", "sponson_closed_clients_total", "{reason=\"query_buffer\"}", ONE, m->client_query_buffer_limit_disconnections, ""},
         {"Stats", "client_output_buffer_limit_disconnections", "sponson_closed_clients_total", "{reason=\"output_buffer\"}", ONE, m->client_output_buffer_limit_disconnections, ""},
         {"Stats", "monitor_client_disconnections", "sponson_closed_clients_total", "{reason=\"monitor\"}", ONE, m->monitor_client_disconnections, ""},
+        {"Stats", "instantaneous_input_kbps", NULL, "", KB, relaxed_load(s->per_s[SAMPLE_INPUT]), ""},
+        {"Stats", "instantaneous_output_kbps", NULL, "", KB, relaxed_load(s->per_s[SAMPLE_OUTPUT]), ""},
+        {"CPU", "used_cpu_sys", NULL, "", US, us_of(&f->usage.ru_stime), ""},
+        {"CPU", "used_cpu_user", NULL, "", US, us_of(&f->usage.ru_utime), ""},
 
         {NULL, NULL, "sponson_entries", "", ONE, t->entries, "Entries, of all databases."},
         {NULL, NULL, "sponson_entries_with_ttl", "", ONE, f->with_ttl, "Entries that have a time to live."},

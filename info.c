@@ -119,10 +119,19 @@ static void print_human(struct buf *b, const char *name, uint64_t bytes) {
     buf_printf(b, "%s_human:%.*f%c\r\n", name, unit ? 2 : 0, v, "BKMGT"[unit]);
 }
 
+/* A figure's value, in its base unit. */
+static void print_value(struct buf *b, const struct figure *row, const char *end) {
+    if (row->unit == ONE)
+        buf_printf(b, "%" PRIu64 "%s", row->value, end);
+    else
+        buf_printf(b, "%.*f%s", row->unit == KB ? 2 : 6, (double)row->value / (int)row->unit, end);
+}
+
 /* A figure, if it is one of the section. */
 static void print_info(struct buf *b, const struct figure *row, const char *section) {
     if (row->section == NULL || strcmp(row->section, section) != 0) return;
-    buf_printf(b, "%s:%" PRIu64 "\r\n", row->info, row->value);
+    buf_printf(b, "%s:", row->info);
+    print_value(b, row, "\r\n");
     if (!strncmp(row->info, "used_memory", 11) || !strcmp(row->info, "maxmemory"))
         print_human(b, row->info, row->value);
 }
@@ -146,19 +155,6 @@ static void info_memory(const struct figures *f, struct buf *b) {
     uint64_t used = f->shards.used_bytes + f->client_memory;
     buf_printf(b, "maxmemory_policy:allkeys-lru\r\nmem_fragmentation_ratio:%.2f\r\nmem_allocator:arena\r\n",
                used ? (double)f->resident / (double)used : 0.0);
-}
-
-static void info_stats(const struct figures *f, struct buf *b) {
-    const struct command_server *s = f->server;
-    buf_printf(b, "instantaneous_input_kbps:%.2f\r\ninstantaneous_output_kbps:%.2f\r\n",
-               (double)relaxed_load(s->per_s[SAMPLE_INPUT]) / 1024,
-               (double)relaxed_load(s->per_s[SAMPLE_OUTPUT]) / 1024);
-}
-
-static void info_cpu(const struct figures *f, struct buf *b) {
-    const struct timeval *system = &f->usage.ru_stime, *user = &f->usage.ru_utime;
-    buf_printf(b, "used_cpu_sys:%lld.%06ld\r\nused_cpu_user:%lld.%06ld\r\n", (long long)system->tv_sec,
-               (long)system->tv_usec, (long long)user->tv_sec, (long)user->tv_usec);
 }
 
 /* The times of a command that were counted, and how many they stand for. */
@@ -214,11 +210,11 @@ enum command_result cmd_info(struct call *c) {
         {"Persistence", NULL,
          "loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:0\r\n"
          "aof_rewrite_in_progress:0\r\n"},
-        {"Stats", info_stats, ""},
+        {"Stats", NULL, ""},
         {"Replication", NULL,
          "role:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\nmaster_repl_offset:0\r\n"
          "repl_backlog_active:0\r\n"},
-        {"CPU", info_cpu, ""},
+        {"CPU", NULL, ""},
         {"Modules", NULL, ""},
         {"Commandstats", info_commandstats, ""},
         {"Latencystats", info_latencystats, ""},
@@ -611,10 +607,8 @@ static void print_metric(struct buf *b, const struct figure *row, const char *se
     (void)section; /* of INFO */
     if (row->name == NULL) return;
     if (*row->help) print_head(b, row->name, strstr(row->name, "_total") ? "counter" : "gauge", row->help);
-    if (row->unit == ONE)
-        buf_printf(b, "%s%s %" PRIu64 "\n", row->name, row->labels, row->value);
-    else
-        buf_printf(b, "%s%s %.6f\n", row->name, row->labels, (double)row->value / (int)row->unit);
+    buf_printf(b, "%s%s ", row->name, row->labels);
+    print_value(b, row, "\n");
 }
 
 void info_metrics(struct command_server *s, struct buf *b) {
