@@ -54,7 +54,6 @@ static enum resp_status bad(struct resp_request *r, const char *error) {
  * for the end of the line first, so an unfinished line is not wrong yet. */
 static enum resp_status read_header(enum header h, const char *in, size_t n, size_t at, int64_t *value, size_t *after,
                                     struct resp_request *r) {
-    if (at == n) return RESP_MORE;
     size_t room = n - at;
     const char *p = in + at + 1, *cr = memchr(in + at, '\r', room <= LINE_MAX_BYTES ? room : LINE_MAX_BYTES + 1);
     if (cr == NULL) return room > LINE_MAX_BYTES ? bad(r, headers[h].long_line) : RESP_MORE;
