@@ -26,8 +26,7 @@
 #define BUCKETS_PER_TURN 64         /* of KEYS and RANDOMKEY: some 600 keys */
 #define SCAN_BUCKETS_MAX 512        /* of one SCAN, whatever its COUNT asks for */
 #define SCAN_BYTES_MAX (256u << 10) /* of one SCAN: it stops at the bucket that passes it */
-#define PATTERN_BYTES_MAX 1024      /* of KEYS and SCAN; or max-key-size, where that is less */
-#define PATTERN_WORK (1u << 20)     /* bytes of pattern times bytes of the longest key: what matching one can take */
+#define PATTERN_WORK (1u << 20)     /* bytes, pattern times longest key: what matching one can take; 1024 times 1024 */
 #define MATCH_STEPS_MAX 500000      /* of KEYS and SCAN: a pattern of many stars takes a thousand a key */
 #define KEYS_AHEAD 16               /* keys whose memory is fetched at once: as many lines as a core waits for */
 #define SCRATCH_BEHIND 2048         /* bytes of `out` that stay free for the reply beside a value put together in it */
@@ -75,7 +74,7 @@ static inline struct entry *lock_read(struct call *c, bool touch) {
     return read_entry(c, c->lru, c->hash, c->argv[1], touch);
 }
 
-static bool value_fits(struct call *c, size_t bytes) {
+static bool value_fits(struct call *c, uint64_t bytes) {
     uint64_t max = c->context->config->max_value_size_bytes;
     if (bytes <= max) return true;
     return error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max), false;
@@ -306,6 +305,7 @@ enum command_result cmd_delex(struct call *c) {
  * Answers the new length. */
 static enum command_result overwrite(struct call *c, int64_t offset, struct slice bytes) {
     bool nothing = bytes.n == 0 && offset >= 0;
+    if (!value_fits(c, bytes.n)) return COMMAND_DONE; /* it was dropped as it came */
     const struct entry *e = lock_entry(c);
     struct slice old = e ? entry_value(e) : (struct slice){"", 0};
     uint64_t at = offset < 0 ? old.n : (uint64_t)offset, size = nothing || at + bytes.n < old.n ? old.n : at + bytes.n;
@@ -321,17 +321,14 @@ static enum command_result overwrite(struct call *c, int64_t offset, struct slic
 }
 
 /* APPEND key value */
-enum command_result cmd_append(struct call *c) {
-    return value_fits(c, c->argv[2].n) ? overwrite(c, -1, c->argv[2]) : COMMAND_DONE;
-}
+enum command_result cmd_append(struct call *c) { return overwrite(c, -1, c->argv[2]); }
 
 /* SETRANGE key offset value */
 enum command_result cmd_setrange(struct call *c) {
     int64_t offset;
     if (!resp_integer_of(c->argv[2], &offset)) return not_an_integer(c);
     if (offset < 0) return ERROR(c, "ERR offset is out of range");
-    bool fits = c->argv[3].n == 0 || offset <= VALUE_SIZE_MAX; /* the sum is then looked at */
-    return value_fits(c, fits ? c->argv[3].n : SIZE_MAX) ? overwrite(c, offset, c->argv[3]) : COMMAND_DONE;
+    return overwrite(c, offset, c->argv[3]);
 }
 
 /* GETRANGE key start end, SUBSTR key start end */
@@ -621,12 +618,10 @@ enum command_result cmd_copy(struct call *c) {
     uint32_t database = c->database;
     bool replace = false;
     for (int i = 3; i < c->argc; i++) {
-        if (is_word(c->argv[i], SLICE("replace")))
-            replace = true;
-        else if (!is_word(c->argv[i], SLICE("db")) || i + 1 == c->argc)
-            return syntax_error(c);
-        else if (!database_of(c, c->argv[++i], &database))
-            return COMMAND_DONE;
+        bool db = is_word(c->argv[i], SLICE("db")) && i + 1 < c->argc;
+        if (!db && !is_word(c->argv[i], SLICE("replace"))) return syntax_error(c);
+        if (db && !database_of(c, c->argv[++i], &database)) return COMMAND_DONE;
+        replace |= !db;
     }
     if (database == c->database && slice_equal(c->argv[1], c->argv[2]))
         return ERROR(c, "ERR source and destination objects are the same");
@@ -703,7 +698,6 @@ static void walk_emit(void *context, const struct entry *e) {
  * answered: matching takes time with the product of both lengths. */
 static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
     uint64_t key = c->context->config->max_key_size_bytes, max = PATTERN_WORK / key < key ? PATTERN_WORK / key : key;
-    max = max < PATTERN_BYTES_MAX ? max : PATTERN_BYTES_MAX;
     *pattern = slice_equal(c->argv[i], SLICE("*")) ? NULL : &c->argv[i];
     if (c->argv[i].n <= max) return true;
     return error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max), false;
