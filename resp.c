@@ -197,11 +197,9 @@ enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, 
     size_t at, longest = 0;
     enum resp_status status = read_header(COUNT, in, n, 0, &count, &at, r);
     if (status != RESP_OK) return status;
-    if (count > argv_max) {
-        r->argc = (int)count;
-        return RESP_ARGS;
-    }
-    for (int i = 0; i < count; i++) {
+    r->argc = count > 0 ? (int)count : 0;
+    if (r->argc > argv_max) return RESP_ARGS;
+    for (int i = 0; i < r->argc; i++) {
         status = read_header(BULK, in, n, at, &length, &at, r);
         if (status != RESP_OK) return status;
         size_t size = (size_t)length;
@@ -211,7 +209,6 @@ enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, 
         if (n - at < size + 2) return RESP_MORE;
         at += size + 2;
     }
-    r->argc = count > 0 ? (int)count : 0;
     r->longest = longest;
     r->used = at;
     return RESP_OK;
