@@ -227,12 +227,11 @@ enum command_result cmd_info(struct call *c) {
     struct buf b = {text, 0, sizeof text, false};
     collect(c->context->server, c->now_ms, &f);
     for (size_t s = 0; s < sizeof sections / sizeof *sections; s++) {
-        struct slice name = slice_of(sections[s].title);
         bool usual = sections[s].print != info_commandstats && sections[s].print != info_latencystats;
         bool wanted = c->argc == 1 && usual;
         for (int i = 1; i < c->argc && !wanted; i++) {
             int group = one_of(c->argv[i], "default all everything");
-            wanted = is_word(c->argv[i], name) || group > 0 || (usual && group == 0);
+            wanted = is_word(c->argv[i], slice_of(sections[s].title)) || group > 0 || (usual && group == 0);
         }
         if (!wanted) continue;
         buf_printf(&b, "%s# %s\r\n", b.len ? "\r\n" : "", sections[s].title);

@@ -526,9 +526,8 @@ enum command_result cmd_exists(struct call *c) { return count_keys(c, exists_one
 
 /* TYPE key */
 enum command_result cmd_type(struct call *c) {
-    bool there = lock_read(c, false) != NULL;
+    resp_simple(c->out, lock_read(c, false) ? SLICE("string") : SLICE("none"));
     unlock(c);
-    resp_simple(c->out, there ? SLICE("string") : SLICE("none"));
     return COMMAND_DONE;
 }
 
@@ -762,10 +761,7 @@ enum command_result cmd_randomkey(struct call *c) {
     struct suspended *s = &c->client->suspended;
     struct walk w = {
         .out = c->out, .id = shards_id(c->shards, c->database), .random = &c->context->random, .start = c->out->len};
-    if (s->next == 0) {
-        s->next = 1;
-        s->cursor = shards_random_cursor(c->shards, w.id, next_random(&c->context->random));
-    }
+    if (s->next++ == 0) s->cursor = shards_random_cursor(c->shards, w.id, next_random(&c->context->random));
     for (int buckets = 0; buckets < BUCKETS_PER_TURN; buckets++) {
         s->cursor = shards_scan(c->shards, w.id, s->cursor, c->now_ms, walk_emit, &w);
         if (w.found || (s->cursor == 0 && s->count++ > 0)) {
