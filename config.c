@@ -36,10 +36,8 @@
 
 enum { NAME_SIZE = 64, SHOWN_SIZE = 200, FLAG_SIZE = 8192 };
 
-enum { OPTIONS = sizeof options / sizeof *options };
-
 static const struct option *find_option(const char *name) {
-    for (int i = 0; i < OPTIONS; i++)
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (glob_match(slice_of(options[i].name), slice_of(name), true)) return &options[i];
     return NULL;
 }
@@ -300,7 +298,7 @@ static bool load_variable(struct load *l, const char *variable) {
 /* ---- the flags ---- */
 
 /* The value of a flag is what stands behind its '=' and all words up to the next flag. */
-static bool load_flags(const struct load *l, char **argv, int argc, bool *ping) {
+static bool load_flags(const struct load *l, char **argv, int argc) {
     char text[FLAG_SIZE];
     for (int i = 0; i < argc;) {
         const char *flag = argv[i++];
@@ -309,10 +307,7 @@ static bool load_flags(const struct load *l, char **argv, int argc, bool *ping) 
         if (strncmp(flag, "--", 2) != 0)
             return refuse(l, "unknown argument \"%s\"; give a file first, then --option value, or --help",
                           show(flag).text);
-        if (strcmp(flag, "--ping") == 0) {
-            *ping = true;
-            continue;
-        }
+        if (strcmp(flag, "--ping") == 0) continue;
         for (; i < argc && strncmp(argv[i], "--", 2) != 0 && n < sizeof text; i++, values++)
             n += (size_t)snprintf(text + n, sizeof text - n, " %s", argv[i]);
         text[MIN(name, sizeof text - 1)] = '\0';
@@ -372,16 +367,17 @@ enum config_result config_load(struct config *c, int argc, char **argv, char **e
     bool ping = false;
     *error = '\0';
     int flags = argc > 1 && argv[1][0] != '-' ? 2 : 1;
-    for (int i = 1; i < argc; i++) { /* these win over everything, even over a broken file */
+    for (int i = 1; i < argc; i++) { /* but for the last of them, these win over everything, even over a broken file */
         if (strcmp(argv[i], "--help") == 0) return print_help(), CONFIG_EXIT;
         if (strcmp(argv[i], "--version") == 0) return puts("sponson " SPONSON_VERSION), CONFIG_EXIT;
+        ping |= strcmp(argv[i], "--ping") == 0;
     }
     if (flags == 2 && !load_file(&l, argv[1])) return CONFIG_BAD;
     for (char **e = environment; *e; e++)
         if (strncmp(*e, PREFIX, sizeof PREFIX - 1) == 0 && !load_variable(&l, *e + sizeof PREFIX - 1))
             return CONFIG_BAD;
     l.place[0] = '\0';
-    if (!load_flags(&l, argv + flags, argc - flags, &ping)) return CONFIG_BAD;
+    if (!load_flags(&l, argv + flags, argc - flags)) return CONFIG_BAD;
     if (ping) return CONFIG_PING; /* which needs no password */
     return load_password(&l) ? CONFIG_OK : CONFIG_BAD;
 }
