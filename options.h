@@ -124,14 +124,14 @@ static const struct {
     const char *what, *unit; /* before and behind the bounds, for errors */
     const char *words[5];    /* the value is one of these, its number the place; the rest are NULL */
 } kinds[] = {
-    [NUMBER] = {"N", "a whole number from ", ""}, [SECONDS] = {"SECONDS", "", " seconds"}, [MODE] = {"MODE", "octal mode bits from ", ""},
-    [BYTES] = {"BYTES", "bytes from ", ""},
+    [NUMBER] = {"N", "a whole number from ", "", {NULL}}, [SECONDS] = {"SECONDS", "", " seconds", {NULL}}, [MODE] = {"MODE", "octal mode bits from ", "", {NULL}},
+    [BYTES] = {"BYTES", "bytes from ", "", {NULL}},
     [LEVEL] = {"LEVEL", "debug, verbose, notice or warning", "", {"debug", "verbose", "notice", "warning"}}, /* enum log_level */
     [FORMAT] = {"text|json", "text or json", "", {"text", "json"}}, /* enum log_format */
     [MANAGER] = {"no|auto|systemd", "no, auto or systemd", "", {"no", "auto", "systemd"}},
-    [SWITCH] = {"yes|no", "yes or no", "", {"no", "yes"}}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", ""},
-    [TEXT] = {"TEXT", "one line of ", " bytes"}, [ADDRESSES] = {"ADDRESS ...", "addresses apart by spaces, ", " bytes"},
-    [SECRET] = {"TEXT", "one line of ", " bytes"}, [FIXED] = {"FIXED", "", ""},
+    [SWITCH] = {"yes|no", "yes or no", "", {"no", "yes"}}, [OUTPUT] = {"LIMIT", "normal BYTES 0 0 with BYTES from ", "", {NULL}},
+    [TEXT] = {"TEXT", "one line of ", " bytes", {NULL}}, [ADDRESSES] = {"ADDRESS ...", "addresses apart by spaces, ", " bytes", {NULL}},
+    [SECRET] = {"TEXT", "one line of ", " bytes", {NULL}}, [FIXED] = {"FIXED", "", "", {NULL}},
 };
 /* clang-format on */
 
