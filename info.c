@@ -41,8 +41,8 @@ struct figures {
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* Adds up what all threads have counted, less what they had before (NULL: nothing; RESETSTAT may be changing it): a struct
- * metrics is nothing but numbers. */
+/* Adds up what all threads have counted, less what they had before (NULL: nothing; RESETSTAT may be changing it): a
+ * struct metrics is nothing but numbers. */
 static void sum_metrics(const struct command_server *s, const struct metrics *before, struct metrics *sum) {
     const _Atomic uint64_t *less = (const _Atomic uint64_t *)before;
     for (size_t n = 0; n < sizeof *sum / sizeof *less; n++) {
@@ -328,8 +328,8 @@ static int open_arguments(const struct slice *argv, int argc) {
     return argc > 2 && is_word(argv[0], SLICE("config")) && !is_word(argv[1], SLICE("get")) ? 2 : argc;
 }
 
-/* Writes a text, of one longer than `most` the first `cut` bytes and how many are missing; of one that was dropped as it
- * came only that. Returns its length. */
+/* Writes a text, of one longer than `most` the first `cut` bytes and how many are missing; of one that was dropped as
+ * it came only that. Returns its length. */
 static size_t shorten(struct slice s, size_t most, size_t cut, char *to, size_t size) {
     size_t n = s.p == NULL ? 0 : s.n > most ? cut : s.n;
     if (n) memcpy(to, s.p, n);

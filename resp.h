@@ -75,7 +75,8 @@ void resp_map(struct buf *out, size_t pairs, int resp);
 void resp_text(struct buf *out, struct slice text, int resp);
 
 /* Several values by their shape: '*' an array, '%' a map, '~' a set (an array in RESP2), each with an int, how many
- * follow; '$' a bulk string, '+' a simple one (const char *), 's' a bulk string (struct slice), ':' a number (int64_t). */
+ * follow; '$' a bulk string, '+' a simple one (const char *), 's' a bulk string (struct slice), ':' a number
+ * (int64_t). */
 void resp_put(struct buf *out, int resp, const char *shape, ...);
 
 /* Bytes that a bulk string of n bytes takes at most. */
