@@ -18,10 +18,10 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "glob.h"
+#include "metrics.h"
 
 #define TICK_MS 100 /* time limits, and whether it is to end, are looked at so often */
 
@@ -42,12 +42,6 @@ struct admin {
     pthread_t thread;
     struct conn conns[ADMIN_CONNECTIONS];
 };
-
-static int64_t monotonic_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 static void enter(struct conn *c, enum state state, int64_t now_us, int limit_ms) {
     c->state = state;
@@ -172,7 +166,7 @@ static void *run(void *context) {
         for (int i = ADMIN_CONNECTIONS; i < count; i++)
             p[i] = (struct pollfd){a->o.listeners[i - ADMIN_CONNECTIONS], POLLIN, 0};
         if (poll(p, (nfds_t)count, TICK_MS) < 0) poll(NULL, 0, TICK_MS); /* no memory for it */
-        int64_t now_us = monotonic_us();
+        int64_t now_us = (int64_t)clock_ns(CLOCK_MONOTONIC) / 1000;
         for (struct conn *c = a->conns; c < a->conns + ADMIN_CONNECTIONS; c++) {
             if (p[c - a->conns].revents) (c->state == ANSWERING ? send_some : receive)(a, c, now_us);
             if (c->fd < 0 || now_us < c->until_us) continue;

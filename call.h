@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "client.h"
 #include "config.h"
@@ -176,12 +175,6 @@ static inline uint64_t next_random(uint64_t *x) {
     *x ^= *x << 13;
     *x ^= *x >> 7;
     return *x ^= *x << 17;
-}
-
-static inline uint64_t clock_ns(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 /* ---- replies; those that return a result are a handler's last words ---- */

@@ -1,4 +1,4 @@
-/* metrics.h -- counters: one list, summed and printed by info.c.
+/* metrics.h -- counters: one list, summed and printed by info.c; and the clocks.
  *
  * Every thread that counts has its own struct metrics and is the only one to write it, so counting is a plain add
  * and no cache line is shared; a reader sums them all and may be a moment late. */
@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "buf.h"
 
@@ -41,6 +42,15 @@ struct metrics {
         _Atomic uint64_t bins[METRICS_BINS];
     } command[METRICS_COMMANDS];
 };
+
+static inline uint64_t clock_ns(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* The wall clock. */
+static inline int64_t clock_ms(void) { return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000); }
 
 /* Adds to a counter of the calling thread. */
 static inline void metrics_add(_Atomic uint64_t *counter, uint64_t n) {

@@ -465,7 +465,7 @@ static const char *serve(struct server *s) {
         struct signalfd_siginfo info;
         int timeout_ms = has_refused(s) ? REFUSED_MS : LOG_WINDOW_S * 1000; /* for log_repeats() */
         int ready = poll(p, 2 + (nfds_t)s->clients.count, timeout_ms);
-        int64_t now_ms = worker_now_ms();
+        int64_t now_ms = clock_ms();
         if (ready > 0 && p[0].revents && read(s->signals, &info, sizeof info) == sizeof info) {
             if (info.ssi_signo != SIGHUP) return info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT";
             reload(s);
@@ -647,7 +647,7 @@ static int start(struct server *s) {
     atomic_store(&s->registry.limit, (unsigned)s->config.maxclients);
     s->client_memory.limit_bytes = s->config.client_memory_bytes;
     for (uint32_t i = 0; i < SHARDS; i++) /* so that each knows the time */
-        shard_upkeep(&s->shards, i, worker_now_ms());
+        shard_upkeep(&s->shards, i, clock_ms());
     shards_allow_values(&s->shards, s->config.max_value_size_bytes);
     s->command.host = &s->host;
     s->command.log = &s->log;
@@ -656,7 +656,7 @@ static int start(struct server *s) {
     s->command.registry = &s->registry;
     s->command.config = &s->config;
     s->command.client_memory = &s->client_memory;
-    s->command.started_ms = worker_now_ms();
+    s->command.started_ms = clock_ms();
     s->command.shutdown = request_shutdown;
     s->command.callback_context = s;
     command_init(&s->command);

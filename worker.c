@@ -40,7 +40,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/param.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "info.h"
@@ -205,8 +204,6 @@ struct worker {
 
     char input[GROUP_BYTES + 2 * RECEIVE_MAX]; /* own thread only */
 };
-
-int64_t worker_now_ms(void) { return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000); }
 
 size_t worker_record_bytes(void) { return sizeof(struct conn); }
 
@@ -647,7 +644,7 @@ static void notice_slow(struct worker *w, int64_t us) {
 static void look_at_clock(struct worker *w) {
     int64_t before_ms = w->context.now_ms;
     w->clock_left = CLOCK_REQUESTS;
-    w->context.now_ms = worker_now_ms();
+    w->context.now_ms = clock_ms();
     if (w->context.now_ms - before_ms > 1) notice_slow(w, (w->context.now_ms - before_ms) * 1000);
     w->slow_known = false;
     if (w->context.now_ms - before_ms > 1 && w->timed_left < TIMED_FEW) w->timed_left = TIMED_FEW;
@@ -1095,10 +1092,10 @@ static void tick(struct worker *w) {
 /* Hands what was executed to those who watch, as far as there is time in this turn and room in their sockets. Who is
  * further behind than the feed is long is closed. */
 static void feed_watchers(struct worker *w) {
-    int64_t from_ms = w->watchers ? worker_now_ms() : 0;
+    int64_t from_ms = w->watchers ? clock_ms() : 0;
     struct conn *c = w->watched_next ? w->watched_next : w->watchers, *next;
     w->fed = false;
-    for (; c && worker_now_ms() - from_ms < TURN_MS; c = next) {
+    for (; c && clock_ms() - from_ms < TURN_MS; c = next) {
         uint8_t modes = relaxed_load(c->client.modes);
         struct buf lines = {w->output.p, 0, c->state == READING ? FEED_PART : 0, false};
         next = c->next_watcher;
@@ -1165,7 +1162,7 @@ static void *run(void *argument) {
     struct epoll_event events[EVENTS_MAX];
     while (!should_end(w)) {
         int n = epoll_wait(w->epoll, events, EVENTS_MAX, wait_ms(w));
-        w->turn_ms = w->context.now_ms = worker_now_ms();
+        w->turn_ms = w->context.now_ms = clock_ms();
         w->turn_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
         look_at_clock(w);
         look_at_config(w);

@@ -11,9 +11,6 @@
 
 struct worker;
 
-/* The wall clock in ms. */
-int64_t worker_now_ms(void);
-
 /* Bytes of a connection, for registry_init(). */
 size_t worker_record_bytes(void);
 
