@@ -114,12 +114,11 @@ struct conn {
     struct waiting *waiting; /* NULL: nothing waits */
     struct conn *next;       /* QUEUED or CLOSED */
     uint8_t state;
-    uint8_t heavy;           /* turns for which it comes after those that ask little */
-    bool known;              /* it had a turn */
-    bool close_after_output; /* then it lingers */
-    atomic_bool watched;     /* the epoll has it */
-    uint32_t linger_bytes;   /* dropped since */
-    int64_t linger_until_ms;
+    uint8_t heavy;             /* turns for which it comes after those that ask little */
+    bool known;                /* it had a turn */
+    bool close_after_output;   /* then it lingers */
+    atomic_bool watched;       /* the epoll has it */
+    uint32_t linger_bytes;     /* dropped since */
     struct conn *next_watcher; /* those that said MONITOR, ... */
     uint64_t seen;             /* ... and what they have got of the feed, in bytes, ever */
 };
@@ -274,12 +273,11 @@ static void conn_queue(struct worker *w, struct conn *c, bool wait) {
 
 /* Everything is said: tell the peer, and read on until it has closed too, lest a reset takes our last words. */
 static void conn_linger(struct worker *w, struct conn *c) {
-    if (shutdown(c->client.fd, SHUT_WR) != 0) {
+    relaxed_store(c->client.active_ms, w->context.now_ms); /* from now on it lingers, LINGER_MS at most */
+    if (shutdown(c->client.fd, SHUT_WR) == 0)
+        c->state = LINGERING;
+    else
         conn_close(w, c);
-        return;
-    }
-    c->state = LINGERING;
-    c->linger_until_ms = w->context.now_ms + LINGER_MS;
 }
 
 /* ---- what waits ---- */
@@ -1056,10 +1054,10 @@ static void upkeep(struct worker *w) {
 static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_ms) {
     const struct config *config = w->server->config;
     if (!relaxed_load(c->watched)) return false; /* the thread that accepts is not done with it */
-    if (c->state == LINGERING) return llabs(c->linger_until_ms - LINGER_MS - now_ms) > LINGER_MS; /* a clock can jump */
+    int64_t idle_ms = now_ms - relaxed_load(c->client.active_ms);
+    if (c->state == LINGERING) return llabs(idle_ms) > LINGER_MS; /* a clock can jump */
     if (is_locked_out(c) && config->authentication_timeout_s)
         return llabs(now_ms - relaxed_load(c->client.locked_ms)) > (int64_t)config->authentication_timeout_s * 1000;
-    int64_t idle_ms = now_ms - relaxed_load(c->client.active_ms);
     int64_t timeout_ms = (int64_t)config->timeout_s * 1000;
     bool watches = relaxed_load(c->client.modes) & CLIENT_MONITOR;
     return timeout_ms && !watches && c->state != QUEUED && c->state != PAUSED && idle_ms > timeout_ms;
@@ -1120,7 +1118,8 @@ static void feed_watchers(struct worker *w) {
 static void drain(struct worker *w) {
     uint32_t at = 0;
     for (struct conn *c; (c = next_conn(w, &at, UINT32_MAX)) != NULL;) {
-        bool over = c->state == LINGERING && w->context.now_ms > c->linger_until_ms - LINGER_MS + LINGER_LAST_MS;
+        int64_t idle_ms = w->context.now_ms - relaxed_load(c->client.active_ms);
+        bool over = c->state == LINGERING && idle_ms > LINGER_LAST_MS;
         if (over || (c->state == READING && read_conn(w, c, 0) <= 0)) conn_close(w, c);
     }
     run_group(w);
