@@ -11,7 +11,6 @@
 #include "client.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -37,20 +36,6 @@ void registry_release(struct registry *r) {
     pthread_mutex_destroy(&r->lock);
 }
 
-static struct client_address address_of(const struct sockaddr_storage *from) {
-    struct client_address a = {.family = (uint8_t)from->ss_family};
-    if (from->ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)from;
-        memcpy(a.ip, &v4->sin_addr, 4);
-        a.port = ntohs(v4->sin_port);
-    } else if (from->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
-        memcpy(a.ip, &v6->sin6_addr, 16);
-        a.port = ntohs(v6->sin6_port);
-    }
-    return a;
-}
-
 struct client *client_new(struct registry *r, int fd, const struct sockaddr_storage *address, const void *owner,
                           int64_t now_ms) {
     pthread_mutex_lock(&r->lock);
@@ -64,7 +49,7 @@ struct client *client_new(struct registry *r, int fd, const struct sockaddr_stor
     c->id = r->next_id++;
     c->fd = fd;
     c->owner = owner;
-    c->address = address_of(address);
+    memcpy(&c->address, address, sizeof c->address);
     c->created_ms = now_ms;
     relaxed_store(c->resp, 2);
     relaxed_store(c->active_ms, now_ms);
@@ -96,22 +81,15 @@ bool client_set_text(struct registry *r, char **field, struct slice text) {
     return true;
 }
 
-size_t client_name(struct registry *r, const struct client *c, char *to) {
-    pthread_mutex_lock(&r->lock);
-    size_t n = c->name ? strlen(c->name) : 0;
-    memcpy(to, c->name ? c->name : "", n + 1);
-    pthread_mutex_unlock(&r->lock);
-    return n;
-}
-
 struct addresses {
     char peer[CLIENT_ADDRESS_MAX], own[CLIENT_ADDRESS_MAX]; /* as CLIENT LIST shows them */
 };
 
-void client_address_text(char *to, const struct client_address *a) {
+void client_address_text(char *to, const struct sockaddr_in6 *a) {
     char text[INET6_ADDRSTRLEN] = "";
-    inet_ntop(a->family, a->ip, text, sizeof text);
-    snprintf(to, CLIENT_ADDRESS_MAX, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
+    bool is_v6 = a->sin6_family == AF_INET6;
+    inet_ntop(a->sin6_family, is_v6 ? (const void *)&a->sin6_addr : &a->sin6_flowinfo, text, sizeof text);
+    snprintf(to, CLIENT_ADDRESS_MAX, is_v6 ? "[%s]:%u" : "%s:%u", text, ntohs(a->sin6_port));
 }
 
 /* For a unix socket both are its path. */
@@ -119,15 +97,14 @@ static struct addresses addresses_of(const struct client *c) {
     struct addresses both;
     union {
         struct sockaddr any;
+        struct sockaddr_in6 ip;
         struct sockaddr_un un;
-        struct sockaddr_storage storage;
-    } local = {.storage = {.ss_family = AF_INET}};
+    } local = {.ip = {.sin6_family = AF_INET}};
     socklen_t size = sizeof local;
     getsockname(c->fd, &local.any, &size); /* a socket that is gone shows zeros */
-    struct client_address own = address_of(&local.storage);
     client_address_text(both.peer, &c->address);
-    client_address_text(both.own, &own);
-    if (c->address.family == AF_UNIX) {
+    client_address_text(both.own, &local.ip);
+    if (c->address.sin6_family == AF_UNIX) {
         snprintf(both.peer, sizeof both.peer, "%s:0", local.un.sun_path);
         memcpy(both.own, both.peer, sizeof both.own);
     }
@@ -155,7 +132,7 @@ void client_describe(const struct client *c, int64_t now_ms, const char *command
     char flags[8];
     struct addresses both = addresses_of(c);
     snprintf(flags, sizeof flags, "%s%s%s%s%s", modes & CLIENT_MONITOR ? "O" : "",
-             c->address.family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
+             c->address.sin6_family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
              modes & CLIENT_NO_EVICT ? "e" : "", modes & CLIENT_NO_TOUCH ? "T" : "");
     buf_printf(out,
                "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "

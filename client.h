@@ -5,6 +5,8 @@
 #ifndef SPONSON_CLIENT_H
 #define SPONSON_CLIENT_H
 
+#include <assert.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -42,19 +44,17 @@ struct suspended {
     size_t start;     /* where in `reply` what is to be sent begins */
 };
 
-struct client_address {
-    uint8_t ip[16];
-    uint16_t port;  /* as in the host's order */
-    uint8_t family; /* AF_INET, AF_INET6, AF_UNIX */
-};
+/* Addresses of both families are kept and printed as of IPv6. */
+static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "the port of both");
+static_assert(offsetof(struct sockaddr_in, sin_addr) == offsetof(struct sockaddr_in6, sin6_flowinfo), "IPv4");
 
 struct client {
     /* set by client_new() */
     uint64_t id; /* 0: the record is free */
     int64_t created_ms;
-    struct client_address address;
-    int fd;            /* here it fills a hole: with what its owner adds a record is four cache lines */
-    const void *owner; /* its worker */
+    struct sockaddr_in6 address; /* the peer's; of IPv4 as much of a sockaddr_in, of a unix socket only the family */
+    int fd;                      /* here it fills a hole: with what its owner adds a record is four cache lines */
+    const void *owner;           /* its worker */
     struct client *next_free;
 
     /* owning worker only */
@@ -116,17 +116,15 @@ static inline struct client *registry_record(const struct registry *r, uint32_t 
     return (struct client *)(void *)(r->records + (size_t)i * r->record_bytes);
 }
 
-/* Copies `text` into one of the fields under lock; an empty one clears it. False: out of memory. */
+/* Copies `text` into one of the fields under lock; an empty one clears it. False: out of memory. From the owner alone, which
+ * so may read them without the lock. */
 bool client_set_text(struct registry *r, char **field, struct slice text);
-
-/* Copies the name to `to` (CLIENT_NAME_MAX bytes), with a NUL, and returns its length; 0 when there is none. */
-size_t client_name(struct registry *r, const struct client *c, char *to);
 
 /* Writes the peer's address as CLIENT LIST shows it to `to` (CLIENT_ADDRESS_MAX bytes), with a NUL. */
 void client_address(const struct client *c, char *to);
 
 /* The same of an address that is no unix socket's. */
-void client_address_text(char *to, const struct client_address *a);
+void client_address_text(char *to, const struct sockaddr_in6 *a);
 
 /* The next client of an owner among the records from *at up to `end`; *at is moved behind it. NULL: there is none. */
 struct client *registry_next(struct registry *r, const void *owner, uint32_t *at, uint32_t end);

@@ -130,7 +130,7 @@ static void feed(struct call *c) {
     if (c->command->flags & ADMIN) return;
     buf_printf(&line, "+%" PRIu64 ".%06" PRIu64 " [%u ", us / 1000000, us % 1000000, relaxed_load(c->client->database));
     client_address_text(peer, &c->client->address); /* without a system call: EXEC holds shards */
-    bool local = c->client->address.family == AF_UNIX;
+    bool local = c->client->address.sin6_family == AF_UNIX;
     buf_printf(&line, local ? "unix:%s]" : "%s]", local ? c->context->config->unixsocket : peer);
     for (int i = 0; i < c->argc; i++) { /* AUTH and HELLO: all but the version is taken for a secret */
         bool secret = (c->command->flags & NO_AUTH) && i > (strcmp(c->command->name, "auth") != 0);
@@ -770,9 +770,8 @@ static enum command_result cmd_client_setname(struct call *c) {
 
 /* CLIENT GETNAME */
 static enum command_result cmd_client_getname(struct call *c) {
-    char name[CLIENT_NAME_MAX];
-    size_t n = client_name(c->context->server->registry, c->client, name);
-    return n ? bulk(c, (struct slice){name, n}) : null(c);
+    const char *name = c->client->name;
+    return name ? bulk(c, slice_of(name)) : null(c);
 }
 
 /* CLIENT SETINFO LIB-NAME libname | LIB-VER libver */

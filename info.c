@@ -371,7 +371,7 @@ void info_slow(struct command_server *s, struct metrics *m, const struct client 
     if (r) {
         *r = (struct slow_request){.at_s = now_ms / 1000, .us = (int64_t)us};
         if (client) client_address(client, r->client);
-        if (client) client_name(s->registry, client, r->name);
+        if (client && client->name) strcpy(r->name, client->name);
         encode_slow(argv, argc, r);
     }
     pthread_mutex_lock(&l->lock);

@@ -109,8 +109,6 @@ union address {
     struct sockaddr_storage storage;
 };
 
-static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "the port of both");
-
 /* Turns a numeric address, or Redis's "*" and "::*" for all, into *a. Returns its size, 0 when it is none. */
 static socklen_t address_parse(const char *text, int port, union address *a) {
     memset(a, 0, sizeof *a);
