@@ -72,6 +72,7 @@ struct server {
     char **argv;
     struct host host;
     struct config config;
+    int clients_max; /* that CONFIG SET may ask for: there are descriptors for them */
     struct log log;
     struct shards shards;
     struct registry registry;
@@ -271,32 +272,25 @@ static int listen_unix(struct server *s) {
 
 /* ---- options that change ---- */
 
-/* Descriptors that are not clients'. A worker has an epoll and an eventfd. */
-static rlim_t spare_descriptors(const struct server *s) {
-    return SPARE_DESCRIPTORS + 2 * (rlim_t)s->config.threads + (s->config.admin_port ? 2 * ADMIN_CONNECTIONS : 0);
-}
-
-/* Raises the limit of descriptors, as far as it can be, to what so many clients need. Returns for how many it is. */
-static uint64_t raise_descriptors(const struct server *s, int clients) {
+/* Raises the limit of open files as far as it can be. Returns for how many clients that is enough. */
+static int raise_descriptors(const struct config *c) {
     struct rlimit limit;
-    rlim_t spare = spare_descriptors(s), need = (rlim_t)clients + spare;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return (uint64_t)clients;
-    struct rlimit all = {need, MAX(need, limit.rlim_max)}, most = {MIN(need, limit.rlim_max), limit.rlim_max};
-    if (limit.rlim_cur < need && (setrlimit(RLIMIT_NOFILE, &all) == 0 || setrlimit(RLIMIT_NOFILE, &most) == 0))
-        getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur > spare ? limit.rlim_cur - spare : 0;
+    /* what is not clients'; a worker has an epoll and an eventfd */
+    rlim_t spare = SPARE_DESCRIPTORS + 2 * (rlim_t)c->threads + (c->admin_port ? 2 * ADMIN_CONNECTIONS : 0);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return c->maxclients;
+    rlim_t need = MAX((rlim_t)c->maxclients + spare, limit.rlim_max);
+    struct rlimit all = {need, need}, most = {limit.rlim_max, limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &all) == 0 || setrlimit(RLIMIT_NOFILE, &most) == 0) getrlimit(RLIMIT_NOFILE, &limit);
+    return (int)MIN(limit.rlim_cur > spare ? limit.rlim_cur - spare : 0, MAXCLIENTS_MAX);
 }
 
-/* Lowers maxclients to what there are descriptors for. False: that is none. */
-static bool fit_descriptors(struct server *s, struct config *c) {
-    uint64_t most = raise_descriptors(s, c->maxclients);
-    if (most < (uint64_t)c->maxclients) {
-        log_line(&s->log, LOG_LEVEL_WARNING,
-                 "maxclients lowered from %d to %llu by the limit of open files; raise it (ulimit -n)", c->maxclients,
-                 (unsigned long long)most);
-        c->maxclients = MAX((int)most, 1);
-    }
-    return most > 0;
+/* Lowers maxclients to what there are descriptors for. */
+static void fit_descriptors(struct server *s, struct config *c) {
+    if (c->maxclients <= s->clients_max) return;
+    log_line(&s->log, LOG_LEVEL_WARNING,
+             "maxclients lowered from %d to %d by the limit of open files; raise it (ulimit -n)", c->maxclients,
+             s->clients_max);
+    c->maxclients = s->clients_max;
 }
 
 /* Says who may connect where that may not be meant. */
@@ -322,10 +316,9 @@ static bool reconfigure(void *context, const struct config *next, char *text, si
         snprintf(text, size, "shard-capacity can become at most %u without a restart", s->shards.capacity_max);
         return false;
     }
-    if ((uint32_t)next->maxclients > s->registry.capacity ||
-        raise_descriptors(s, next->maxclients) < (uint64_t)next->maxclients) {
-        snprintf(text, size, "The operating system is not able to handle the specified number of clients, try with %u",
-                 s->registry.capacity);
+    if (next->maxclients > s->clients_max) {
+        snprintf(text, size, "The operating system is not able to handle the specified number of clients, try with %d",
+                 s->clients_max);
         return false;
     }
     config_compare(&s->config, next, text, size);
@@ -349,7 +342,6 @@ static void reload(struct server *s) {
     struct config next;
     struct host host;
     struct stat st;
-    struct rlimit files;
     char text[CONFIG_ERROR_MAX];
     const char *file = s->argc > 1 && *s->argv[1] != '-' ? s->argv[1] : NULL;
     bool is_pipe = file && stat(file, &st) == 0 && S_ISFIFO(st.st_mode); /* what it said is gone: that is no change */
@@ -360,7 +352,6 @@ static void reload(struct server *s) {
     config_init(&next);
     bool ok = !is_pipe && config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
               config_resolve(&next, &host, text, sizeof text);
-    getrlimit(RLIMIT_NOFILE, &files);
     if (ok) fit_descriptors(s, &next);
     pthread_mutex_lock(&s->command.config_lock);
     ok = ok && reconfigure(s, &next, text, sizeof text);
@@ -369,7 +360,6 @@ static void reload(struct server *s) {
         log_lines(&s->log, LOG_LEVEL_WARNING, "", next.notes);
         log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s", file ? file : "options", text);
     } else {
-        setrlimit(RLIMIT_NOFILE, &files); /* what was raised for more clients goes back, too */
         log_lines(&s->log, LOG_LEVEL_WARNING, "SIGHUP: nothing changed: ", text);
     }
     host_notify(&s->log, "READY=1\n");
@@ -518,15 +508,6 @@ static bool open_main_loop(struct server *s) {
     return s->signals >= 0 && s->shutdown_request >= 0;
 }
 
-/* How many clients CONFIG SET maxclients may ask for: what the limit of descriptors, as it can be raised, allows. */
-static uint32_t clients_max(const struct server *s) {
-    struct rlimit limit = {0, 0};
-    rlim_t spare = spare_descriptors(s), least = (rlim_t)s->config.maxclients;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    rlim_t most = limit.rlim_max > spare ? limit.rlim_max - spare : 0;
-    return (uint32_t)(most < least ? least : most > MAXCLIENTS_MAX ? MAXCLIENTS_MAX : most);
-}
-
 /* Makes the workers, which do not run yet. */
 static bool make_workers(struct server *s) {
     int n = s->config.threads;
@@ -537,7 +518,6 @@ static bool make_workers(struct server *s) {
         s->workers[i] = worker_new(&s->command, i, n);
         if (s->workers[i] == NULL) return false;
         s->worker_count++;
-        s->command.metrics[i] = worker_metrics(s->workers[i]);
     }
     s->command.metrics[n] = &s->metrics;
     s->command.metrics_count = n + 1;
@@ -628,7 +608,9 @@ static int run(struct server *s) {
 static int start(struct server *s) {
     const struct config *c = &s->config;
     int code = 1;
-    if (!fit_descriptors(s, &s->config)) return fail("the limit of open files leaves none for clients (ulimit -n)");
+    s->clients_max = raise_descriptors(c);
+    fit_descriptors(s, &s->config);
+    if (c->maxclients == 0) return fail("the limit of open files leaves none for clients (ulimit -n)");
     if (!open_main_loop(s)) return fail("cannot start: %s", strerror(errno));
     if ((c->port && listen_tcp(s, &s->clients, "bind", c->bind, c->port)) || (c->unixsocket[0] && listen_unix(s)) ||
         (c->admin_port && listen_tcp(s, &s->admins, "admin-bind", c->admin_bind, c->admin_port)))
@@ -638,7 +620,7 @@ static int start(struct server *s) {
              strerror(errno));
         goto listeners;
     }
-    if (!registry_init(&s->registry, clients_max(s), worker_record_bytes())) {
+    if (!registry_init(&s->registry, (uint32_t)s->clients_max, worker_record_bytes())) {
         fail("out of memory for the table of clients; lower maxclients");
         goto shards;
     }

@@ -1188,6 +1188,7 @@ struct worker *worker_new(struct command_server *server, int index, int count) {
     struct worker *w = calloc(1, sizeof *w);
     if (w == NULL) return NULL;
     w->server = server;
+    server->metrics[index] = &w->metrics;
     w->index = index;
     w->count = count;
     w->upkeep_next = SHARDS;
@@ -1209,14 +1210,8 @@ struct worker *worker_new(struct command_server *server, int index, int count) {
     if (w->output.p != MAP_FAILED && w->epoll >= 0 && w->wake >= 0 &&
         epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->wake, &event) == 0)
         return w;
-    int error = errno;
-    worker_free(w);
-    errno = error;
+    worker_free(w); /* which leaves errno, as nothing in it fails */
     return NULL;
-}
-
-struct metrics *worker_metrics(struct worker *w) {
-    return &w->metrics;
 }
 
 bool worker_start(struct worker *w) { return pthread_create(&w->thread, NULL, run, w) == 0; }

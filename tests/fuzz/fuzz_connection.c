@@ -187,7 +187,6 @@ static void start(uint8_t kind) {
     command_init(&f.server);
     f.worker = worker_new(&f.server, 0, 1);
     MUST(f.worker && worker_start(f.worker));
-    f.all[0] = worker_metrics(f.worker);
 }
 
 /* ---- what is true ---- */
