@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/un.h>
 
 #include "resp.h"
 
@@ -95,15 +94,11 @@ void client_address_text(char *to, const struct sockaddr_in6 *a) {
 /* For a unix socket both are its path. */
 static struct addresses addresses_of(const struct client *c) {
     struct addresses both;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in6 ip;
-        struct sockaddr_un un;
-    } local = {.ip = {.sin6_family = AF_INET}};
+    union address local = {.storage = {.ss_family = AF_INET}};
     socklen_t size = sizeof local;
     getsockname(c->fd, &local.any, &size); /* a socket that is gone shows zeros */
     client_address_text(both.peer, &c->address);
-    client_address_text(both.own, &local.ip);
+    client_address_text(both.own, &local.v6);
     if (c->address.sin6_family == AF_UNIX) {
         snprintf(both.peer, sizeof both.peer, "%s:0", local.un.sun_path);
         memcpy(both.own, both.peer, sizeof both.own);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "buf.h"
 
@@ -44,7 +45,15 @@ struct suspended {
     size_t start;     /* where in `reply` what is to be sent begins */
 };
 
-/* Addresses of both families are kept and printed as of IPv6. */
+/* An address of a socket; what a client keeps of one is as long as that of IPv6. */
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un un;
+    struct sockaddr_storage storage;
+};
+
 static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "the port of both");
 static_assert(offsetof(struct sockaddr_in, sin_addr) == offsetof(struct sockaddr_in6, sin6_flowinfo), "IPv4");
 

@@ -102,14 +102,6 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...) {
 
 /* ---- addresses ---- */
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un un;
-    struct sockaddr_storage storage;
-};
-
 /* Turns a numeric address, or Redis's "*" and "::*" for all, into *a. Returns its size, 0 when it is none. */
 static socklen_t address_parse(const char *text, int port, union address *a) {
     memset(a, 0, sizeof *a);
@@ -124,10 +116,9 @@ static socklen_t address_parse(const char *text, int port, union address *a) {
 
 /* The same of a path, which fits: its option is no longer. */
 static socklen_t address_unix(const char *path, union address *a) {
-    memset(a, 0, sizeof *a);
-    a->un.sun_family = AF_UNIX;
+    *a = (union address){.un = {.sun_family = AF_UNIX}};
     assert(strlen(path) < sizeof a->un.sun_path);
-    memcpy(a->un.sun_path, path, strlen(path));
+    strcpy(a->un.sun_path, path);
     return sizeof a->un;
 }
 
@@ -421,9 +412,8 @@ static const char denied[] =
 /* Accepts what waits at one listener, up to a bound. False: the system gives no more. */
 static bool accept_some(struct server *s, int listener, int64_t now_ms) {
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        union address peer;
+        union address peer = {.storage = {0}};
         socklen_t size = sizeof peer;
-        memset(&peer, 0, sizeof peer);
         int fd = accept4(listener, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
             log_line(&s->log, LOG_LEVEL_WARNING, "cannot accept a connection: %s; trying again in %d ms",

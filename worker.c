@@ -223,14 +223,13 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     client_address_text(from, &client->address);
     log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu addr=%s connected", (unsigned long long)client->id,
              from);
-    atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
-    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0) {
-        relaxed_store(c->watched, true);
-        return true;
+    if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        client_free(w->server->registry, client);
+        return false;
     }
-    atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
-    client_free(w->server->registry, client);
-    return false;
+    atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed); /* it may be gone already, and then it is 0 */
+    relaxed_store(c->watched, true);
+    return true;
 }
 
 unsigned worker_connections(const struct worker *w) { return relaxed_load(w->connections); }
