@@ -300,7 +300,7 @@ static bool reconfigure(void *context, const struct config *next, char *text, si
     struct server *s = context;
     uint64_t most = s->shards.maxmemory_max;
     if (next->maxmemory_bytes > most) {
-        snprintf(text, size, "maxmemory can become at most %llumb without a restart", (unsigned long long)most >> 20);
+        snprintf(text, size, "maxmemory can become at most %" PRIu64 "mb without a restart", most >> 20);
         return false;
     }
     if (next->shard_capacity > s->shards.capacity_max) {
@@ -466,12 +466,11 @@ static void log_start(struct server *s) {
     buf_printf(&where, "%s", c->unixsocket);
     if (c->admin_port) buf_printf(&where, ", /metrics on %s port %d", c->admin_bind, c->admin_port);
     log_line(&s->log, LOG_LEVEL_NOTICE,
-             "sponson " SPONSON_VERSION " ready on %s: maxmemory %llu MB (%s), %d shards of %llu entries at most, keys "
-             "to %llu bytes, values to %llu bytes%s, client-memory %llu MB, maxclients %d, threads %d",
-             text, (unsigned long long)(c->maxmemory_bytes >> 20), c->maxmemory_source, SHARDS,
-             (unsigned long long)c->shard_capacity, (unsigned long long)c->max_key_size_bytes,
-             (unsigned long long)c->max_value_size_bytes, c->value_size_note,
-             (unsigned long long)(c->client_memory_bytes >> 20), c->maxclients, c->threads);
+             "sponson " SPONSON_VERSION " ready on %s: maxmemory %" PRIu64 " MB (%s), %d shards of %" PRIu64
+             " entries at most, keys to %" PRIu64 " bytes, values to %" PRIu64 " bytes%s, client-memory %" PRIu64
+             " MB, maxclients %d, threads %d",
+             text, c->maxmemory_bytes >> 20, c->maxmemory_source, SHARDS, c->shard_capacity, c->max_key_size_bytes,
+             c->max_value_size_bytes, c->value_size_note, c->client_memory_bytes >> 20, c->maxclients, c->threads);
     warn_open(s);
 }
 
@@ -606,8 +605,7 @@ static int start(struct server *s) {
         (c->admin_port && listen_tcp(s, &s->admins, "admin-bind", c->admin_bind, c->admin_port)))
         goto listeners;
     if (!shards_init(&s->shards, s->config.maxmemory_bytes, (uint32_t)s->config.shard_capacity, s->config.threads)) {
-        fail("cannot reserve address space for maxmemory %llu: %s", (unsigned long long)s->config.maxmemory_bytes,
-             strerror(errno));
+        fail("cannot reserve address space for maxmemory %" PRIu64 ": %s", s->config.maxmemory_bytes, strerror(errno));
         goto listeners;
     }
     if (!registry_init(&s->registry, (uint32_t)s->clients_max, worker_record_bytes())) {

@@ -221,8 +221,7 @@ bool worker_add(struct worker *w, int fd, const struct sockaddr_storage *peer, i
     command_greet(w->server, client, now_ms);
     char from[CLIENT_ADDRESS_MAX];
     client_address_text(from, &client->address);
-    log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu addr=%s connected", (unsigned long long)client->id,
-             from);
+    log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%" PRIu64 " addr=%s connected", client->id, from);
     if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
         client_free(w->server->registry, client);
         return false;
@@ -305,9 +304,9 @@ static void relieve(struct worker *w, size_t level, size_t least) {
         struct conn *c = (struct conn *)e.closed[i].client;
         metrics_add(&w->metrics.evicted_clients, 1);
         log_line(w->server->log, LOG_LEVEL_WARNING,
-                 "client closed: client-memory (%llu bytes) is nearly used up, and it holds most; with more it could "
+                 "client closed: client-memory (%zu bytes) is nearly used up, and it holds most; with more it could "
                  "stay: %s",
-                 (unsigned long long)budget->limit_bytes, e.closed[i].line);
+                 budget->limit_bytes, e.closed[i].line);
         if (c == NULL || c->state != SENDING) continue;
         drop(w, &c->waiting->out);
         conn_close(w, c);
@@ -386,8 +385,7 @@ static void close_because(struct worker *w, struct conn *c, _Atomic uint64_t *co
     client_describe(&c->client, w->context.now_ms, command_last_name(last), &line);
     line.p[line.len - 1] = '\0';
     metrics_add(counter, 1);
-    log_line(w->server->log, LOG_LEVEL_WARNING, "client closed: %s (%llu bytes): %s", why, (unsigned long long)limit,
-             text);
+    log_line(w->server->log, LOG_LEVEL_WARNING, "client closed: %s (%" PRIu64 " bytes): %s", why, limit, text);
     conn_close(w, c);
 }
 
@@ -588,8 +586,7 @@ static bool execute_rest(struct worker *w, struct part *p, const struct request 
                          enum command_result result) {
     if (w->output.full) {
         log_line(w->server->log, LOG_LEVEL_WARNING,
-                 "client id=%llu closed: a reply was too large for the output buffer",
-                 (unsigned long long)p->c->client.id);
+                 "client id=%" PRIu64 " closed: a reply was too large for the output buffer", p->c->client.id);
         w->output.full = false;
         conn_close(w, p->c);
         p->stop = true;
@@ -1034,7 +1031,7 @@ static void free_conn(struct worker *w, struct conn *c) {
         drop(w, &c->waiting->out);
         settle_waiting(w, c);
     }
-    log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu closed", (unsigned long long)c->client.id);
+    log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%" PRIu64 " closed", c->client.id);
     int fd = c->client.fd;
     client_free(w->server->registry, &c->client); /* first: who finds it there may shut its socket */
     close(fd);
@@ -1067,7 +1064,7 @@ static void find_timed_out(struct worker *w, int64_t now_ms) {
     uint32_t high = relaxed_load(w->server->registry->high), end = w->look_next + high / 10 + 1;
     for (struct conn *c; (c = next_conn(w, &w->look_next, end)) != NULL;) {
         if (!timed_out(w, c, now_ms)) continue;
-        log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%llu timed out", (unsigned long long)c->client.id);
+        log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%" PRIu64 " timed out", c->client.id);
         shutdown(c->client.fd, SHUT_RDWR); /* it may be on a list: it ends when it is looked at */
     }
     w->look_next = end < high ? end : 0;
