@@ -18,11 +18,8 @@
 #include "resp.h"
 
 bool registry_init(struct registry *r, uint32_t capacity, size_t record_bytes) {
-    memset(r, 0, sizeof *r);
-    r->capacity = capacity;
-    atomic_init(&r->limit, capacity);
+    *r = (struct registry){.capacity = capacity, .limit = capacity, .next_id = 1};
     r->record_bytes = (record_bytes + 63) / 64 * 64;
-    r->next_id = 1;
     r->records = mmap(NULL, r->record_bytes * capacity, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (r->records == MAP_FAILED) return false;

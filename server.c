@@ -522,8 +522,7 @@ static void exit_at_once(int signal_number) {
     signals_to_ignore = 0;
 }
 
-static void stop_workers(struct server *s, int running, bool by_signal) {
-    signals_to_ignore = by_signal ? 0 : 1;
+static void stop_workers(struct server *s, int running) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -570,13 +569,13 @@ static int run(struct server *s) {
     int running = 0;
     while (running < s->worker_count && worker_start(s->workers[running]))
         running++;
-    bool ready = running == s->worker_count && start_admin(s), by_signal = true;
+    bool ready = running == s->worker_count && start_admin(s);
     if (ready) {
         log_start(s);
         host_notify(&s->log, "READY=1\nSTATUS=serving\n");
         const char *why = serve(s);
         host_notify(&s->log, "STOPPING=1\n");
-        by_signal = strcmp(why, "SHUTDOWN") != 0;
+        signals_to_ignore = strcmp(why, "SHUTDOWN") == 0;
         if (s->admin) admin_drain(s->admin);
         log_line(&s->log, LOG_LEVEL_NOTICE, "%s: answering what has arrived, then closing %u connections", why,
                  atomic_load(&s->registry.count));
@@ -586,7 +585,7 @@ static int run(struct server *s) {
     pthread_mutex_lock(&s->command.config_lock); /* CONFIG SET may be about to look at them */
     close_listeners(s);
     pthread_mutex_unlock(&s->command.config_lock);
-    stop_workers(s, running, by_signal);
+    stop_workers(s, running);
     admin_stop(s->admin);
     log_repeats(&s->log, true);
     if (ready) log_line(&s->log, LOG_LEVEL_NOTICE, "bye");

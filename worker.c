@@ -550,14 +550,12 @@ static void send_collected(struct worker *w, struct part *p) {
     ssize_t sent = c->state == READING ? send_some(w, c, s->reply.p + s->start, n) : 0;
     if (sent < 0) {
         conn_close(w, c);
-    } else if (c->state == SENDING) { /* behind what already waits */
-        keep_output(w, c, s->reply.p + s->start, n);
     } else if (c->state == READING && (size_t)sent < n && waiting_of(w, c)) {
         c->waiting->out = (struct held){s->reply.p, s->reply.cap, s->start + (size_t)sent, s->reply.len};
         s->reply.p = NULL;
         wait_for_room(w, c);
-    } else if (c->state == READING && (size_t)sent < n) {
-        close_for_memory(w, c, &w->metrics.client_output_buffer_limit_disconnections);
+    } else if (c->state != CLOSED && (size_t)sent < n) { /* behind what already waits; or there is no memory */
+        keep_output(w, c, s->reply.p + s->start + sent, n - (size_t)sent);
     }
     pool_put(&w->pool, s->reply.p, s->reply.cap);
     *s = (struct suspended){0};
@@ -566,11 +564,10 @@ static void send_collected(struct worker *w, struct part *p) {
 
 static void unwatch(struct worker *w, struct conn *c) {
     if (w->watched_next == c) w->watched_next = c->next_watcher;
-    for (struct conn **p = &w->watchers; *p; p = &(*p)->next_watcher)
-        if (*p == c) {
-            *p = c->next_watcher;
-            return;
-        }
+    struct conn **p = &w->watchers;
+    while (*p && *p != c)
+        p = &(*p)->next_watcher;
+    if (*p) *p = c->next_watcher;
 }
 
 /* From now on it gets what is executed. */
@@ -1114,8 +1111,7 @@ static void feed_watchers(struct worker *w) {
 static void drain(struct worker *w) {
     uint32_t at = 0;
     for (struct conn *c; (c = next_conn(w, &at, UINT32_MAX)) != NULL;) {
-        int64_t idle_ms = w->context.now_ms - relaxed_load(c->client.active_ms);
-        bool over = c->state == LINGERING && idle_ms > LINGER_LAST_MS;
+        bool over = c->state == LINGERING && w->context.now_ms - relaxed_load(c->client.active_ms) > LINGER_LAST_MS;
         if (over || (c->state == READING && read_conn(w, c, 0) <= 0)) conn_close(w, c);
     }
     run_group(w);
