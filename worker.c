@@ -257,16 +257,13 @@ static void conn_watch(struct worker *w, struct conn *c, uint32_t events) {
 
 /* The connection goes on in the next turn, or when CLIENT PAUSE is over, whatever its socket says. */
 static void conn_queue(struct worker *w, struct conn *c, bool wait) {
+    struct conn **at = wait ? &w->paused : w->queue_end;
+    if (wait) conn_watch(w, c, EPOLLRDHUP);
+    if (c->state == CLOSED) return;
     c->state = wait ? PAUSED : QUEUED;
-    c->next = wait ? w->paused : NULL;
-    if (wait) {
-        w->paused = c;
-        struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = c};
-        epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->client.fd, &event);
-    } else {
-        *w->queue_end = c;
-        w->queue_end = &c->next;
-    }
+    c->next = *at;
+    *at = c;
+    if (!wait) w->queue_end = &c->next;
 }
 
 /* Everything is said: tell the peer, and read on until it has closed too, lest a reset takes our last words. */
@@ -942,17 +939,12 @@ static ssize_t read_conn(struct worker *w, struct conn *c, uint32_t events) {
     return n;
 }
 
-/* Reads and forgets what a client still sends that was told goodbye. */
-static void read_lingering(struct worker *w, struct conn *c) {
-    ssize_t n = receive(w, c, w->input + w->input_used, RECEIVE_MAX);
-    if (n > 0) c->linger_bytes += (uint32_t)n;
-    if (n < 0 || c->linger_bytes > LINGER_BYTES) conn_close(w, c);
-}
-
 static void handle_event(struct worker *w, struct conn *c, uint32_t events) {
     uint8_t state = c->state; /* as it was: reading may change it */
-    if (state == LINGERING) {
-        read_lingering(w, c);
+    if (state == LINGERING) { /* what a client still sends that was told goodbye is read and forgotten */
+        ssize_t n = receive(w, c, w->input + w->input_used, RECEIVE_MAX);
+        if (n > 0) c->linger_bytes += (uint32_t)n;
+        if (n < 0 || c->linger_bytes > LINGER_BYTES) conn_close(w, c);
     } else if (state == PAUSED) {
         struct conn **p = &w->paused;
         while (*p != c)
