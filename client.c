@@ -117,7 +117,7 @@ static bool matches(const struct client *c, const struct client_filter *f) {
            (!f->laddr.p || slice_equal(f->laddr, slice_of(both.own)));
 }
 
-void client_describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out) {
+void client_describe(const struct registry *r, const struct client *c, int64_t now_ms, struct buf *out) {
     uint32_t output = relaxed_load(c->output_bytes);
     int64_t idle_ms = now_ms - relaxed_load(c->active_ms);
     uint8_t modes = relaxed_load(c->modes);
@@ -134,8 +134,9 @@ void client_describe(const struct client *c, int64_t now_ms, const char *command
                (long long)(now_ms - c->created_ms) / 1000, (long long)(idle_ms > 0 ? idle_ms : 0) / 1000,
                flags[0] ? flags : "N", relaxed_load(c->database),
                modes & CLIENT_MULTI ? (int)relaxed_load(c->queued) : -1, relaxed_load(c->input_bytes),
-               relaxed_load(c->multi_bytes), output, output, client_bytes(c), output ? "w" : "r", command,
-               relaxed_load(c->resp), c->lib_name ? c->lib_name : "", c->lib_version ? c->lib_version : "");
+               relaxed_load(c->multi_bytes), output, output, client_bytes(c), output ? "w" : "r",
+               r->command_name(relaxed_load(c->last_command)), relaxed_load(c->resp), c->lib_name ? c->lib_name : "",
+               c->lib_version ? c->lib_version : "");
 }
 
 int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_t from, int most,
@@ -148,7 +149,7 @@ int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_
         v->found++;
         v->own |= c->id == v->own_id;
         if (v->out)
-            client_describe(c, v->now_ms, v->command_name(relaxed_load(c->last_command)), v->out);
+            client_describe(r, c, v->now_ms, v->out);
         else if (c->id != v->own_id)
             shutdown(c->fd, SHUT_RDWR);
     }
@@ -193,7 +194,7 @@ void registry_evict(struct registry *r, struct eviction *e) {
     while (e->count < found && atomic_load(e->used) > e->level + going) {
         struct client *c = largest[e->count];
         struct buf line = {e->closed[e->count].line, 0, CLIENT_LINE_MAX - 1, false};
-        client_describe(c, e->now_ms, e->command_name(relaxed_load(c->last_command)), &line);
+        client_describe(r, c, e->now_ms, &line);
         line.p[line.len - 1] = '\0';
         going += client_bytes(c);
         c->evicted = true;

@@ -99,6 +99,7 @@ struct registry {
     char *records;
     size_t record_bytes;
     uint32_t capacity;
+    const char *(*command_name)(uint32_t last_command); /* as CLIENT LIST shows it; command_init() sets it */
 
     atomic_uint limit; /* no more connections than these, of the capacity */
     pthread_mutex_t lock;
@@ -153,7 +154,6 @@ struct client_filter {
 struct client_visit {
     struct buf *out; /* `full` when they do not fit */
     int64_t now_ms;
-    const char *(*command_name)(uint32_t last_command);
     uint64_t own_id; /* of who asks: its socket stays open */
     int64_t found;   /* so many were added to what was here; ... */
     bool own;        /* ... one of them asks */
@@ -173,7 +173,6 @@ struct eviction {
     size_t least;              /* who holds no more stays */
     const void *owner;         /* the worker that asks */
     int64_t now_ms;
-    const char *(*command_name)(uint32_t last_command);
     /* found */
     bool relief; /* some that were shut, by this call or an earlier one, are still there */
     int count;
@@ -188,6 +187,6 @@ struct eviction {
 void registry_evict(struct registry *r, struct eviction *e);
 
 /* Its line of CLIENT LIST. The owner calls, who alone changes the names in it, or somebody who has the registry's lock. */
-void client_describe(const struct client *c, int64_t now_ms, const char *command, struct buf *out);
+void client_describe(const struct registry *r, const struct client *c, int64_t now_ms, struct buf *out);
 
 #endif

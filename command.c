@@ -809,8 +809,7 @@ static enum command_result cmd_client_reply(struct call *c) {
 static enum command_result cmd_client_info(struct call *c) {
     char text[2048];
     struct buf line = {text, 0, sizeof text, false};
-    uint32_t row = relaxed_load(c->client->last_command);
-    client_describe(c->client, c->now_ms, command_last_name(row), &line);
+    client_describe(c->context->server->registry, c->client, c->now_ms, &line);
     resp_text(c->out, (struct slice){text, line.len}, c->resp);
     return COMMAND_DONE;
 }
@@ -841,7 +840,7 @@ static enum command_result cmd_client_list(struct call *c) {
     struct suspended *s = &c->client->suspended;
     if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "close some connections");
     size_t before = s->reply.len;
-    struct client_visit visit = {.out = &s->reply, .now_ms = c->now_ms, .command_name = command_last_name};
+    struct client_visit visit = {.out = &s->reply, .now_ms = c->now_ms};
     int64_t next = registry_visit(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, &visit);
     if (s->reply.full) /* lines of long names: once more, with more room */
         s->reply.len = before;
@@ -1090,7 +1089,7 @@ const char *command_syntax(uint32_t row) { return row < COMMANDS ? commands[row]
 const char *command_summary(uint32_t row) { return row < COMMANDS ? commands[row].summary : NULL; }
 
 /* client->last_command is a row plus one: 0 is a client that sent nothing yet. */
-const char *command_last_name(uint32_t last_command) { return last_command ? commands[last_command - 1].name : "NULL"; }
+static const char *last_name(uint32_t last_command) { return last_command ? commands[last_command - 1].name : "NULL"; }
 
 /* ---- COMMAND, which prints the table ---- */
 
@@ -1414,6 +1413,7 @@ static const struct command *lookup(const struct command_server *s, struct slice
 
 void command_init(struct command_server *server) {
     pthread_mutex_init(&server->config_lock, NULL);
+    server->registry->command_name = last_name;
     info_init(server);
     pthread_mutex_init(&server->feed.lock, NULL);
     memset(server->index, 0, sizeof server->index);

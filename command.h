@@ -27,7 +27,7 @@ struct request {
     uint64_t hash;           /* of the first key */
 };
 
-/* Fills server->index and makes the lock. */
+/* Fills server->index, makes the lock, and tells the registry the names of commands. */
 void command_init(struct command_server *server);
 
 /* What a new client may do: with a password set, only authenticate. */
@@ -67,7 +67,6 @@ size_t command_argument_safe(const struct config *config);
 void command_forget(struct command_context *c, struct client *client);
 
 /* The table, for documents and tests, as command_name(). */
-const char *command_last_name(uint32_t last_command); /* of client->last_command; "NULL" when there was none */
 const char *command_syntax(uint32_t row);
 const char *command_summary(uint32_t row);
 

@@ -289,12 +289,8 @@ static void relieve(struct worker *w, size_t level, size_t least) {
     if (since_ms >= 0 && since_ms < RELIEF_MS) return;
     w->relieved_ms = w->context.now_ms;
     struct pool_budget *budget = w->server->client_memory;
-    struct eviction e = {.used = &budget->used_bytes,
-                         .level = level,
-                         .least = least,
-                         .owner = w,
-                         .now_ms = w->context.now_ms,
-                         .command_name = command_last_name};
+    struct eviction e = {
+        .used = &budget->used_bytes, .level = level, .least = least, .owner = w, .now_ms = w->context.now_ms};
     registry_evict(w->server->registry, &e);
     w->relief = e.relief;
     for (int i = 0; i < e.count; i++) {
@@ -378,8 +374,7 @@ static void close_because(struct worker *w, struct conn *c, _Atomic uint64_t *co
                           uint64_t limit) {
     char text[CLIENT_LINE_MAX];
     struct buf line = {text, 0, sizeof text - 1, false};
-    uint32_t last = relaxed_load(c->client.last_command);
-    client_describe(&c->client, w->context.now_ms, command_last_name(last), &line);
+    client_describe(w->server->registry, &c->client, w->context.now_ms, &line);
     line.p[line.len - 1] = '\0';
     metrics_add(counter, 1);
     log_line(w->server->log, LOG_LEVEL_WARNING, "client closed: %s (%" PRIu64 " bytes): %s", why, limit, text);

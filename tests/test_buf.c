@@ -412,7 +412,8 @@ static const struct client_filter everybody;
 static const char *row_name(uint32_t row) { return row == 0 ? "NULL" : "get"; }
 
 static int64_t list(struct registry *r, int64_t from, int most, struct buf *out) {
-    struct client_visit visit = {.out = out, .command_name = row_name};
+    struct client_visit visit = {.out = out};
+    r->command_name = row_name;
     return registry_visit(r, &everybody, from, most, &visit);
 }
 
@@ -429,6 +430,7 @@ static void test_describe(void) {
     };
     struct registry r;
     REQUIRE(registry_init(&r, 8, sizeof(struct client)));
+    r.command_name = row_name;
     for (size_t i = 0; i < sizeof peers / sizeof *peers; i++) {
         struct sockaddr_storage from = peer(peers[i].ip, peers[i].port);
         struct client *c = client_new(&r, -1, &from, NULL, 10000);
@@ -443,7 +445,8 @@ static void test_describe(void) {
             client_set_text(&r, &c->lib_name, SLICE("lib"));
             client_set_text(&r, &c->lib_version, SLICE("1.2"));
         }
-        client_describe(c, 15999, "get", &b);
+        atomic_store(&c->last_command, 1u);
+        client_describe(&r, c, 15999, &b);
         line[b.len] = '\0';
         snprintf(want, sizeof want,
                  "id=%zu %s fd=-1 name=me age=5 idle=3 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%d "
@@ -470,10 +473,11 @@ static void test_describe_socket(void) {
     REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&local, size) == 0);
     REQUIRE(getsockname(fd, (struct sockaddr *)&local, &size) == 0);
     REQUIRE(registry_init(&r, 1, sizeof(struct client)));
+    r.command_name = row_name;
     struct client *c = client_new(&r, fd, &from, NULL, 9000);
     char line[1024], want[100];
     struct buf b = {line, 0, sizeof line - 1, false};
-    client_describe(c, 1000, "NULL", &b);
+    client_describe(&r, c, 1000, &b);
     line[b.len] = '\0';
     snprintf(want, sizeof want, "addr=127.0.0.1:4242 laddr=127.0.0.1:%u fd=%d ",
              ntohs(((struct sockaddr_in *)(void *)&local)->sin_port), fd);
@@ -505,7 +509,8 @@ static void test_evict(void) {
     for (int i = 0; i < CLIENTS; i++)
         if (i * 7 % CLIENTS == NO_EVICT) atomic_store(&c[i]->modes, (uint8_t)CLIENT_NO_EVICT);
     atomic_size_t used = 1000 * EACH;
-    struct eviction e = {.used = &used, .owner = &owner, .now_ms = 5000, .command_name = row_name};
+    struct eviction e = {.used = &used, .owner = &owner, .now_ms = 5000};
+    r.command_name = row_name;
     const struct {
         size_t level, least;
         int count, first; /* how many go, and what the first of them holds */
