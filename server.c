@@ -299,19 +299,15 @@ static void warn_open(struct server *s) {
 static bool reconfigure(void *context, const struct config *next, char *text, size_t size) {
     struct server *s = context;
     uint64_t most = s->shards.maxmemory_max;
-    if (next->maxmemory_bytes > most) {
+    *text = '\0';
+    if (next->maxmemory_bytes > most)
         snprintf(text, size, "maxmemory can become at most %" PRIu64 "mb without a restart", most >> 20);
-        return false;
-    }
-    if (next->shard_capacity > s->shards.capacity_max) {
+    else if (next->shard_capacity > s->shards.capacity_max)
         snprintf(text, size, "shard-capacity can become at most %u without a restart", s->shards.capacity_max);
-        return false;
-    }
-    if (next->maxclients > s->clients_max) {
+    else if (next->maxclients > s->clients_max)
         snprintf(text, size, "The operating system is not able to handle the specified number of clients, try with %d",
                  s->clients_max);
-        return false;
-    }
+    if (*text) return false;
     config_compare(&s->config, next, text, size);
     shards_allow_values(&s->shards, next->max_value_size_bytes);
     shards_resize(&s->shards, next->maxmemory_bytes, (uint32_t)next->shard_capacity);
@@ -518,8 +514,7 @@ static volatile sig_atomic_t signals_to_ignore; /* before one ends the process: 
 /* The second signal does not wait. */
 static void exit_at_once(int signal_number) {
     (void)signal_number;
-    if (signals_to_ignore == 0) _exit(1);
-    signals_to_ignore = 0;
+    if (signals_to_ignore-- == 0) _exit(1);
 }
 
 static void stop_workers(struct server *s, int running) {
