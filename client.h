@@ -126,8 +126,8 @@ static inline struct client *registry_record(const struct registry *r, uint32_t 
     return (struct client *)(void *)(r->records + (size_t)i * r->record_bytes);
 }
 
-/* Copies `text` into one of the fields under lock; an empty one clears it. False: out of memory. From the owner alone, which
- * so may read them without the lock. */
+/* Copies `text` into one of the fields under lock; an empty one clears it. False: out of memory. The owner alone
+ * calls, so it may read them without the lock. */
 bool client_set_text(struct registry *r, char **field, struct slice text);
 
 /* Writes the peer's address as CLIENT LIST shows it to `to` (CLIENT_ADDRESS_MAX bytes), with a NUL. */

@@ -397,17 +397,16 @@ static bool make_argv(struct worker *w, struct conn *c, int argc) {
 /* Makes sure that the bytes left of this part belong to the connection. False: no memory, it is closed. */
 static bool save_input(struct worker *w, struct part *p) {
     if (!p->shared) return true;
-    size_t left = p->size - p->done;
+    size_t left = p->size - p->done, cap;
     struct waiting *q = waiting_of(w, p->c);
-    if (q) q->in.p = get_block(w, p->c, NULL, &q->in.cap, 0, left ? left : 1);
-    if (q == NULL || q->in.p == NULL) {
+    char *to = q ? get_block(w, p->c, NULL, &cap, 0, left ? left : 1) : NULL;
+    if (to == NULL) {
         close_for_memory(w, p->c, &w->metrics.client_query_buffer_limit_disconnections);
         return false;
     }
-    memcpy(q->in.p, p->in + p->done, left);
-    q->in.from = 0;
-    q->in.to = left;
-    p->in = q->in.p;
+    memcpy(to, p->in + p->done, left);
+    q->in = (struct held){to, cap, 0, left};
+    p->in = to;
     p->size = left;
     p->parsed -= p->done;
     p->done = 0;

@@ -14,7 +14,8 @@ struct worker;
 /* Bytes of a connection, for registry_init(). */
 size_t worker_record_bytes(void);
 
-/* Worker `index` of `count`, which does not run yet, its counters being server->metrics[index]; or NULL: errno tells why. */
+/* Worker `index` of `count`, which does not run yet, or NULL; errno tells why. Its counters become those at the
+ * same index of the server's. */
 struct worker *worker_new(struct command_server *server, int index, int count);
 
 bool worker_start(struct worker *w);
