@@ -116,7 +116,7 @@ def slow_requests():
         equal((argv[1], name), (b"key0", b"me"))
         check(argv[2].endswith(b"... (72 more bytes)") and b"more arguments" in argv[-1], shown(argv))
         check(re.fullmatch(rb"127\.0\.0\.1:\d+", address), shown(address))
-        equal(c.ask("SLOWLOG", "LEN"), len(entries))
+        check(c.ask("SLOWLOG", "LEN") >= len(entries), "one more is there where this thread was stopped meanwhile")
         check(int(c.info()["slow_requests"]) >= 1, "counted")
         equal(c.ask("SLOWLOG", "RESET"), OK)
         equal(c.ask("CONFIG", "SET", "slowlog-log-slower-than", "0", "requirepass", "secret"), OK)
