@@ -165,9 +165,9 @@ struct call {
     uint64_t hash;   /* of argv[1], as it was when that was looked at: lock() sees to it */
     struct lru *lru; /* its shard, while that is locked */
     int64_t now_ms;
-    size_t start;       /* where in `out` its reply begins */
-    uint32_t row;       /* of the command in the table */
-    size_t *error_room; /* in_exec only: how much longer than a number its errors may be */
+    size_t start;      /* where in `out` its reply begins */
+    uint32_t row;      /* of the command in the table */
+    size_t error_room; /* in_exec only: how much longer than a number its errors may be */
 };
 
 /* The next of a sequence that is good enough for what is no secret. */
@@ -180,8 +180,8 @@ static inline uint64_t next_random(uint64_t *x) {
 /* ---- replies; those that return a result are a handler's last words ---- */
 
 static inline enum command_result call_error(struct call *c, struct slice text) {
-    if (c->in_exec && *c->error_room >= text.n)
-        *c->error_room -= text.n;
+    if (c->in_exec && c->error_room >= text.n)
+        c->error_room -= text.n;
     else if (c->in_exec)
         text.n = (size_t)((const char *)memchr(text.p, ' ', text.n) - text.p); /* each begins with its code */
     resp_error(c->out, text);

@@ -331,19 +331,15 @@ static enum command_result queue_request(struct call *c) {
 
 /* What EXEC works with: memory that it has before it locks. */
 struct plan {
-    struct slice *argv; /* of the longest request */
-    uint32_t *sizes;    /* of values, by hash: the most that one of those that share a place may have */
-    uint32_t sizes_mask;
-    alignas(struct slice) char own[EXEC_BYTES]; /* for both, ... */
-    size_t block_cap;                           /* ... or a block of the pool, at argv; 0: there is none */
-    /* the request that next_request() found; its arguments are in argv */
-    const struct command *command;
-    int argc;
-    struct keys keys;
+    uint32_t *sizes; /* of values, by hash: the most that one of those that share a place may have */
+    size_t sizes_count;
+    alignas(struct slice) char own[EXEC_BYTES]; /* for them and one.argv, the longest request's, ... */
+    size_t block_cap;                           /* ... or a block of the pool, at one.argv; 0: there is none */
+    struct call one;                            /* of the request that next_request() found; ... */
+    struct keys keys;                           /* ... its keys */
     /* what reply_bound() knows so far */
-    uint64_t written;  /* bytes that all requests together write at most */
-    uint32_t database; /* the client's, behind SELECT */
-    bool any;          /* a key may hold what another one held: it came from another database */
+    uint64_t written; /* bytes that all requests together write at most */
+    bool any;         /* a key may hold what another one held: it came from another database */
 };
 
 /* The request that stands *at bytes into the queue; *at is moved to the next. False: there is none. */
@@ -352,24 +348,23 @@ static bool next_request(const struct transaction *t, size_t *at, struct plan *p
     const struct queued *q = (const void *)(t->queue + *at);
     const char *bytes = (const char *)(q->size + q->argc);
     for (uint32_t i = 0; i < q->argc; bytes += q->size[i++])
-        plan->argv[i] = (struct slice){bytes, q->size[i]};
+        plan->one.argv[i] = (struct slice){bytes, q->size[i]};
     *at += q->bytes;
-    plan->command = q->command;
-    plan->argc = (int)q->argc;
-    plan->keys = keys_of(q->command, plan->argv, plan->argc);
+    plan->one.command = q->command;
+    plan->one.argc = (int)q->argc;
+    plan->keys = keys_of(q->command, plan->one.argv, plan->one.argc);
     return true;
 }
 
 /* False: there is no memory, and that was answered. */
 static bool plan_init(struct call *c, const struct transaction *t, struct plan *p) {
-    p->sizes_mask = EXEC_SIZES - 1;
-    while (p->sizes_mask < 4 * t->keys)
-        p->sizes_mask = 2 * p->sizes_mask + 1;
-    size_t bytes = (size_t)t->argc_max * sizeof *p->argv + (p->sizes_mask + 1) * sizeof *p->sizes;
+    p->sizes_count = 4 * t->keys > EXEC_SIZES ? 4 * t->keys : EXEC_SIZES;
+    size_t bytes = (size_t)t->argc_max * sizeof *p->one.argv + p->sizes_count * sizeof *p->sizes;
     p->block_cap = 0;
-    p->argv = bytes > sizeof p->own ? pool_get(c->context->pool, bytes, &p->block_cap) : (void *)p->own;
-    if (p->argv == NULL) return exec_without_memory(c), false;
-    p->sizes = (uint32_t *)(void *)(p->argv + t->argc_max);
+    p->one = *c;
+    p->one.argv = bytes > sizeof p->own ? pool_get(c->context->pool, bytes, &p->block_cap) : (void *)p->own;
+    if (p->one.argv == NULL) return exec_without_memory(c), false;
+    p->sizes = (uint32_t *)(void *)(p->one.argv + t->argc_max);
     return true;
 }
 
@@ -380,7 +375,7 @@ static uint64_t shards_of(struct call *c, const struct transaction *t, struct pl
         set |= 1ull << hash_shard(t->watches[i].hash);
     for (size_t at = 0; set != SHARDS_ALL && next_request(t, &at, plan);)
         for (int i = plan->keys.first; i <= plan->keys.last; i += plan->keys.step)
-            set |= 1ull << hash_shard(shards_hash(c->shards, c->database, plan->argv[i]));
+            set |= 1ull << hash_shard(shards_hash(c->shards, c->database, plan->one.argv[i]));
     return set;
 }
 
@@ -411,12 +406,13 @@ static size_t float_digits(struct slice increment, size_t size) {
 }
 
 /* The most that a request can add to the reply, and to the sizes of the values of its keys, whose shards are held. */
-static size_t request_bound(struct call *c, struct plan *plan) {
-    const struct command *command = plan->command;
+static size_t request_bound(struct plan *plan) {
+    const struct call *c = &plan->one;
+    const struct command *command = c->command;
     struct keys k = plan->keys;
     size_t longest = 0, bound = command->first_key == 1 ? REPLY_BYTES : REPLY_BYTES_OTHER;
-    for (int i = 1; i < plan->argc; i++)
-        longest = plan->argv[i].n > longest ? plan->argv[i].n : longest;
+    for (int i = 1; i < c->argc; i++)
+        longest = c->argv[i].n > longest ? c->argv[i].n : longest;
     if (command->handler == cmd_help) return REPLY_BYTES_HELP;
     if (command->handler == cmd_scan || command->handler == cmd_randomkey) {
         bool scan = command->handler == cmd_scan;
@@ -429,50 +425,50 @@ static size_t request_bound(struct call *c, struct plan *plan) {
         return bound + longest;
     }
     for (int i = k.first; i <= k.last; i += k.step) {
-        uint64_t hash = shards_hash(c->shards, plan->database, plan->argv[i]);
-        uint32_t *size = &plan->sizes[hash & plan->sizes_mask];
-        const struct entry *e = lru_peek(shard_locked(c->shards, hash), hash, plan->argv[i], c->now_ms);
+        uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
+        uint32_t *size = &plan->sizes[hash % plan->sizes_count];
+        const struct entry *e = lru_peek(shard_locked(c->shards, hash), hash, c->argv[i], c->now_ms);
         if (e) grow_to(size, entry_value_size(e)); /* unless a request before this one has made more of it */
         if (plan->any) grow_to(size, shards_value_room(c->shards));
         size_t held = *size;
-        if ((command->flags & RETURNS) || (command->handler == cmd_set && plan->argc > 3))
-            bound += resp_bulk_bytes(held);
+        if ((command->flags & RETURNS) || (command->handler == cmd_set && c->argc > 3)) bound += resp_bulk_bytes(held);
         if (!(command->flags & WRITE)) continue;
-        if (k.step == 2 && i + 1 < plan->argc) longest = plan->argv[i + 1].n; /* each key of MSET has its value */
+        if (k.step == 2 && i + 1 < c->argc) longest = c->argv[i + 1].n; /* each key of MSET has its value */
         int64_t offset = 0;
         if (command->handler == cmd_append) {
             longest += held;
         } else if (command->handler == cmd_rename || command->handler == cmd_copy) {
             longest = longest > held ? longest : held;
-        } else if (command->handler == cmd_setrange && resp_integer_of(plan->argv[2], &offset) && offset > 0) {
+        } else if (command->handler == cmd_setrange && resp_integer_of(c->argv[2], &offset) && offset > 0) {
             longest += offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
         } else if (command->handler == cmd_increment) {
             bound += longest = 24;
         } else if (command->handler == cmd_incrbyfloat) {
-            bound += 8 + (longest = float_digits(plan->argv[2], held)); /* the header of four digits */
+            bound += 8 + (longest = float_digits(c->argv[2], held)); /* the header of four digits */
             plan->written += longest * longest / FLOAT_COST;
         }
         bool rewrites = (command->flags & REWRITES) && held > longest;
         if (i > k.first || command->last_key != 2) plan->written += rewrites ? held : longest; /* RENAME, COPY: once */
         grow_to(size, longest);
     }
-    plan->any |= command->handler == cmd_move || (command->handler == cmd_copy && plan->argc > 4);
+    plan->any |= command->handler == cmd_move || (command->handler == cmd_copy && c->argc > 4);
     return bound;
 }
 
 /* The most that the reply can take. All shards of the keys are held. */
 static size_t reply_bound(struct call *c, const struct transaction *t, struct plan *plan) {
     size_t bound = 32 + ERROR_ROOM;
+    struct call *one = &plan->one;
     plan->written = 0;
-    plan->database = c->database;
     plan->any = false;
-    memset(plan->sizes, 0, (plan->sizes_mask + 1) * sizeof *plan->sizes);
+    one->database = c->database;
+    memset(plan->sizes, 0, plan->sizes_count * sizeof *plan->sizes);
     for (size_t at = 0; next_request(t, &at, plan);) {
         int64_t index;
-        if (strcmp(plan->command->name, "select") == 0 && resp_integer_of(plan->argv[1], &index) && index >= 0 &&
+        if (strcmp(one->command->name, "select") == 0 && resp_integer_of(one->argv[1], &index) && index >= 0 &&
             index < c->context->config->databases)
-            plan->database = (uint32_t)index;
-        bound += request_bound(c, plan);
+            one->database = (uint32_t)index;
+        bound += request_bound(plan);
     }
     return bound;
 }
@@ -513,22 +509,19 @@ static enum command_result run_seen(struct call *c) {
 static uint32_t row_of(const struct command *command);
 
 /* Executes what is queued, one after the other, into `out`. */
-static void run_queue(struct call *c, const struct transaction *t, struct plan *plan, struct buf *out) {
-    size_t error_room = ERROR_ROOM;
-    resp_array(out, relaxed_load(c->client->queued));
+static void run_queue(const struct transaction *t, struct plan *plan, struct buf *out) {
+    struct call *one = &plan->one;
+    one->out = out;
+    one->in_exec = true;
+    one->error_room = ERROR_ROOM;
+    resp_array(out, relaxed_load(one->client->queued));
     for (size_t at = 0; next_request(t, &at, plan);) {
-        struct call one = *c;
-        one.command = plan->command;
-        one.row = row_of(plan->command);
-        one.argv = plan->argv;
-        one.argc = plan->argc;
-        one.out = out;
-        one.in_exec = true;
-        one.error_room = &error_room;
-        one.database = relaxed_load(c->client->database);
-        if (plan->command->first_key == 1) one.hash = shards_hash(c->shards, one.database, one.argv[1]);
-        one.start = out->len;
-        run_seen(&one);
+        one->row = row_of(one->command);
+        one->failed = false;
+        one->database = relaxed_load(one->client->database);
+        if (one->command->first_key == 1) one->hash = shards_hash(one->shards, one->database, one->argv[1]);
+        one->start = out->len;
+        run_seen(one);
     }
 }
 
@@ -544,7 +537,7 @@ static enum command_result execute_queue(struct call *c, const struct transactio
         size_t bound = hold ? reply_bound(c, t, plan) : 0;
         bool much = hold && plan->written > atomic_bytes(c);
         bool here = bound <= LIST_REPLY_BYTES, room = here || bound + spare <= block.cap;
-        if (hold && room && !much) run_queue(c, t, plan, here ? c->out : &block);
+        if (hold && room && !much) run_queue(t, plan, here ? c->out : &block);
         shards_unlock_many(c->shards, locked);
         if (!right) continue;
         if (hold && room && !much && !here) {
@@ -585,7 +578,7 @@ static enum command_result cmd_exec(struct call *c) {
         ERROR(c, DISCARDED "of previous errors.");
     } else if (plan_init(c, t, &plan)) {
         result = execute_queue(c, t, &plan);
-        if (plan.block_cap) pool_put(c->context->pool, plan.argv, plan.block_cap);
+        if (plan.block_cap) pool_put(c->context->pool, plan.one.argv, plan.block_cap);
     }
     end_transaction(c->shards, c->context->pool, c->client);
     return result;
