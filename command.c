@@ -1389,19 +1389,15 @@ static inline uint64_t fold(struct slice name) {
     return v | 0x2020202020202020ull;
 }
 
-/* The first place in server->index where a name may stand; behind the last one comes the first. */
-static uint32_t slot_of(uint64_t folded, size_t n) { return (uint32_t)((folded + n) * 0x9E3779B97F4A7C15ull >> 56); }
-
-static const struct command *lookup(const struct command_server *s, struct slice name) {
-    if (name.p == NULL) return NULL;
+/* The place of a name in server->index, or the free one where its row would stand: behind the last one comes the first. */
+static inline struct command_slot *slot_of(struct command_server *s, struct slice name) {
     uint64_t letters = fold(name);
-    for (uint32_t i = slot_of(letters, name.n); s->index[i].command; i = (uint8_t)(i + 1)) {
-        const struct command_slot *slot = &s->index[i];
-        if (slot->letters == letters && slot->size == name.n &&
-            (name.n <= 8 || is_word(name, slice_of(slot->command->name))))
-            return slot->command;
+    for (uint32_t i = (uint32_t)((letters + name.n) * 0x9E3779B97F4A7C15ull >> 56);; i = (uint8_t)(i + 1)) {
+        struct command_slot *slot = &s->index[i];
+        if (slot->command == NULL || (slot->letters == letters && slot->size == name.n &&
+                                      (name.n <= 8 || is_word(name, slice_of(slot->command->name)))))
+            return slot;
     }
-    return NULL;
 }
 
 void command_init(struct command_server *server) {
@@ -1411,12 +1407,9 @@ void command_init(struct command_server *server) {
     pthread_mutex_init(&server->feed.lock, NULL);
     memset(server->index, 0, sizeof server->index);
     for (size_t r = 0; r < COMMANDS; r++) {
-        if (!is_child(&commands[r], SLICE(""))) continue;
         struct slice name = slice_of(commands[r].name);
-        uint32_t i = slot_of(fold(name), name.n);
-        while (server->index[i].command)
-            i = (uint8_t)(i + 1);
-        server->index[i] = (struct command_slot){fold(name), name.n, &commands[r]};
+        if (is_child(&commands[r], SLICE("")))
+            *slot_of(server, name) = (struct command_slot){fold(name), name.n, &commands[r]};
     }
 }
 
@@ -1458,7 +1451,7 @@ static enum command_result cmd_command_getkeys(struct call *c) {
 /* ---- the steps of a request ---- */
 
 void command_prepare(const struct command_context *c, const struct client *client, struct request *r) {
-    const struct command *command = r->command = lookup(c->server, r->argv[0]);
+    const struct command *command = r->command = r->argv[0].p ? slot_of(c->server, r->argv[0])->command : NULL;
     r->hash = 0;
     r->ahead = NULL;
     if (command == NULL || command->first_key != 1 || r->argc < 2) {
