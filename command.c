@@ -848,33 +848,27 @@ static enum command_result cmd_client_list(struct call *c) {
 
 /* CLIENT KILL addr:port, or CLIENT KILL with filters: ID, TYPE, USER, ADDR, LADDR, SKIPME, MAXAGE */
 static enum command_result cmd_client_kill(struct call *c) {
-    struct client_filter f = {.not_id = c->argc > 3 ? c->client->id : 0};
+    enum { ADDR, LADDR, USER, TYPE, ID, MAXAGE, SKIPME };
+    struct client_filter f = {.not_id = c->argc > 3 ? c->client->id : 0, .id_count = 1};
     int64_t v;
     if (c->argc == 3) f.addr = c->argv[2];
     for (int i = 2; c->argc > 3 && i < c->argc; i += 2) {
-        struct slice word = c->argv[i], value = i + 1 < c->argc ? c->argv[i + 1] : (struct slice){NULL, 0};
-        if (value.p == NULL) return syntax_error(c);
-        if (is_word(word, SLICE("id"))) {
-            if (!resp_integer_of(value, &v) || v <= 0) return ERROR(c, "ERR client-id should be greater than 0");
-            f.ids = &c->argv[i + 1];
-            f.id_count = 1;
-        } else if (is_word(word, SLICE("maxage"))) {
-            if (!resp_integer_of(value, &v) || v <= 0 || v > c->now_ms / 1000)
-                return ERROR(c, "ERR maxage is not an integer or out of range");
-            f.created_before_ms = c->now_ms - v * 1000;
-        } else if (is_word(word, SLICE("type"))) {
-            if (!type_filter(c, value, &f)) return COMMAND_DONE;
-        } else if (is_word(word, SLICE("addr"))) {
-            f.addr = value;
-        } else if (is_word(word, SLICE("laddr"))) {
-            f.laddr = value;
-        } else if (is_word(word, SLICE("user"))) {
-            if (!slice_equal(value, SLICE("default"))) return error_format(c, "ERR No such user '%.*s'", SHOWN(value));
-        } else if (is_word(word, SLICE("skipme")) && (is_word(value, SLICE("yes")) || is_word(value, SLICE("no")))) {
-            f.not_id = is_word(value, SLICE("yes")) ? c->client->id : 0;
-        } else {
-            return syntax_error(c);
-        }
+        if (i + 1 == c->argc) return syntax_error(c);
+        struct slice value = c->argv[i + 1];
+        int word = one_of(c->argv[i], "addr laddr user type id maxage skipme"), yes = one_of(value, "no yes");
+        bool positive = resp_integer_of(value, &v) && v > 0;
+        if (word < 0 || (word == SKIPME && yes < 0)) return syntax_error(c);
+        if (word == USER && !slice_equal(value, SLICE("default")))
+            return error_format(c, "ERR No such user '%.*s'", SHOWN(value));
+        if (word == TYPE && !type_filter(c, value, &f)) return COMMAND_DONE;
+        if (word == ID && !positive) return ERROR(c, "ERR client-id should be greater than 0");
+        if (word == MAXAGE && (!positive || v > c->now_ms / 1000))
+            return ERROR(c, "ERR maxage is not an integer or out of range");
+        if (word == ADDR) f.addr = value;
+        if (word == LADDR) f.laddr = value;
+        if (word == ID) f.ids = &c->argv[i + 1];
+        if (word == MAXAGE) f.created_before_ms = c->now_ms - v * 1000;
+        if (word == SKIPME) f.not_id = yes ? c->client->id : 0;
     }
     struct suspended *s = &c->client->suspended;
     struct client_visit visit = {.own_id = c->client->id, .found = s->count, .own = s->cursor};
