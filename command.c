@@ -763,7 +763,7 @@ static enum command_result cmd_client_setname(struct call *c) {
 
 /* CLIENT GETNAME */
 static enum command_result cmd_client_getname(struct call *c) {
-    const char *name = c->client->name;
+    const char *name = c->client->name; /* without the lock: nobody else changes it */
     return name ? bulk(c, slice_of(name)) : null(c);
 }
 
