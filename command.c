@@ -1466,8 +1466,7 @@ void command_fetch_links(const struct request *r) {
 }
 
 size_t command_reply_room_max(const struct shards *shards) {
-    uint64_t half_shard = shards->maxmemory_max / SHARDS / 2;
-    return (size_t)(half_shard < VALUE_SIZE_MAX ? half_shard : VALUE_SIZE_MAX) + LIST_REPLY_BYTES;
+    return (size_t)lru_value_max(shards->maxmemory_max / SHARDS) + LIST_REPLY_BYTES;
 }
 
 size_t command_argument_max(const struct config *config) {
