@@ -832,13 +832,9 @@ static enum command_result cmd_client_list(struct call *c) {
     }
     struct suspended *s = &c->client->suspended;
     if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "close some connections");
-    size_t before = s->reply.len;
     struct client_visit visit = {.out = &s->reply, .now_ms = c->now_ms};
     int64_t next = registry_visit(c->context->server->registry, &f, s->next, CLIENTS_PER_TURN, &visit);
-    if (s->reply.full) /* lines of long names: once more, with more room */
-        s->reply.len = before;
-    else
-        s->next = next;
+    if (!s->reply.full) s->next = next; /* else, lines of long names, once more, with more room */
     if (s->next >= 0) return COMMAND_AGAIN;
     size_t text = s->reply.len - COLLECT_HEADER;
     if (!collect_room(c, 2)) return collect_failed(c, "close some connections");

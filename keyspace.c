@@ -142,8 +142,10 @@ void collect_forget(struct pool *pool, struct client *client) {
 }
 
 bool collect_room(struct call *c, size_t bytes) {
-    struct buf *b = &c->client->suspended.reply;
+    struct suspended *s = &c->client->suspended;
+    struct buf *b = &s->reply;
     if (b->p == NULL) b->len = COLLECT_HEADER;
+    if (b->full) b->len = s->start;
     size_t wanted = b->p ? b->len + (b->full ? b->cap : bytes) : COLLECT_FIRST;
     if (wanted > b->cap) {
         if (b->p && wanted > c->context->config->client_output_bytes) return false;
@@ -152,6 +154,7 @@ bool collect_room(struct call *c, size_t bytes) {
         b->p = p;
     }
     b->full = false;
+    s->start = b->len;
     return true;
 }
 
@@ -743,12 +746,8 @@ enum command_result cmd_keys(struct call *c) {
     for (int buckets = 0; buckets < BUCKETS_PER_TURN && w.steps < MATCH_STEPS_MAX; buckets++) {
         if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "use SCAN");
         w.found = 0;
-        size_t before = s->reply.len;
         uint64_t next = shards_scan(c->shards, w.id, s->cursor, c->now_ms, walk_emit, &w);
-        if (s->reply.full) { /* a bucket of long keys: once more, with more room */
-            s->reply.len = before;
-            continue;
-        }
+        if (s->reply.full) continue; /* a bucket of long keys: once more, with more room */
         s->count += w.found;
         s->cursor = next;
         if (next == 0) return collected(c, "*%zu\r\n", (size_t)s->count);
