@@ -48,11 +48,9 @@ static inline void unlock(struct call *c) { shard_unlock(c->shards, c->hash); }
 
 /* The same for argv[1] and the client's database; the shard is c->lru. */
 static inline struct lru *lock(struct call *c) {
-    if (hash_database(c->hash) == shards_id(c->shards, c->database)) { /* nearly always */
-        c->lru = shard_lock(c->shards, c->hash);
-        if (!c->shards->shared || hash_database(c->hash) == shards_id(c->shards, c->database)) return c->lru;
-        unlock(c);
-    }
+    c->lru = shard_lock(c->shards, c->hash);
+    if (hash_database(c->hash) == shards_id(c->shards, c->database)) return c->lru; /* nearly always */
+    unlock(c);
     return c->lru = lock_key(c, c->database, c->argv[1], &c->hash);
 }
 
