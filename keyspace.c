@@ -401,18 +401,15 @@ static struct slice float_text(char text[5120], long double value) {
 enum command_result cmd_incrbyfloat(struct call *c) {
     long double value = 0, by;
     char text[5120]; /* the largest has 4,933 digits before the point */
-    struct slice sum = {NULL, 0};
     const struct entry *e = lock_entry(c);
     bool is_float = (e == NULL || float_of(entry_value(e), &value)) && float_of(c->argv[2], &by);
     bool in_range = is_float && !isnan(value + by) && !isinf(value + by);
-    if (in_range) {
-        sum = float_text(text, value + by);
-        if (sum.n <= c->context->config->max_value_size_bytes) store(c, sum, e ? entry_deadline_ms(e) : 0);
-    }
+    struct slice sum = in_range ? float_text(text, value + by) : SLICE("");
+    if (in_range && value_fits(c, sum.n)) store(c, sum, e ? entry_deadline_ms(e) : 0);
     unlock(c);
     if (!is_float) return ERROR(c, "ERR value is not a valid float");
     if (!in_range) return ERROR(c, "ERR increment would produce NaN or Infinity");
-    return value_fits(c, sum.n) ? bulk(c, sum) : COMMAND_DONE;
+    return c->failed ? COMMAND_DONE : bulk(c, sum);
 }
 
 /* ---- many values ---- */
