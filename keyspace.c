@@ -579,10 +579,11 @@ enum command_result cmd_persist(struct call *c) {
 }
 
 /* Copies argv[1]'s value and deadline to argv[to] of a database, or moves it there. Answers 1; 0 when there is nothing
- * to copy, or something in its place that may not be replaced. */
-static int64_t transfer(struct call *c, int to, uint32_t database, bool replace, bool move) {
+ * to copy, or something in its place that may not be replaced. RENAME says so in words. */
+static enum command_result transfer(struct call *c, int to, uint32_t database, bool replace, bool move) {
     uint64_t locked = lock_keys(c, 1, 2, to, database), to_hash = shards_hash(c->shards, database, c->argv[to]);
     struct lru *to_lru = shard_locked(c->shards, to_hash);
+    bool rename = c->command->handler == cmd_rename;
     c->hash = shards_hash(c->shards, c->database, c->argv[1]);
     c->lru = shard_locked(c->shards, c->hash);
     struct entry *e = peek(c);
@@ -598,16 +599,14 @@ static int64_t transfer(struct call *c, int to, uint32_t database, bool replace,
         }
     }
     shards_unlock_many(c->shards, locked);
-    return e == NULL ? -1 : done;
+    if (c->failed) return COMMAND_DONE;
+    if (rename && e == NULL) return ERROR(c, "ERR no such key");
+    return rename && replace ? ok(c) : integer(c, done);
 }
 
 /* RENAME key newkey, RENAMENX key newkey */
 enum command_result cmd_rename(struct call *c) {
-    bool only_new = c->command->variant == VARIANT_NX;
-    int64_t done = transfer(c, 2, c->database, !only_new, true);
-    if (c->failed) return COMMAND_DONE;
-    if (done < 0) return ERROR(c, "ERR no such key");
-    return only_new ? integer(c, done) : ok(c);
+    return transfer(c, 2, c->database, c->command->variant != VARIANT_NX, true);
 }
 
 /* COPY source destination [DB destination-db] [REPLACE] */
@@ -622,8 +621,7 @@ enum command_result cmd_copy(struct call *c) {
     }
     if (database == c->database && slice_equal(c->argv[1], c->argv[2]))
         return ERROR(c, "ERR source and destination objects are the same");
-    int64_t done = transfer(c, 2, database, replace, false);
-    return c->failed ? COMMAND_DONE : integer(c, done > 0);
+    return transfer(c, 2, database, replace, false);
 }
 
 /* MOVE key db */
@@ -631,8 +629,7 @@ enum command_result cmd_move(struct call *c) {
     uint32_t database;
     if (!database_of(c, c->argv[2], &database)) return COMMAND_DONE;
     if (database == c->database) return ERROR(c, "ERR source and destination objects are the same");
-    int64_t done = transfer(c, 1, database, false, true);
-    return c->failed ? COMMAND_DONE : integer(c, done > 0);
+    return transfer(c, 1, database, false, true);
 }
 
 /* OBJECT ENCODING key, OBJECT IDLETIME key, OBJECT REFCOUNT key, OBJECT FREQ key */
