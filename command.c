@@ -591,14 +591,21 @@ static enum command_result cmd_discard(struct call *c) {
     return ok(c);
 }
 
+static void watch_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
+    struct transaction *t = c->client->transaction;
+    const struct entry *e = lru_peek(l, hash, key, c->now_ms);
+    l->watched++;
+    t->watches[t->watch_count++] = (struct watch){hash, e ? entry_deadline_ms(e) : 0, lru_changes(l, hash),
+                                                  shards_moves(c->shards, c->database), c->database};
+}
+
 /* WATCH key [key ...] */
 static enum command_result cmd_watch(struct call *c) {
     if (has_mode(c->client, CLIENT_MULTI)) return ERROR(c, "ERR WATCH inside MULTI is not allowed");
     struct transaction *t = transaction_of(c);
-    struct suspended *s = &c->client->suspended;
-    int from = s->next ? (int)s->next : 1, to = c->argc - from > NAMES_MAX ? from + NAMES_MAX : c->argc;
+    int64_t next = c->client->suspended.next;
     if (t == NULL) return no_memory(c);
-    size_t wanted = (t->watch_count + (size_t)(c->argc - from)) * sizeof *t->watches; /* of all: in the first turn */
+    size_t wanted = (t->watch_count + (size_t)(c->argc - (next ? next : 1))) * sizeof *t->watches; /* of all, at once */
     if (t->watch_cap < wanted) {
         bool much = wanted > c->context->config->client_memory_bytes / 2;
         void *p = much ? NULL : pool_grow(c->context->pool, t->watches, &t->watch_cap, t->watch_cap, wanted);
@@ -606,17 +613,7 @@ static enum command_result cmd_watch(struct call *c) {
         if (p == NULL) return no_memory(c);
         t->watches = p;
     }
-    for (int i = from; i < to; i++) {
-        uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
-        struct lru *l = lock_key(c, c->database, c->argv[i], &hash);
-        const struct entry *e = lru_peek(l, hash, c->argv[i], c->now_ms);
-        l->watched++;
-        t->watches[t->watch_count++] = (struct watch){hash, e ? entry_deadline_ms(e) : 0, lru_changes(l, hash),
-                                                      shards_moves(c->shards, c->database), c->database};
-        shard_unlock(c->shards, hash);
-    }
-    s->next = to == c->argc ? 0 : to;
-    return s->next ? COMMAND_AGAIN : ok(c);
+    return each_key(c, 0, watch_one) == COMMAND_AGAIN ? COMMAND_AGAIN : ok(c);
 }
 
 void command_forget(struct command_context *context, struct client *client) {

@@ -22,7 +22,7 @@
 
 #include "glob.h"
 
-#define KEYS_PER_TURN 512           /* keys of one MGET or DEL */
+#define KEYS_PER_TURN 512           /* keys of one MGET, DEL or WATCH */
 #define BUCKETS_PER_TURN 64         /* of KEYS and RANDOMKEY: some 600 keys */
 #define SCAN_BUCKETS_MAX 512        /* of one SCAN, whatever its COUNT asks for */
 #define SCAN_BYTES_MAX (256u << 10) /* of one SCAN: it stops at the bucket that passes it */
@@ -35,7 +35,8 @@
 
 /* ---- helpers ---- */
 
-struct lru *lock_key(struct call *c, uint32_t database, struct slice key, uint64_t *hash) {
+/* Locks the shard of a key in a database, and makes *hash its hash, of which it may be a guess. */
+static struct lru *lock_key(struct call *c, uint32_t database, struct slice key, uint64_t *hash) {
     for (;;) {
         struct lru *l = shard_lock(c->shards, *hash);
         if (hash_database(*hash) == shards_id(c->shards, database)) return l;
@@ -414,13 +415,9 @@ enum command_result cmd_incrbyfloat(struct call *c) {
 
 /* ---- many values ---- */
 
-/* What is done with one of many keys, while its shard is locked. */
-typedef void key_function(struct call *c, struct lru *l, uint64_t hash, struct slice key);
-
-/* Calls each(c, l, hash, key) for argv[1] and all behind it, in pieces, with their memory fetched ahead: for as many at
- * once as surely fit `out`, of which one takes `room` at most. One always does, since `out` came with room for a whole
- * value; EXEC made room for all. */
-static enum command_result each_key(struct call *c, size_t room, key_function *each) {
+/* As many keys at once as surely fit `out`. One always does, since `out` came with room for a whole value; EXEC made room
+ * for all. */
+enum command_result each_key(struct call *c, size_t room, key_function *each) {
     struct suspended *s = &c->client->suspended;
     uint64_t hash[KEYS_AHEAD];
     int at = s->next ? (int)s->next : 1, most = c->argc - at > KEYS_PER_TURN ? at + KEYS_PER_TURN : c->argc, n = 0;
