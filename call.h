@@ -155,8 +155,6 @@ struct call {
     struct client *client;
     struct slice *argv;
     int argc;
-    uint8_t resp;      /* protocol version of the client */
-    bool no_touch;     /* reading is no use of an entry */
     bool in_exec;      /* within a transaction: its shards are held, and each command comes to its end */
     bool failed;       /* an error was answered */
     uint32_t database; /* the client's */
@@ -178,6 +176,9 @@ static inline uint64_t next_random(uint64_t *x) {
 }
 
 /* ---- replies; those that return a result are a handler's last words ---- */
+
+/* The client's version of the protocol. */
+static inline int resp_of(const struct call *c) { return relaxed_load(c->client->resp); }
 
 static inline enum command_result call_error(struct call *c, struct slice text) {
     if (c->in_exec && c->error_room >= text.n)
@@ -202,7 +203,7 @@ __attribute__((format(printf, 2, 3))) static inline enum command_result error_fo
 }
 
 /* Writes a reply of several values: as resp_put(). */
-#define put(c, ...) resp_put((c)->out, (c)->resp, __VA_ARGS__)
+#define put(c, ...) resp_put((c)->out, resp_of(c), __VA_ARGS__)
 
 /* An error whose text is a literal. */
 #define ERROR(c, text) call_error(c, SLICE(text))
@@ -228,7 +229,7 @@ static inline enum command_result integer(struct call *c, int64_t value) {
 }
 
 static inline enum command_result null(struct call *c) {
-    resp_null(c->out, c->resp);
+    resp_null(c->out, resp_of(c));
     return COMMAND_DONE;
 }
 

@@ -546,7 +546,7 @@ static enum command_result execute_queue(struct call *c, const struct transactio
             return COMMAND_COLLECTED;
         }
         pool_put(c->context->pool, block.p, block.cap);
-        if (!hold) resp_null_array(c->out, c->resp);
+        if (!hold) resp_null_array(c->out, resp_of(c));
         if (much)
             return error_format(c, DISCARDED "it could write more than %" PRIu64 " bytes; send it in parts",
                                 atomic_bytes(c));
@@ -742,9 +742,8 @@ static enum command_result cmd_hello(struct call *c) {
     if (name && !set_client_text(c, &c->client->name, *name, SLICE("Client names"), CLIENT_NAME_MAX - 1))
         return COMMAND_DONE;
     if (version) relaxed_store(c->client->resp, (uint8_t)version);
-    c->resp = relaxed_load(c->client->resp);
     put(c, "%$$$$$$$:$:$$$$$*", 8, "server", "redis", "version", SPONSON_REDIS_VERSION, "sponson_version",
-        SPONSON_VERSION, "proto", (int64_t)c->resp, "id", (int64_t)c->client->id, "mode", "standalone", "role",
+        SPONSON_VERSION, "proto", (int64_t)resp_of(c), "id", (int64_t)c->client->id, "mode", "standalone", "role",
         "master", "modules", 0);
     return COMMAND_DONE;
 }
@@ -800,7 +799,7 @@ static enum command_result cmd_client_info(struct call *c) {
     char text[2048];
     struct buf line = {text, 0, sizeof text, false};
     client_describe(c->context->server->registry, c->client, c->now_ms, &line);
-    resp_text(c->out, (struct slice){text, line.len}, c->resp);
+    resp_text(c->out, (struct slice){text, line.len}, resp_of(c));
     return COMMAND_DONE;
 }
 
@@ -836,7 +835,7 @@ static enum command_result cmd_client_list(struct call *c) {
     size_t text = s->reply.len - COLLECT_HEADER;
     if (!collect_room(c, 2)) return collect_failed(c, "close some connections");
     buf_put(&s->reply, "\r\n", 2);
-    return c->resp == 2 ? collected(c, "$%zu\r\n", text) : collected(c, "=%zu\r\ntxt:", text + 4);
+    return resp_of(c) == 2 ? collected(c, "$%zu\r\n", text) : collected(c, "=%zu\r\ntxt:", text + 4);
 }
 
 /* CLIENT KILL addr:port, or CLIENT KILL with filters: ID, TYPE, USER, ADDR, LADDR, SKIPME, MAXAGE */
@@ -978,7 +977,7 @@ static enum command_result cmd_config_get(struct call *c) {
             resp_bulk(c->out, is_word(c->argv[i], name) ? c->argv[i] : name);
             resp_bulk(c->out, (struct slice){value, config_value(config, o, false, value, sizeof value)});
         }
-        if (counting) resp_map(c->out, (size_t)found, c->resp);
+        if (counting) resp_map(c->out, (size_t)found, resp_of(c));
     }
     pthread_mutex_unlock(&c->context->server->config_lock);
     return COMMAND_DONE;
@@ -1591,8 +1590,6 @@ enum command_result command_execute(struct command_context *context, struct clie
     c.client = client;
     c.argv = r->argv;
     c.argc = r->argc;
-    c.resp = relaxed_load(client->resp);
-    c.no_touch = modes & CLIENT_NO_TOUCH;
     c.in_exec = c.failed = false;
     c.database = relaxed_load(client->database);
     c.out = out;

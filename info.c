@@ -239,7 +239,7 @@ enum command_result cmd_info(struct call *c) {
         buf_printf(&b, "%s", sections[s].text);
         if (sections[s].print) sections[s].print(&f, &b);
     }
-    resp_text(c->out, (struct slice){text, b.len}, c->resp);
+    resp_text(c->out, (struct slice){text, b.len}, resp_of(c));
     return COMMAND_DONE;
 }
 
@@ -303,7 +303,7 @@ enum command_result cmd_latency_doctor(struct call *c) {
     resp_text(c->out,
               SLICE("No latency events are recorded here. LATENCY HISTOGRAM and INFO latencystats show how long "
                     "commands take, SLOWLOG GET those that took longest (slowlog-log-slower-than)."),
-              c->resp);
+              resp_of(c));
     return COMMAND_DONE;
 }
 

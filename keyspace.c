@@ -57,7 +57,7 @@ static inline struct lru *lock(struct call *c) {
 
 /* Finds an entry for a command that reads it, counting hits and misses. */
 static inline struct entry *read_entry(struct call *c, struct lru *l, uint64_t hash, struct slice key, bool touch) {
-    bool use = touch && !c->no_touch;
+    bool use = touch && !(relaxed_load(c->client->modes) & CLIENT_NO_TOUCH);
     struct entry *e = use ? lru_get(l, hash, key, c->now_ms) : lru_peek(l, hash, key, c->now_ms);
     lru_count_read(l, hash, e != NULL);
     return e;
@@ -223,7 +223,7 @@ static void put_value(struct call *c, const struct entry *e) {
     if (e)
         resp_bulk(c->out, entry_value(e));
     else
-        resp_null(c->out, c->resp);
+        resp_null(c->out, resp_of(c));
 }
 
 /* GET key */
