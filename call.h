@@ -238,8 +238,6 @@ static inline enum command_result bulk(struct call *c, struct slice bytes) {
     return COMMAND_DONE;
 }
 
-static inline bool is_word(struct slice s, struct slice word) { return slice_equal_nocase(s, word); }
-
 /* Which of the words, apart by one space each, it is; -1: none. */
 static inline int one_of(struct slice s, const char *words) {
     for (int i = 0; *words; i++) {

@@ -23,10 +23,10 @@ static inline bool slice_equal(struct slice a, struct slice b) {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-/* Equal when ASCII letters are compared without their case: for names of commands and options, one of which at least is
- * ours, so it has no NUL. The locale is always "C". */
-static inline bool slice_equal_nocase(struct slice a, struct slice b) {
-    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+/* Whether it is that word when ASCII letters are compared without their case: for names of commands and options, one of
+ * which at least is ours, so it has no NUL. The locale is always "C". */
+static inline bool is_word(struct slice s, struct slice word) {
+    return s.n == word.n && (s.n == 0 || strncasecmp(s.p, word.p, s.n) == 0);
 }
 
 #endif

@@ -1507,7 +1507,7 @@ static void test_glob_bounded(void) {
 /* The row of a name, or -1. */
 static int row_of(struct slice name) {
     for (uint32_t i = 0; command_name(i); i++)
-        if (!strchr(command_name(i), '|') && slice_equal_nocase(name, slice_of(command_name(i)))) return (int)i;
+        if (!strchr(command_name(i), '|') && is_word(name, slice_of(command_name(i)))) return (int)i;
     return -1;
 }
 

@@ -204,7 +204,7 @@ static void check_shards(uint64_t set) {
  * an argument of the request is a key of. (All of them, each time, would be a hundred times as slow.) */
 static uint64_t shards_changed(const struct client *client, const struct request *r) {
     uint64_t set = 0;
-    if (slice_equal_nocase(r->argv[0], SLICE("exec"))) return SHARDS_ALL;
+    if (is_word(r->argv[0], SLICE("exec"))) return SHARDS_ALL;
     for (int i = 0; i < SHARDS; i++)
         if (memcmp(&f.checked[i], &f.shards.shard[i].lru, sizeof f.checked[i]) != 0) set |= 1ull << i;
     for (int i = 1; i < r->argc && i < 16; i++)
