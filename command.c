@@ -1428,7 +1428,7 @@ static enum command_result cmd_command_getkeys(struct call *c) {
         if (c->command->variant) put(c, "*", 2);
         resp_bulk(c->out, argv[i]);
         if (!c->command->variant) continue;
-        next_part(&keys, '/', &each);
+        if (keys.n) next_part(&keys, '/', &each); /* what is last holds for all behind it, too */
         put_words(c, each, UINT_MAX, resp_simple);
     }
     return COMMAND_DONE;
