@@ -272,13 +272,12 @@ struct keys {
 };
 
 static struct keys keys_of(const struct command *command, const struct slice *argv, int argc) {
-    static const struct keys none = {0, -1, 1, 0};
     struct keys k = {command->first_key, command->last_key, command->key_step, 0};
     int64_t n;
     /* MSETEX numkeys key value ... */
     if ((command->flags & MOVABLE) && argv[1].p && resp_integer_of(argv[1], &n) && n > 0 && n <= (argc - 2) / 2)
         k = (struct keys){2, 2 * (int)n, 2, 0};
-    if (k.first <= 0 || k.first >= argc) return none;
+    if (k.first <= 0 || k.first >= argc) return (struct keys){0, -1, 1, 0};
     if (k.last < 0) k.last = argc - 1;
     k.count = (k.last - k.first) / k.step + 1;
     return k;
@@ -435,15 +434,12 @@ static size_t request_bound(struct plan *plan) {
         if (!(command->flags & WRITE)) continue;
         if (k.step == 2 && i + 1 < c->argc) longest = c->argv[i + 1].n; /* each key of MSET has its value */
         int64_t offset = 0;
-        if (command->handler == cmd_append) {
-            longest += held;
-        } else if (command->handler == cmd_rename || command->handler == cmd_copy) {
-            longest = longest > held ? longest : held;
-        } else if (command->handler == cmd_setrange && resp_integer_of(c->argv[2], &offset) && offset > 0) {
-            longest += offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
-        } else if (command->handler == cmd_increment) {
-            bound += longest = 24;
-        } else if (command->handler == cmd_incrbyfloat) {
+        if (command->handler == cmd_append) longest += held;
+        if ((command->handler == cmd_rename || command->handler == cmd_copy) && held > longest) longest = held;
+        if (command->handler == cmd_setrange && resp_integer_of(c->argv[2], &offset))
+            longest += offset > 0 && offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
+        if (command->handler == cmd_increment) bound += longest = 24;
+        if (command->handler == cmd_incrbyfloat) {
             bound += 8 + (longest = float_digits(c->argv[2], held)); /* the header of four digits */
             plan->written += longest * longest / FLOAT_COST;
         }
