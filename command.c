@@ -1044,8 +1044,7 @@ static enum command_result cmd_config_set(struct call *c) {
     return ok(c);
 }
 
-static command_handler cmd_command, cmd_command_count, cmd_command_list, cmd_command_info, cmd_command_docs,
-    cmd_command_getkeys;
+static command_handler cmd_command_count, cmd_command_list, cmd_command_info, cmd_command_docs, cmd_command_getkeys;
 
 /* ---- the table ---- */
 
@@ -1282,13 +1281,6 @@ static void put_command_docs(struct call *c, const struct command *command) {
     put_children(c, name, put_command_docs);
 }
 
-/* COMMAND */
-static enum command_result cmd_command(struct call *c) {
-    put(c, "*", put_children(c, SLICE(""), NULL));
-    put_children(c, SLICE(""), put_command_info);
-    return COMMAND_DONE;
-}
-
 /* COMMAND COUNT */
 static enum command_result cmd_command_count(struct call *c) { return integer(c, put_children(c, SLICE(""), NULL)); }
 
@@ -1311,11 +1303,12 @@ static enum command_result cmd_command_list(struct call *c) {
     return COMMAND_DONE;
 }
 
-/* COMMAND INFO [command-name [command-name ...]] */
+/* COMMAND, COMMAND INFO [command-name [command-name ...]] */
 static enum command_result cmd_command_info(struct call *c) {
-    if (c->argc == 2) return cmd_command(c);
+    bool all = c->argc <= 2;
     if (!list_fits(c, c->argc, COMMANDS_MAX, "names")) return COMMAND_DONE;
-    resp_array(c->out, (size_t)c->argc - 2);
+    put(c, "*", all ? put_children(c, SLICE(""), NULL) : c->argc - 2);
+    if (all) put_children(c, SLICE(""), put_command_info);
     for (int i = 2; i < c->argc; i++) {
         const struct command *command = find_command(NULL, c->argv[i]);
         if (command)

@@ -34,7 +34,7 @@ static const struct command commands[] = {
     {"client|setinfo", 4, NOSCRIPT | LOADING | STALE | NOT_QUEUED, 0, 0, 0, cmd_client_setinfo, 0, "", ALL_NODES, "connection", "7.2.0", "CLIENT SETINFO LIB-NAME libname | LIB-VER libver", "Sets information specific to the client or connection."},
     {"client|setname", 3, NOSCRIPT | LOADING | STALE | NOT_QUEUED, 0, 0, 0, cmd_client_setname, 0, "", ALL_NODES, "connection", "2.6.9", "CLIENT SETNAME connection-name", "Sets the connection name."},
     {"client|unpause", 2, ADMIN | NOSCRIPT | LOADING | STALE | NO_MULTI, 0, 0, 0, cmd_client_unpause, 0, "", "", "connection", "6.2.0", "CLIENT UNPAUSE", "Resumes processing commands from paused clients."},
-    {"command", -1, LOADING | STALE | NO_MULTI | CONTAINER, 0, 0, 0, cmd_command, 0, "", UNORDERED, "server", "2.8.13", "COMMAND", "Returns detailed information about all commands."},
+    {"command", -1, LOADING | STALE | NO_MULTI | CONTAINER, 0, 0, 0, cmd_command_info, 0, "", UNORDERED, "server", "2.8.13", "COMMAND", "Returns detailed information about all commands."},
     {"command|count", 2, LOADING | STALE, 0, 0, 0, cmd_command_count, 0, "", "", "server", "2.8.13", "COMMAND COUNT", "Returns a count of commands."},
     {"command|docs", -2, LOADING | STALE | NO_MULTI, 0, 0, 0, cmd_command_docs, 0, "", UNORDERED, "server", "7.0.0", "COMMAND DOCS [command-name [command-name ...]]", "Returns documentary information about one, multiple or all commands."},
     {"command|getkeys", -3, LOADING | STALE | NO_MULTI, 0, 0, 0, cmd_command_getkeys, 0, "", "", "server", "2.8.13", "COMMAND GETKEYS command [arg [arg ...]]", "Extracts the key names from an arbitrary command."},
