@@ -160,8 +160,9 @@ struct call {
     uint32_t database; /* the client's */
     struct buf *out;
     struct shards *shards;
-    uint64_t hash;   /* of argv[1], as it was when that was looked at: lock() sees to it */
-    struct lru *lru; /* its shard, while that is locked */
+    const struct slice *key; /* that it is about: argv[1], or one after the other */
+    uint64_t hash;           /* of the key, as it was when that was looked at: lock() sees to it */
+    struct lru *lru;         /* its shard, while that is locked */
     int64_t now_ms;
     size_t start;      /* where in `out` its reply begins */
     uint32_t row;      /* of the command in the table */

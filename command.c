@@ -515,6 +515,7 @@ static void run_queue(const struct transaction *t, struct plan *plan, struct buf
         one->row = row_of(one->command);
         one->failed = false;
         one->database = relaxed_load(one->client->database);
+        one->key = &one->argv[1];
         if (one->command->first_key == 1) one->hash = shards_hash(one->shards, one->database, one->argv[1]);
         one->start = out->len;
         run_seen(one);
@@ -587,11 +588,11 @@ static enum command_result cmd_discard(struct call *c) {
     return ok(c);
 }
 
-static void watch_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
+static void watch_one(struct call *c) {
     struct transaction *t = c->client->transaction;
-    const struct entry *e = lru_peek(l, hash, key, c->now_ms);
-    l->watched++;
-    t->watches[t->watch_count++] = (struct watch){hash, e ? entry_deadline_ms(e) : 0, lru_changes(l, hash),
+    const struct entry *e = lru_peek(c->lru, c->hash, *c->key, c->now_ms);
+    c->lru->watched++;
+    t->watches[t->watch_count++] = (struct watch){c->hash, e ? entry_deadline_ms(e) : 0, lru_changes(c->lru, c->hash),
                                                   shards_moves(c->shards, c->database), c->database};
 }
 
@@ -1583,6 +1584,7 @@ enum command_result command_execute(struct command_context *context, struct clie
     c.database = relaxed_load(client->database);
     c.out = out;
     c.shards = context->shards;
+    c.key = &r->argv[1];
     c.hash = r->hash;
     c.now_ms = context->now_ms;
     c.start = out->len;

@@ -11,7 +11,7 @@
  * length must be known before its first byte is collected in a block of the pool meanwhile. Within a transaction it is
  * called again at once, and `out` has room for all of it.
  *
- * A key belongs to a database, and its hash says to which: lock_key() sees to it that the hash is of the id that the
+ * A key belongs to a database, and its hash says to which: lock() sees to it that the hash is of the id that the
  * database has while the shard is locked. */
 #include "keyspace.h"
 
@@ -35,43 +35,39 @@
 
 /* ---- helpers ---- */
 
-/* Locks the shard of a key in a database, and makes *hash its hash, of which it may be a guess. */
-static struct lru *lock_key(struct call *c, uint32_t database, struct slice key, uint64_t *hash) {
-    for (;;) {
-        struct lru *l = shard_lock(c->shards, *hash);
-        if (hash_database(*hash) == shards_id(c->shards, database)) return l;
-        shard_unlock(c->shards, *hash);
-        *hash = shards_hash(c->shards, database, key);
-    }
+/* From now on the call is about this key. */
+static void turn_to(struct call *c, const struct slice *key) {
+    c->key = key;
+    c->hash = shards_hash(c->shards, c->database, *key);
+    c->lru = shard_locked(c->shards, c->hash); /* if it is */
 }
 
 static inline void unlock(struct call *c) { shard_unlock(c->shards, c->hash); }
 
-/* The same for argv[1] and the client's database; the shard is c->lru. */
-static inline struct lru *lock(struct call *c) {
-    c->lru = shard_lock(c->shards, c->hash);
-    if (hash_database(c->hash) == shards_id(c->shards, c->database)) return c->lru; /* nearly always */
-    unlock(c);
-    return c->lru = lock_key(c, c->database, c->argv[1], &c->hash);
+/* Locks the shard of the key in the client's database. */
+static inline void lock(struct call *c) {
+    for (;;) {
+        c->lru = shard_lock(c->shards, c->hash);
+        if (hash_database(c->hash) == shards_id(c->shards, c->database)) return; /* nearly always */
+        unlock(c);
+        turn_to(c, c->key);
+    }
 }
 
+static struct entry *peek(struct call *c) { return lru_peek(c->lru, c->hash, *c->key, c->now_ms); }
+
 /* Finds an entry for a command that reads it, counting hits and misses. */
-static inline struct entry *read_entry(struct call *c, struct lru *l, uint64_t hash, struct slice key, bool touch) {
+static inline struct entry *read_entry(struct call *c, bool touch) {
     bool use = touch && !(relaxed_load(c->client->modes) & CLIENT_NO_TOUCH);
-    struct entry *e = use ? lru_get(l, hash, key, c->now_ms) : lru_peek(l, hash, key, c->now_ms);
-    lru_count_read(l, hash, e != NULL);
+    struct entry *e = use ? lru_get(c->lru, c->hash, *c->key, c->now_ms) : peek(c);
+    lru_count_read(c->lru, c->hash, e != NULL);
     return e;
 }
 
-static struct entry *peek(struct call *c) { return lru_peek(c->lru, c->hash, c->argv[1], c->now_ms); }
-
-/* Locks argv[1]'s shard and finds its entry: to change it, or to read it. */
+/* Locks the key's shard and finds its entry: to change it, or to read it. */
 static inline struct entry *lock_entry(struct call *c) { return lock(c), peek(c); }
 
-static inline struct entry *lock_read(struct call *c, bool touch) {
-    lock(c); /* first: it mends c->hash */
-    return read_entry(c, c->lru, c->hash, c->argv[1], touch);
-}
+static inline struct entry *lock_read(struct call *c, bool touch) { return lock(c), read_entry(c, touch); }
 
 static bool value_fits(struct call *c, uint64_t bytes) {
     uint64_t max = c->context->config->max_value_size_bytes;
@@ -81,16 +77,12 @@ static bool value_fits(struct call *c, uint64_t bytes) {
 
 /* Stores a value. What fits the limit always has room; what was stored before maxmemory sank may have none any more: then
  * it is evicted with this. One whose time is over already is none. */
-static void store_at(struct call *c, struct lru *l, uint64_t hash, struct slice key, struct slice value,
-                     int64_t deadline_ms) {
-    if ((deadline_ms == 0 || deadline_ms > c->now_ms) && lru_set(l, hash, key, value, deadline_ms)) return;
-    struct entry *e = lru_peek(l, hash, key, c->now_ms);
-    if (e) lru_remove(l, hash, e);
-    lru_changed(l, hash); /* it was there for a moment */
-}
-
 static void store(struct call *c, struct slice value, int64_t deadline_ms) {
-    store_at(c, c->lru, c->hash, c->argv[1], value, deadline_ms);
+    bool live = deadline_ms == 0 || deadline_ms > c->now_ms;
+    if (live && lru_set(c->lru, c->hash, *c->key, value, deadline_ms)) return;
+    struct entry *e = peek(c);
+    if (e) lru_remove(c->lru, c->hash, e);
+    lru_changed(c->lru, c->hash); /* it was there for a moment */
 }
 
 /* The end of `out`, `bytes` of it: a place to put a value together while the shard is locked. NULL: there is no room,
@@ -109,7 +101,7 @@ static bool scratch_copy(struct call *c, struct slice *value) {
     return true;
 }
 
-/* Gives argv[1]'s entry another deadline; one that is over removes it. False: it could not, and that was answered. */
+/* Gives the key's entry another deadline; one that is over removes it. False: it could not, and that was answered. */
 static bool set_deadline(struct call *c, struct entry *e, int64_t deadline_ms) {
     if (deadline_ms && deadline_ms <= c->now_ms) return lru_remove(c->lru, c->hash, e), true;
     if (lru_set_deadline(c->lru, e, deadline_ms)) return true;
@@ -432,18 +424,18 @@ enum command_result each_key(struct call *c, size_t room, key_function *each) {
         for (int i = 0; i < n; i++)
             lru_prefetch_entry(shard_unlocked(c->shards, hash[i]), hash[i]);
         for (int i = 0; i < n; i++) {
-            struct lru *l = lock_key(c, c->database, c->argv[at + i], &hash[i]);
-            each(c, l, hash[i], c->argv[at + i]);
-            shard_unlock(c->shards, hash[i]);
+            c->key = &c->argv[at + i];
+            c->hash = hash[i];
+            lock(c);
+            each(c);
+            unlock(c);
         }
     }
     s->next = at == c->argc ? 0 : at;
     return s->next ? COMMAND_AGAIN : COMMAND_DONE;
 }
 
-static void mget_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
-    put_value(c, read_entry(c, l, hash, key, true));
-}
+static void mget_one(struct call *c) { put_value(c, read_entry(c, true)); }
 
 /* MGET key [key ...] */
 enum command_result cmd_mget(struct call *c) {
@@ -458,15 +450,13 @@ static enum command_result store_pairs(struct call *c, int from, int to, const s
         if (!value_fits(c, c->argv[i + 1].n)) return COMMAND_DONE;
     uint64_t locked = lock_keys(c, from, to, from, c->database);
     for (int i = from; (o->flags & (SET_NX | SET_XX)) && wanted && i < to; i += 2) {
-        uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
-        bool there = lru_peek(shard_locked(c->shards, hash), hash, c->argv[i], c->now_ms) != NULL;
-        wanted = there == !!(o->flags & SET_XX);
+        turn_to(c, &c->argv[i]);
+        wanted = (peek(c) != NULL) == !!(o->flags & SET_XX);
     }
     for (int i = from; wanted && i < to; i += 2) {
-        uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
-        struct lru *l = shard_locked(c->shards, hash);
-        struct entry *e = o->flags & SET_KEEPTTL ? lru_peek(l, hash, c->argv[i], c->now_ms) : NULL;
-        store_at(c, l, hash, c->argv[i], c->argv[i + 1], e ? entry_deadline_ms(e) : o->deadline_ms);
+        turn_to(c, &c->argv[i]);
+        struct entry *e = o->flags & SET_KEEPTTL ? peek(c) : NULL;
+        store(c, c->argv[i + 1], e ? entry_deadline_ms(e) : o->deadline_ms);
     }
     shards_unlock_many(c->shards, locked);
     return answer ? integer(c, wanted) : ok(c);
@@ -494,16 +484,14 @@ enum command_result cmd_msetex(struct call *c) {
 
 /* ---- keys ---- */
 
-static void delete_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
-    struct entry *e = lru_peek(l, hash, key, c->now_ms);
+static void delete_one(struct call *c) {
+    struct entry *e = peek(c);
     if (e == NULL) return;
-    lru_remove(l, hash, e);
+    lru_remove(c->lru, c->hash, e);
     c->client->suspended.count++;
 }
 
-static void exists_one(struct call *c, struct lru *l, uint64_t hash, struct slice key) {
-    c->client->suspended.count += read_entry(c, l, hash, key, true) != NULL;
-}
+static void exists_one(struct call *c) { c->client->suspended.count += read_entry(c, true) != NULL; }
 
 /* Answers for how many keys `each` said so. */
 static enum command_result count_keys(struct call *c, key_function *each) {
@@ -578,21 +566,22 @@ enum command_result cmd_persist(struct call *c) {
 /* Copies argv[1]'s value and deadline to argv[to] of a database, or moves it there. Answers 1; 0 when there is nothing
  * to copy, or something in its place that may not be replaced. RENAME says so in words. */
 static enum command_result transfer(struct call *c, int to, uint32_t database, bool replace, bool move) {
-    uint64_t locked = lock_keys(c, 1, 2, to, database), to_hash = shards_hash(c->shards, database, c->argv[to]);
-    struct lru *to_lru = shard_locked(c->shards, to_hash);
+    uint64_t locked = lock_keys(c, 1, 2, to, database);
     bool rename = c->command->handler == cmd_rename;
-    c->hash = shards_hash(c->shards, c->database, c->argv[1]);
-    c->lru = shard_locked(c->shards, c->hash);
+    struct call other = *c; /* it is about where the value goes */
+    other.database = database;
+    turn_to(&other, &c->argv[to]);
+    turn_to(c, &c->argv[1]);
     struct entry *e = peek(c);
-    bool same = e && c->hash == to_hash && slice_equal(c->argv[1], c->argv[to]);
-    bool done = e && (replace || lru_peek(to_lru, to_hash, c->argv[to], c->now_ms) == NULL);
+    bool same = e && c->hash == other.hash && slice_equal(*c->key, *other.key);
+    bool done = e && (replace || peek(&other) == NULL);
     if (done && !same) {
         e = peek(c); /* looking at the other may have removed it: they share a shard */
         struct slice value = entry_value(e);
         int64_t deadline_ms = entry_deadline_ms(e);
         if (scratch_copy(c, &value)) {
             if (move) lru_remove(c->lru, c->hash, e);
-            store_at(c, to_lru, to_hash, c->argv[to], value, deadline_ms);
+            store(&other, value, deadline_ms);
         }
     }
     shards_unlock_many(c->shards, locked);
@@ -633,15 +622,14 @@ enum command_result cmd_move(struct call *c) {
 enum command_result cmd_object(struct call *c) {
     int64_t number;
     int variant = c->command->variant;
-    uint64_t hash = shards_hash(c->shards, c->database, c->argv[2]);
-    struct lru *l = lock_key(c, c->database, c->argv[2], &hash);
-    const struct entry *e = lru_peek(l, hash, c->argv[2], c->now_ms);
+    turn_to(c, &c->argv[2]);
+    const struct entry *e = lock_entry(c);
     struct slice value = e ? entry_value(e) : SLICE("");
     struct slice encoding = resp_integer_of(value, &number) ? SLICE("int")
                             : value.n <= EMBSTR_MAX         ? SLICE("embstr")
                                                             : SLICE("raw");
-    int64_t idle_ms = e ? lru_idle_ms(l, e) : 0, bytes = e ? (int64_t)(lru_entry_bytes(e) + INDEX_BYTES) : 0;
-    shard_unlock(c->shards, hash);
+    int64_t idle_ms = e ? lru_idle_ms(c->lru, e) : 0, bytes = e ? (int64_t)(lru_entry_bytes(e) + INDEX_BYTES) : 0;
+    unlock(c);
     if (e == NULL) return null(c);
     if (variant == VARIANT_ENCODING) return bulk(c, encoding);
     if (variant == VARIANT_FREQ)

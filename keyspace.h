@@ -26,11 +26,11 @@ enum set_get { SET_GET = 512 };
 #define COLLECT_FIRST (64u << 10) /* first size of a collected reply */
 #define COLLECT_HEADER 32         /* room before it for its header */
 
-/* What is done with one of many keys, while its shard is locked. */
-typedef void key_function(struct call *c, struct lru *l, uint64_t hash, struct slice key);
+/* What is done with one of many keys, c->key, while its shard is locked. */
+typedef void key_function(struct call *c);
 
-/* Calls each(c, l, hash, key) for argv[1] and all behind it, in pieces, with their memory fetched ahead; what it adds to
- * the reply is `room` at most. COMMAND_DONE: that was the last. */
+/* Calls each() for argv[1] and all behind it, in pieces, with their memory fetched ahead; what it adds to the reply is
+ * `room` at most. COMMAND_DONE: that was the last. */
 enum command_result each_key(struct call *c, size_t room, key_function *each);
 
 /* Makes `bytes` of room in the client's collected reply, twice of all when they were too few. False: it would pass
