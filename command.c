@@ -719,15 +719,10 @@ static enum command_result cmd_hello(struct call *c) {
     if (c->argc > 1 && !resp_integer_of(c->argv[1], &version))
         return ERROR(c, "ERR Protocol version is not an integer or out of range");
     if (c->argc > 1 && (version < 2 || version > 3)) return ERROR(c, "NOPROTO unsupported protocol version");
-    for (int i = 2; i < c->argc; i++) {
-        int more = c->argc - 1 - i;
-        if (is_word(c->argv[i], SLICE("auth")) && more >= 2) {
-            user = &c->argv[i + 1];
-            i += 2;
-        } else if (is_word(c->argv[i], SLICE("setname")) && more >= 1) {
-            name = &c->argv[++i];
-            if (!is_plain(c, *name, SLICE("Client names"))) return COMMAND_DONE;
-        } else {
+    for (int i = 2, words; i < c->argc; i += words) {
+        bool auth = is_word(c->argv[i], SLICE("auth"));
+        words = auth ? 3 : 2;
+        if (i + words > c->argc || (!auth && !is_word(c->argv[i], SLICE("setname"))))
             return error_format(c, "ERR Syntax error in HELLO option '%.*s'", shown_option(c->argv[i]), c->argv[i].p);
         }
     }
