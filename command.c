@@ -805,7 +805,9 @@ static bool type_filter(struct call *c, struct slice type, struct client_filter 
 
 /* CLIENT LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]] */
 static enum command_result cmd_client_list(struct call *c) {
-    struct client_filter f = {0};
+    bool type = c->argc == 4 && is_word(c->argv[2], SLICE("type"));
+    bool ids = c->argc > 3 && is_word(c->argv[2], SLICE("id"));
+    struct client_filter f = {.ids = ids ? c->argv + 3 : NULL, .id_count = c->argc - 3};
     int64_t id;
     if (c->argc == 4 && is_word(c->argv[2], SLICE("type"))) {
         if (!type_filter(c, c->argv[3], &f)) return COMMAND_DONE;
