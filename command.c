@@ -724,7 +724,8 @@ static enum command_result cmd_hello(struct call *c) {
         words = auth ? 3 : 2;
         if (i + words > c->argc || (!auth && !is_word(c->argv[i], SLICE("setname"))))
             return error_format(c, "ERR Syntax error in HELLO option '%.*s'", shown_option(c->argv[i]), c->argv[i].p);
-        }
+        *(auth ? &user : &name) = &c->argv[i + 1];
+        if (!auth && !is_plain(c, *name, SLICE("Client names"))) return COMMAND_DONE;
     }
     if (user && !authenticate(c, user[0], user[1])) return COMMAND_DONE;
     if (has_mode(c->client, CLIENT_LOCKED_OUT))
@@ -809,17 +810,11 @@ static enum command_result cmd_client_list(struct call *c) {
     bool ids = c->argc > 3 && is_word(c->argv[2], SLICE("id"));
     struct client_filter f = {.ids = ids ? c->argv + 3 : NULL, .id_count = c->argc - 3};
     int64_t id;
-    if (c->argc == 4 && is_word(c->argv[2], SLICE("type"))) {
-        if (!type_filter(c, c->argv[3], &f)) return COMMAND_DONE;
-    } else if (c->argc > 3 && is_word(c->argv[2], SLICE("id"))) {
-        if (!list_fits(c, c->argc, NAMES_MAX, "names")) return COMMAND_DONE;
-        f.ids = c->argv + 3;
-        f.id_count = c->argc - 3;
-        for (int i = 3; i < c->argc; i++)
-            if (!resp_integer_of(c->argv[i], &id)) return ERROR(c, "ERR Invalid client ID");
-    } else if (c->argc > 2) {
-        return syntax_error(c);
-    }
+    if (c->argc > 2 && !type && !ids) return syntax_error(c);
+    if (type && !type_filter(c, c->argv[3], &f)) return COMMAND_DONE;
+    if (ids && !list_fits(c, c->argc, NAMES_MAX, "names")) return COMMAND_DONE;
+    for (int i = 3; ids && i < c->argc; i++)
+        if (!resp_integer_of(c->argv[i], &id)) return ERROR(c, "ERR Invalid client ID");
     struct suspended *s = &c->client->suspended;
     if (!collect_room(c, COLLECT_FIRST / 2)) return collect_failed(c, "close some connections");
     struct client_visit visit = {.out = &s->reply, .now_ms = c->now_ms};
@@ -1405,11 +1400,10 @@ static enum command_result cmd_command_getkeys(struct call *c) {
     for (int i = k.first; i <= k.last; i += k.step)
         bytes += resp_bulk_bytes(argv[i].n) + 64;
     if (bytes > LIST_REPLY_BYTES) return error_format(c, "ERR at most %u bytes of keys at once", LIST_REPLY_BYTES);
-    struct slice keys, each = {"", 0};
     bool returns = !strstr(command->keys, "variable_flags");
     for (int i = 3; i < argc; i++)
         returns |= is_word(argv[i], SLICE("get"));
-    keys = slice_of(returns ? command->keys : "OW update");
+    struct slice each = SLICE(""), keys = slice_of(returns ? command->keys : "OW update");
     resp_array(c->out, (size_t)k.count);
     for (int i = k.first; i <= k.last; i += k.step) {
         if (c->command->variant) put(c, "*", 2);
