@@ -56,8 +56,8 @@ static inline void lock(struct call *c) {
 
 static struct entry *peek(struct call *c) { return lru_peek(c->lru, c->hash, *c->key, c->now_ms); }
 
-/* Finds an entry for a command that reads it, counting hits and misses. */
-static inline struct entry *read_entry(struct call *c, bool touch) {
+/* Finds an entry for a command that reads it, counting hits and misses. In place, not called: each GET goes through it. */
+__attribute__((always_inline)) static inline struct entry *read_entry(struct call *c, bool touch) {
     bool use = touch && !(relaxed_load(c->client->modes) & CLIENT_NO_TOUCH);
     struct entry *e = use ? lru_get(c->lru, c->hash, *c->key, c->now_ms) : peek(c);
     lru_count_read(c->lru, c->hash, e != NULL);
@@ -67,7 +67,9 @@ static inline struct entry *read_entry(struct call *c, bool touch) {
 /* Locks the key's shard and finds its entry: to change it, or to read it. */
 static inline struct entry *lock_entry(struct call *c) { return lock(c), peek(c); }
 
-static inline struct entry *lock_read(struct call *c, bool touch) { return lock(c), read_entry(c, touch); }
+__attribute__((always_inline)) static inline struct entry *lock_read(struct call *c, bool touch) {
+    return lock(c), read_entry(c, touch);
+}
 
 static bool value_fits(struct call *c, uint64_t bytes) {
     uint64_t max = c->context->config->max_value_size_bytes;
@@ -78,8 +80,7 @@ static bool value_fits(struct call *c, uint64_t bytes) {
 /* Stores a value. What fits the limit always has room; what was stored before maxmemory sank may have none any more: then
  * it is evicted with this. One whose time is over already is none. */
 static void store(struct call *c, struct slice value, int64_t deadline_ms) {
-    bool live = deadline_ms == 0 || deadline_ms > c->now_ms;
-    if (live && lru_set(c->lru, c->hash, *c->key, value, deadline_ms)) return;
+    if ((deadline_ms == 0 || deadline_ms > c->now_ms) && lru_set(c->lru, c->hash, *c->key, value, deadline_ms)) return;
     struct entry *e = peek(c);
     if (e) lru_remove(c->lru, c->hash, e);
     lru_changed(c->lru, c->hash); /* it was there for a moment */
@@ -211,11 +212,8 @@ static bool value_is(const struct entry *e, struct slice value) { return e && sl
 
 /* ---- one value ---- */
 
-static void put_value(struct call *c, const struct entry *e) {
-    if (e)
-        resp_bulk(c->out, entry_value(e));
-    else
-        resp_null(c->out, resp_of(c));
+__attribute__((always_inline)) static inline enum command_result put_value(struct call *c, const struct entry *e) {
+    return e ? bulk(c, entry_value(e)) : null(c);
 }
 
 /* GET key */
@@ -358,11 +356,9 @@ enum command_result cmd_increment(struct call *c) {
     const struct entry *e = lock_entry(c);
     bool is_integer = e == NULL || resp_integer_of(entry_value(e), &value);
     bool in_range = is_integer && !__builtin_add_overflow(value, by, &value);
-    if (in_range) {
-        char text[24];
-        int n = snprintf(text, sizeof text, "%" PRId64, value);
-        store(c, (struct slice){text, (size_t)n}, e ? entry_deadline_ms(e) : 0);
-    }
+    char text[24];
+    int n = snprintf(text, sizeof text, "%" PRId64, value);
+    if (in_range) store(c, (struct slice){text, (size_t)n}, e ? entry_deadline_ms(e) : 0);
     unlock(c);
     if (!is_integer) return not_an_integer(c);
     return in_range ? integer(c, value) : ERROR(c, "ERR increment or decrement would overflow");
@@ -566,8 +562,10 @@ enum command_result cmd_persist(struct call *c) {
 /* Copies argv[1]'s value and deadline to argv[to] of a database, or moves it there. Answers 1; 0 when there is nothing
  * to copy, or something in its place that may not be replaced. RENAME says so in words. */
 static enum command_result transfer(struct call *c, int to, uint32_t database, bool replace, bool move) {
-    uint64_t locked = lock_keys(c, 1, 2, to, database);
     bool rename = c->command->handler == cmd_rename;
+    if (!rename && database == c->database && slice_equal(c->argv[1], c->argv[to]))
+        return ERROR(c, "ERR source and destination objects are the same");
+    uint64_t locked = lock_keys(c, 1, 2, to, database);
     struct call other = *c; /* it is about where the value goes */
     other.database = database;
     turn_to(&other, &c->argv[to]);
@@ -605,17 +603,13 @@ enum command_result cmd_copy(struct call *c) {
         if (db && !database_of(c, c->argv[++i], &database)) return COMMAND_DONE;
         replace |= !db;
     }
-    if (database == c->database && slice_equal(c->argv[1], c->argv[2]))
-        return ERROR(c, "ERR source and destination objects are the same");
     return transfer(c, 2, database, replace, false);
 }
 
 /* MOVE key db */
 enum command_result cmd_move(struct call *c) {
     uint32_t database;
-    if (!database_of(c, c->argv[2], &database)) return COMMAND_DONE;
-    if (database == c->database) return ERROR(c, "ERR source and destination objects are the same");
-    return transfer(c, 1, database, false, true);
+    return database_of(c, c->argv[2], &database) ? transfer(c, 1, database, false, true) : COMMAND_DONE;
 }
 
 /* OBJECT ENCODING key, OBJECT IDLETIME key, OBJECT REFCOUNT key, OBJECT FREQ key */
