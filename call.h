@@ -127,7 +127,8 @@ struct command_server {
     } slowlog;
 };
 
-/* The name of a row of the command table, in lower case, a subcommand "client|list"; NULL past the end. command.c has it. */
+/* The name of a row of the command table, in lower case, a subcommand "client|list"; NULL past the end. command.c has
+ * it. */
 const char *command_name(uint32_t row);
 
 /* What is to be looked at before or behind every request, of whatever client; nearly always nothing is. */

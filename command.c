@@ -3,8 +3,8 @@
  * Owns    client->transaction, from MULTI or WATCH to EXEC, DISCARD or the end of the connection; server->config while
  *         CONFIG SET changes it, under config_lock; server->feed, while somebody watches.
  *
- * The handlers of commands on keys and values are in keyspace.c, those that tell what is measured in info.c. The table is in
- * commands.h.
+ * The handlers of commands on keys and values are in keyspace.c, those that tell what is measured in info.c. The table
+ * is in commands.h.
  *
  * The order of checks is Redis's: name, arity, (then ours: key size, value size), authentication, pause, transaction,
  * the handler. A client's mistake becomes an error line in a handler or here, and nowhere else.
@@ -12,14 +12,14 @@
  * MULTI   Requests are checked and then kept, their bytes in one block of the pool, until EXEC. It locks the shards of
  *         all their keys (all shards, when one of them is about more than its keys) in the order of the index, and only
  *         then looks whether a watched key has changed and how long the reply can become: values do not grow behind its
- *         back any more. A reply that could pass client-output-buffer-limit, or writing more than ATOMIC_BYTES, is refused
- *         before anything is done. While shards are locked there is no system call and no lock but those of MONITOR and
- *         HOTKEYS, so commands that need one are not allowed within a transaction.
- * MONITOR What was executed is written to server->feed as a line, behind the request, as Redis does. Workers read it for
- *         those of their clients that watch.
+ *         back any more. A reply that could pass client-output-buffer-limit, or writing more than ATOMIC_BYTES, is
+ *         refused before anything is done. While shards are locked there is no system call and no lock but those of
+ *         MONITOR and HOTKEYS, so commands that need one are not allowed within a transaction.
+ * MONITOR What was executed is written to server->feed as a line, behind the request, as Redis does. Workers read it
+ *         for those of their clients that watch.
  * WATCH   A shard with watched keys counts the changes of its keys, in 4096 counters; a transaction goes through if
- *         those of its watched keys stand where they stood, no deadline is over, and the database has kept its id. Another
- *         key that shares the counter aborts it for nothing.
+ *         those of its watched keys stand where they stood, no deadline is over, and the database has kept its id.
+ *         Another key that shares the counter aborts it for nothing.
  *
  * True    a shard's `watched` is the number of watches on its keys, of all clients. */
 #include "command.h"
@@ -101,7 +101,8 @@ static enum command_result no_memory(struct call *c) {
 
 /* ---- MONITOR ---- */
 
-/* Adds an argument in quotes, escaped as in Redis, as far as there is room. Returns the bytes that there was none for. */
+/* Adds an argument in quotes, escaped as in Redis, as far as there is room. Returns the bytes that there was none
+ * for. */
 static size_t put_quoted(struct buf *line, struct slice s) {
     static const char escaped[] = "\\\"\n\r\t\a\b", letters[] = "\\\"nrtab", digits[] = "0123456789abcdef";
     size_t i = 0;
@@ -1066,7 +1067,8 @@ static bool is_child(const struct command *command, struct slice parent) {
     return !strncasecmp(command->name, parent.p, parent.n) && command->name[parent.n] == '|';
 }
 
-/* Calls put_one(), where it is given, for the subcommands of a parent; of "", for all that are none. Returns how many. */
+/* Calls put_one(), where it is given, for the subcommands of a parent; of "", for all that are none. Returns how
+ * many. */
 static int put_children(struct call *c, struct slice parent,
                         void (*put_one)(struct call *c, const struct command *command)) {
     int n = 0;
@@ -1357,7 +1359,8 @@ static inline uint64_t fold(struct slice name) {
     return v | 0x2020202020202020ull;
 }
 
-/* The place of a name in server->index, or the free one where its row would stand: behind the last one comes the first. */
+/* The place of a name in server->index, or the free one where its row would stand: behind the last one comes the
+ * first. */
 static inline struct command_slot *slot_of(struct command_server *s, struct slice name) {
     uint64_t letters = fold(name);
     for (uint32_t i = (uint32_t)((letters + name.n) * 0x9E3779B97F4A7C15ull >> 56);; i = (uint8_t)(i + 1)) {

@@ -56,7 +56,8 @@ static inline void lock(struct call *c) {
 
 static struct entry *peek(struct call *c) { return lru_peek(c->lru, c->hash, *c->key, c->now_ms); }
 
-/* Finds an entry for a command that reads it, counting hits and misses. In place, not called: each GET goes through it. */
+/* Finds an entry for a command that reads it, counting hits and misses. Each GET goes through it, so it is
+ * never called, but stands in place. */
 __attribute__((always_inline)) static inline struct entry *read_entry(struct call *c, bool touch) {
     bool use = touch && !(relaxed_load(c->client->modes) & CLIENT_NO_TOUCH);
     struct entry *e = use ? lru_get(c->lru, c->hash, *c->key, c->now_ms) : peek(c);
@@ -77,8 +78,8 @@ static bool value_fits(struct call *c, uint64_t bytes) {
     return error_format(c, "ERR value exceeds max-value-size (%" PRIu64 " bytes)", max), false;
 }
 
-/* Stores a value. What fits the limit always has room; what was stored before maxmemory sank may have none any more: then
- * it is evicted with this. One whose time is over already is none. */
+/* Stores a value. What fits the limit always has room; what was stored before maxmemory sank may have none any more:
+ * then it is evicted with this. One whose time is over already is none. */
 static void store(struct call *c, struct slice value, int64_t deadline_ms) {
     if ((deadline_ms == 0 || deadline_ms > c->now_ms) && lru_set(c->lru, c->hash, *c->key, value, deadline_ms)) return;
     struct entry *e = peek(c);
@@ -112,8 +113,8 @@ static bool set_deadline(struct call *c, struct entry *e, int64_t deadline_ms) {
     return true;
 }
 
-/* Locks the shards of argv[from], argv[from + 2] and so on below `to`, and that of argv[other] in a database that may be
- * another, all at once, so nobody sees a part of what is done. For shards_unlock_many(). */
+/* Locks the shards of argv[from], argv[from + 2] and so on below `to`, and that of argv[other] in a database that may
+ * be another, all at once, so nobody sees a part of what is done. For shards_unlock_many(). */
 static uint64_t lock_keys(struct call *c, int from, int to, int other, uint32_t database) {
     for (;;) {
         uint32_t id = shards_id(c->shards, c->database), other_id = shards_id(c->shards, database);
@@ -175,8 +176,8 @@ struct set_options {
     int64_t deadline_ms; /* 0: none */
 };
 
-/* The deadline that `text` means: in VARIANT_SECONDS or ms, counted from now or as VARIANT_UNIX says. False: the error is
- * answered. As Redis, only what is positive is a time to live, but for EXPIRE: one that is `past` removes. */
+/* The deadline that `text` means: in VARIANT_SECONDS or ms, counted from now or as VARIANT_UNIX says. False: the
+ * error is answered. As Redis, only what is positive is a time to live, but for EXPIRE, one that is `past` removes. */
 static bool deadline_of(struct call *c, struct slice text, int variant, bool past, int64_t *deadline_ms) {
     int64_t v, unit_ms = variant & VARIANT_SECONDS ? 1000 : 1;
     bool relative = !(variant & VARIANT_UNIX);
@@ -403,8 +404,8 @@ enum command_result cmd_incrbyfloat(struct call *c) {
 
 /* ---- many values ---- */
 
-/* As many keys at once as surely fit `out`. One always does, since `out` came with room for a whole value; EXEC made room
- * for all. */
+/* As many keys at once as surely fit `out`. One always does, since `out` came with room for a whole value; EXEC made
+ * room for all. */
 enum command_result each_key(struct call *c, size_t room, key_function *each) {
     struct suspended *s = &c->client->suspended;
     uint64_t hash[KEYS_AHEAD];
