@@ -50,7 +50,7 @@ static void each_figure(const struct figures *f, struct buf *b, const char *sect
         {"Stats", "rejected_connections_protected_mode", "sponson_rejected_connections_total", "{reason=\"protected_mode\"}", ONE, m->rejected_protected_mode, ""},
         {"Stats", "rejected_connections_resources", "sponson_rejected_connections_total", "{reason=\"resources\"}", ONE, m->rejected_resources, ""},
         {"Stats", "expired_keys", "sponson_expired_total", "", ONE, n->expired, "Entries whose time to live was over."},
-        {"Stats", "expired_lag_p99_ms", NULL, "", ONE, least(percentile(n->lag, LRU_BINS, 0.99), t->lag_max_ms), ""},
+        {"Stats", "expired_lag_p99_ms", NULL, "", ONE, MIN(percentile(n->lag, LRU_BINS, 0.99), t->lag_max_ms), ""},
         {"Stats", "expired_lag_max_ms", NULL, "", ONE, t->lag_max_ms, ""},
         {"Stats", "evicted_keys", NULL, "", ONE, n->evicted, ""},
         {"Stats", "evicted_by_bytes", "sponson_evictions_total", "{cause=\"bytes\"}", ONE, n->evicted_by_bytes, "Entries evicted, the oldest first: for room in bytes (maxmemory), for their number (shard-capacity), and out of that order, for room at one place."},

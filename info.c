@@ -14,6 +14,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -39,32 +40,34 @@ struct figures {
 
 /* ---- collecting ---- */
 
-static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
-
-/* Adds up what all threads have counted, less what they had before (NULL: nothing; RESETSTAT may be changing it): a
- * struct metrics is nothing but numbers. */
+/* Adds up what all threads have counted, less what they had before (NULL: nothing; RESETSTAT may be changing it). */
 static void sum_metrics(const struct command_server *s, const struct metrics *before, struct metrics *sum) {
-    const _Atomic uint64_t *less = (const _Atomic uint64_t *)before;
+    const uint64_t *less = (const uint64_t *)before;
     for (size_t n = 0; n < sizeof *sum / sizeof *less; n++) {
         uint64_t all = 0;
         for (int i = 0; i < s->metrics_count; i++)
-            all += relaxed_load(((_Atomic uint64_t *)s->metrics[i])[n]);
-        relaxed_store(((_Atomic uint64_t *)sum)[n], all - (less ? least(all, relaxed_load(less[n])) : 0));
+            all += READ(((const uint64_t *)s->metrics[i])[n]);
+        __atomic_store_n((uint64_t *)sum + n, all - (less ? MIN(all, READ(less[n])) : 0), __ATOMIC_RELAXED);
     }
 }
 
 static uint64_t commands_of(const struct metrics *m) {
     uint64_t calls = 0;
     for (int i = 0; i < METRICS_COMMANDS; i++)
-        calls += relaxed_load(m->command[i].calls);
+        calls += m->command[i].calls;
     return calls;
+}
+
+static uint64_t sum_of(const uint64_t *bins, int n) {
+    uint64_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += bins[i];
+    return sum;
 }
 
 /* The end of the power of two below which so large a share of what was counted lies; 0: nothing was. */
 static uint64_t percentile(const uint64_t *bins, int n, double share) {
-    uint64_t all = 0, seen = 0;
-    for (int i = 0; i < n; i++)
-        all += bins[i];
+    uint64_t all = sum_of(bins, n), seen = 0;
     for (int i = 0; i < n && all; i++)
         if ((double)(seen += bins[i]) >= share * (double)all) return 1ull << i;
     return 0;
@@ -77,8 +80,7 @@ static void collect(struct command_server *s, int64_t now_ms, struct figures *f)
     sum_metrics(s, &s->since, &f->counted);
     shards_total(s->shards, &f->shards);
     f->client_memory = relaxed_load(s->client_memory->used_bytes);
-    f->used_peak = relaxed_load(s->used_peak_bytes);
-    f->used_peak += f->shards.used_bytes - least(f->shards.used_bytes, f->used_peak);
+    f->used_peak = MAX(f->shards.used_bytes, relaxed_load(s->used_peak_bytes));
     for (int d = 0; d < DATABASES_MAX; d++)
         f->with_ttl += f->shards.database[d].with_deadline;
     getrusage(RUSAGE_SELF, &f->usage);
@@ -157,37 +159,28 @@ static void info_memory(const struct figures *f, struct buf *b) {
                used ? (double)f->resident / (double)used : 0.0);
 }
 
-/* The times of a command that were counted, and how many they stand for. */
-static uint64_t times_of(const struct figures *f, uint32_t row, uint64_t *bins) {
-    uint64_t timed = 0;
-    for (int i = 0; i < METRICS_BINS; i++)
-        timed += bins[i] = relaxed_load(f->counted.command[row].bins[i]);
-    return timed;
-}
-
 static void info_commandstats(const struct figures *f, struct buf *b) {
-    uint64_t bins[METRICS_BINS], rejected;
-    const char *name;
-    for (uint32_t i = 0; (name = command_name(i)) != NULL; i++) {
-        uint64_t calls = f->counted.command[i].calls, timed = times_of(f, i, bins);
-        double each = timed && calls ? (double)f->counted.command[i].ns / 1000 / (double)timed : 0;
-        if (calls + (rejected = f->counted.command[i].rejected) == 0) continue;
+    for (uint32_t i = 0; command_name(i); i++) {
+        const struct command_metrics *m = &f->counted.command[i];
+        uint64_t timed = sum_of(m->bins, METRICS_BINS);
+        double each = timed && m->calls ? (double)m->ns / 1000 / (double)timed : 0;
+        if (m->calls + m->rejected == 0) continue;
         buf_printf(b,
                    "cmdstat_%s:calls=%" PRIu64 ",usec=%.0f,usec_per_call=%.2f,rejected_calls=%" PRIu64
                    ",failed_calls=%" PRIu64 "\r\n",
-                   name, calls, each * (double)calls, each, rejected, f->counted.command[i].failed);
+                   command_name(i), m->calls, each * (double)m->calls, each, m->rejected, m->failed);
     }
 }
 
 static void info_latencystats(const struct figures *f, struct buf *b) {
-    uint64_t bins[METRICS_BINS];
-    const char *name;
-    for (uint32_t i = 0; (name = command_name(i)) != NULL; i++)
-        if (times_of(f, i, bins))
+    for (uint32_t i = 0; command_name(i); i++) {
+        const uint64_t *bins = f->counted.command[i].bins;
+        if (sum_of(bins, METRICS_BINS))
             buf_printf(b,
                        "latency_percentiles_usec_%s:p50=%" PRIu64 ".000,p99=%" PRIu64 ".000,p99.9=%" PRIu64 ".000\r\n",
-                       name, percentile(bins, METRICS_BINS, 0.5), percentile(bins, METRICS_BINS, 0.99),
+                       command_name(i), percentile(bins, METRICS_BINS, 0.5), percentile(bins, METRICS_BINS, 0.99),
                        percentile(bins, METRICS_BINS, 0.999));
+    }
 }
 
 static void info_keyspace(const struct figures *f, struct buf *b) {
@@ -262,27 +255,25 @@ enum command_result cmd_memory_stats(struct call *c) {
 /* LATENCY HISTOGRAM [command [command ...]] */
 enum command_result cmd_latency_histogram(struct call *c) {
     struct figures f;
-    uint64_t bins[METRICS_BINS];
-    const char *name;
     uint32_t rows[METRICS_COMMANDS];
-    int found = 0, most = c->argc < NAMES_MAX ? c->argc : NAMES_MAX;
+    int found = 0, most = MIN(c->argc, NAMES_MAX);
     collect(c->context->server, c->now_ms, &f);
-    for (uint32_t row = 0; (name = command_name(row)) != NULL; row++) {
+    for (uint32_t row = 0; command_name(row); row++) {
         int i = 2;
-        while (i < most && !is_word(c->argv[i], slice_of(name)))
+        while (i < most && !is_word(c->argv[i], slice_of(command_name(row))))
             i++;
-        if (times_of(&f, row, bins) && (c->argc == 2 || i < most)) rows[found++] = row;
+        if (sum_of(f.counted.command[row].bins, METRICS_BINS) && (c->argc == 2 || i < most)) rows[found++] = row;
     }
     put(c, "%", found);
     for (int i = 0; i < found; i++) {
-        uint64_t timed = times_of(&f, rows[i], bins), calls = f.counted.command[rows[i]].calls, below = 0;
+        const struct command_metrics *m = &f.counted.command[rows[i]];
+        double each = (double)m->calls / (double)sum_of(m->bins, METRICS_BINS); /* a timed one stands for so many */
         int filled = 0;
         for (int bin = 0; bin < METRICS_BINS; bin++)
-            filled += bins[bin] != 0;
-        put(c, "$%$:$%", command_name(rows[i]), 2, "calls", calls, "histogram_usec", filled);
-        for (int bin = 0; bin < METRICS_BINS; bin++) /* a timed one stands for so many calls */
-            if (below += bins[bin], bins[bin])
-                put(c, "::", (int64_t)1 << bin, (int64_t)((double)below * ((double)calls / (double)timed) + 0.5));
+            filled += m->bins[bin] != 0;
+        put(c, "$%$:$%", command_name(rows[i]), 2, "calls", m->calls, "histogram_usec", filled);
+        for (int bin = 0; bin < METRICS_BINS; bin++)
+            if (m->bins[bin]) put(c, "::", (int64_t)1 << bin, (int64_t)((double)sum_of(m->bins, bin + 1) * each + 0.5));
     }
     return COMMAND_DONE;
 }
@@ -578,26 +569,22 @@ static void print_lengths(struct buf *b, const char *name, const char *help, con
 }
 
 static void print_commands(struct buf *b, const struct figures *f) {
-    uint64_t bins[METRICS_BINS];
-    const char *name, *text;
+    static const char *const heads[][3] = {
+        {"sponson_commands_total", "counter", "Commands executed."},
+        {"sponson_command_errors_total", "counter", "Commands answered with an error."},
+        {"sponson_command_duration_seconds", "histogram",
+         "Time that commands took, without the network. One in 64 is timed, and all that may take long."}};
     for (int pass = 0; pass < 3; pass++) { /* what has one name stands together */
-        if (pass == 0) print_head(b, text = "sponson_commands_total", "counter", "Commands executed.");
-        if (pass == 1)
-            print_head(b, text = "sponson_command_errors_total", "counter", "Commands answered with an error.");
-        if (pass == 2)
-            print_head(b, text = "sponson_command_duration_seconds", "histogram",
-                       "Time that commands took, without the network. One in 64 is timed, and all that may take long.");
-        for (uint32_t row = 0; (name = command_name(row)) != NULL; row++) {
+        const char *name = heads[pass][0];
+        print_head(b, name, heads[pass][1], heads[pass][2]);
+        for (uint32_t row = 0; command_name(row); row++) {
+            const struct command_metrics *m = &f->counted.command[row];
             char label[96];
-            uint64_t calls = f->counted.command[row].calls, rejected = f->counted.command[row].rejected;
-            uint64_t timed = times_of(f, row, bins);
-            if (calls + rejected + timed == 0) continue;
-            snprintf(label, sizeof label, "command=\"%s\"", name);
-            if (pass < 2)
-                buf_printf(b, "%s{%s} %" PRIu64 "\n", text, label,
-                           pass ? rejected + f->counted.command[row].failed : calls);
-            else if (timed)
-                print_histogram(b, text, label, bins, METRICS_BINS, US, (double)f->counted.command[row].ns / 1e9);
+            snprintf(label, sizeof label, "command=\"%s\"", command_name(row));
+            if (pass < 2 && m->calls + m->rejected)
+                buf_printf(b, "%s{%s} %" PRIu64 "\n", name, label, pass ? m->rejected + m->failed : m->calls);
+            if (pass == 2 && sum_of(m->bins, METRICS_BINS))
+                print_histogram(b, name, label, m->bins, METRICS_BINS, US, (double)m->ns / 1e9);
         }
     }
 }

@@ -5,11 +5,8 @@
 #ifndef SPONSON_METRICS_H
 #define SPONSON_METRICS_H
 
-#include <stdatomic.h>
 #include <stdint.h>
 #include <time.h>
-
-#include "buf.h"
 
 enum { METRICS_COMMANDS = 192 }; /* rows of the command table, and room for more */
 
@@ -19,27 +16,28 @@ enum { METRICS_BINS = 24 };
 /* One in so many requests is timed, and then counts for so many; some are timed always, and count once. */
 #define METRICS_SAMPLE 64
 
+/* Numbers of 64 bits and nothing else, so that they are read and added up as an array. */
 struct metrics {
     /* those that are printed are named in figures.h */
-    _Atomic uint64_t total_connections_received;
-    _Atomic uint64_t total_net_input_bytes;
-    _Atomic uint64_t total_net_output_bytes;
-    _Atomic uint64_t rejected_maxclients;
-    _Atomic uint64_t rejected_protected_mode;
-    _Atomic uint64_t rejected_resources;
-    _Atomic uint64_t total_error_replies;
-    _Atomic uint64_t slow_requests;
-    _Atomic uint64_t acl_access_denied_auth;
-    _Atomic uint64_t evicted_clients;
-    _Atomic uint64_t client_query_buffer_limit_disconnections;
-    _Atomic uint64_t client_output_buffer_limit_disconnections;
-    _Atomic uint64_t monitor_client_disconnections;
-    struct {
-        _Atomic uint64_t calls;    /* executed */
-        _Atomic uint64_t rejected; /* an error was answered before it was executed: arguments, authentication */
-        _Atomic uint64_t failed;   /* or while it was */
-        _Atomic uint64_t ns;       /* what those took that are in `bins` */
-        _Atomic uint64_t bins[METRICS_BINS];
+    uint64_t total_connections_received;
+    uint64_t total_net_input_bytes;
+    uint64_t total_net_output_bytes;
+    uint64_t rejected_maxclients;
+    uint64_t rejected_protected_mode;
+    uint64_t rejected_resources;
+    uint64_t total_error_replies;
+    uint64_t slow_requests;
+    uint64_t acl_access_denied_auth;
+    uint64_t evicted_clients;
+    uint64_t client_query_buffer_limit_disconnections;
+    uint64_t client_output_buffer_limit_disconnections;
+    uint64_t monitor_client_disconnections;
+    struct command_metrics {
+        uint64_t calls;    /* executed */
+        uint64_t rejected; /* an error was answered before it was executed: arguments, authentication */
+        uint64_t failed;   /* or while it was */
+        uint64_t ns;       /* what those took that are in `bins` */
+        uint64_t bins[METRICS_BINS];
     } command[METRICS_COMMANDS];
 };
 
@@ -53,8 +51,8 @@ static inline uint64_t clock_ns(clockid_t clock) {
 static inline int64_t clock_ms(void) { return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000); }
 
 /* Adds to a counter of the calling thread. */
-static inline void metrics_add(_Atomic uint64_t *counter, uint64_t n) {
-    relaxed_store(*counter, relaxed_load(*counter) + n);
+static inline void metrics_add(uint64_t *counter, uint64_t n) {
+    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
 /* Counts the time of a request that stands for `weight` of them. */

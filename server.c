@@ -373,7 +373,7 @@ static void close_old_refused(struct server *s, int64_t now_ms) {
 }
 
 /* Says the line to a client that is not served. */
-static void refuse(struct server *s, int fd, const char *line, _Atomic uint64_t *counter, int64_t now_ms) {
+static void refuse(struct server *s, int fd, const char *line, uint64_t *counter, int64_t now_ms) {
     if (s->refused_next - s->refused_first == REFUSED_MAX) close_refused(s);
     metrics_add(counter, 1); /* first: who has read its line finds itself counted */
     log_line(&s->log, LOG_LEVEL_VERBOSE, "client refused: %.*s", (int)strcspn(line + 1, ":\r"), line + 1);

@@ -370,8 +370,7 @@ static void settle_waiting(struct worker *w, struct conn *c) {
 }
 
 /* Closes a connection for a reason that the log tells, with its line of CLIENT LIST. */
-static void close_because(struct worker *w, struct conn *c, _Atomic uint64_t *counter, const char *why,
-                          uint64_t limit) {
+static void close_because(struct worker *w, struct conn *c, uint64_t *counter, const char *why, uint64_t limit) {
     char text[CLIENT_LINE_MAX];
     struct buf line = {text, 0, sizeof text - 1, false};
     client_describe(w->server->registry, &c->client, w->context.now_ms, &line);
@@ -381,7 +380,7 @@ static void close_because(struct worker *w, struct conn *c, _Atomic uint64_t *co
     conn_close(w, c);
 }
 
-static void close_for_memory(struct worker *w, struct conn *c, _Atomic uint64_t *counter) {
+static void close_for_memory(struct worker *w, struct conn *c, uint64_t *counter) {
     close_because(w, c, counter, "no room for its buffers in client-memory", w->server->client_memory->limit_bytes);
 }
 
