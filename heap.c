@@ -28,7 +28,6 @@
 #define FIRST_NONE 0xFFFFu
 #define EXACT_UNITS 64u /* below it each size has a class of its own; above, eight classes an octave */
 #define FIT_TRIES 8     /* blocks of the wanted size's own class that are looked at before a larger class is taken */
-#define TRIM_MIN_UNITS (16 * HEAP_PAGE_UNITS) /* 64 KB: less is not worth a system call, and top comes back up */
 
 static_assert(HEAP_PAGE_UNITS * HEAP_UNIT == 4096, "a page is 4096 bytes");
 
@@ -226,13 +225,4 @@ void heap_clear(struct heap *h) {
     memset(h->nonempty, 0, sizeof h->nonempty);
     memset(h->bin, 0, HEAP_BINS * sizeof *h->bin);
     h->first[0] = FIRST_NONE;
-}
-
-uint32_t heap_trim(struct heap *h, uint32_t max_pages) {
-    uint32_t low = (h->top + HEAP_PAGE_UNITS - 1) / HEAP_PAGE_UNITS * HEAP_PAGE_UNITS;
-    if (h->high < low + TRIM_MIN_UNITS) return 0;
-    uint32_t pages = (h->high - low) / HEAP_PAGE_UNITS;
-    if (pages > max_pages) pages = max_pages;
-    h->high -= pages * HEAP_PAGE_UNITS;
-    return pages;
 }

@@ -27,7 +27,7 @@ struct heap {
 
     uint32_t limit; /* top never passes it; in units */
     uint32_t top;   /* all blocks lie below; the block before it is never free */
-    uint32_t high;  /* page-aligned: nothing at or above it was touched since it was given back */
+    uint32_t high;  /* page-aligned: nothing at or above it was touched; the owner gives pages below it back */
     uint32_t used;  /* units in blocks that an owner holds */
     uint64_t nonempty[HEAP_WORDS];
 };
@@ -48,11 +48,6 @@ uint32_t heap_alloc(struct heap *h, uint32_t units);
 /* Gives back a block of that size; it is joined with free neighbours. */
 void heap_free(struct heap *h, uint32_t ref, uint32_t units);
 
-/* Units below the limit that no owner holds, in one place or in many. */
-static inline uint32_t heap_free_units(const struct heap *h) {
-    return h->limit > h->used + 1 ? h->limit - h->used - 1 : 0;
-}
-
 /* Moves the used block behind the free block at `hole` into its place; the free units are behind it now, joined with
  * what is free there. The owner's bytes are moved, and it must mend what refers to them: the block was at
  * hole + heap_size(hole). Returns where the free block is now, 0 when it has become part of what lies above top. */
@@ -70,9 +65,5 @@ uint32_t heap_size(const struct heap *h, uint32_t ref);
 
 /* Forgets all blocks at once: in constant time but for the map, of which it clears 2 bytes a page used. */
 void heap_clear(struct heap *h);
-
-/* Pages above top that may still be resident, at most `max_pages` of them: how many there are from `high` on, which the
- * caller gives back to the system before anything else is allocated. 0: too few to be worth it. */
-uint32_t heap_trim(struct heap *h, uint32_t max_pages);
 
 #endif

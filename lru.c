@@ -48,6 +48,7 @@
 #include "lru.h"
 
 #include <assert.h>
+#include <sys/param.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -69,7 +70,8 @@
 #define MOVE_COST 64u          /* what moving one entry costs beside its bytes, in units: its neighbours' cache lines */
 #define SHRINK_TRIES 8         /* oldest entries that go for one that lies where the index must grow */
 #define GRANULE 16u            /* buckets by which a region of the index grows */
-#define INDEX_TRIM_PAGES 2u    /* fewer free pages of the index are kept */
+#define INDEX_TRIM_PAGES 2u    /* fewer free pages of the index are kept, ... */
+#define ARENA_TRIM_PAGES 16u   /* ... and of the arena: not worth a system call, and its top comes back up */
 #define RESIZE_EVICTIONS 64    /* of one step towards a smaller capacity */
 #define RESIZE_BYTES (32u << 10) /* of one step towards a smaller budget */
 #define TICK_SHIFT 7             /* a tick of the wheel is 128 ms */
@@ -233,9 +235,8 @@ static inline void touch(struct lru *l, uint64_t hash, struct entry *e) {
 /* Puts an entry into the slot where it is looked at next: that of its deadline, or one of a higher level before it. */
 static void wheel_add(struct lru *l, struct entry *e, uint32_t ref) {
     struct deadline *d = deadline_of(e);
-    int64_t tick = d->at_ms >> TICK_SHIFT, farthest = l->tick + ((int64_t)1 << (SLOT_BITS * LRU_WHEEL_LEVELS)) - 1;
-    if (tick <= l->tick) tick = l->tick + 1;
-    if (tick > farthest) tick = farthest;
+    int64_t farthest = l->tick + ((int64_t)1 << (SLOT_BITS * LRU_WHEEL_LEVELS)) - 1;
+    int64_t tick = MIN(MAX(d->at_ms >> TICK_SHIFT, l->tick + 1), farthest);
     uint64_t away = (uint64_t)(tick - l->tick);
     int level = away < LRU_WHEEL_SLOTS ? 0 : (63 - __builtin_clzll(away)) / SLOT_BITS;
     uint32_t in_level = (uint32_t)(tick >> (SLOT_BITS * level)) % LRU_WHEEL_SLOTS;
@@ -595,9 +596,7 @@ static void index_grow(struct lru *l) {
  * hole. 0: not with so little work. */
 static uint32_t gather(struct lru *l, uint32_t units, uint32_t least_used) {
     struct heap *h = &l->heap;
-    int64_t work = (int64_t)units * GATHER_WORK + GATHER_LEAST,
-            most = GATHER_MOST > 2 * units ? GATHER_MOST : 2 * units;
-    if (work > most) work = most;
+    int64_t work = MIN((int64_t)units * GATHER_WORK + GATHER_LEAST, MAX(GATHER_MOST, 2 * units));
     uint32_t hole = heap_largest(h);
     while (hole && hole < h->top) {
         uint32_t size = heap_size(h, hole), right = hole + size;
@@ -627,7 +626,7 @@ static uint32_t make_room(struct lru *l, uint32_t units) {
     uint32_t least_used = h->used > most ? h->used - most : 0;
     for (int tries = 0; tries < GATHER_TRIES && l->count;) {
         uint32_t enough = h->used > least_used ? units + margin : units, ref;
-        if (heap_free_units(h) >= enough) {
+        if (h->limit - h->used > enough) { /* unit 0 is none's */
             tries++;
             ref = gather(l, units, least_used);
             if (ref) return ref;
@@ -883,19 +882,18 @@ bool lru_purge(struct lru *l, uint32_t databases, int most) {
 
 /* Looks at the first entry of a slot: removes it when its time is over, moves it where it belongs when not. */
 static void sweep_first(struct lru *l, uint32_t slot, int64_t now_ms) {
-    uint32_t ref = l->slot[slot];
-    struct entry *e = at(l, ref);
-    if (now_ms > deadline_of(e)->at_ms) {
-        int64_t due_ms = deadline_of(e)->at_ms, tick_ms = l->tick * (1 << TICK_SHIFT);
-        /* one that was over when it was stored is late only since then */
-        uint64_t lag_ms = (uint64_t)(now_ms - (due_ms > tick_ms ? due_ms : tick_ms));
-        count_in_bin(l->counters.lag, lag_ms, 1);
-        if (lag_ms > l->lag_max_ms) l->lag_max_ms = lag_ms;
-        expire(l, entry_hash(l, e), e);
+    struct entry *e = at(l, l->slot[slot]);
+    struct deadline *d = deadline_of(e);
+    if (now_ms <= d->at_ms) {
+        wheel_remove(l, d);
+        wheel_add(l, e, ref_of(l, e));
         return;
     }
-    wheel_remove(l, deadline_of(e));
-    wheel_add(l, e, ref);
+    /* one that was over when it was stored is late only since then */
+    uint64_t lag_ms = (uint64_t)(now_ms - MAX(d->at_ms, l->tick * (1 << TICK_SHIFT)));
+    count_in_bin(l->counters.lag, lag_ms, 1);
+    l->lag_max_ms = MAX(l->lag_max_ms, lag_ms);
+    expire(l, entry_hash(l, e), e);
 }
 
 bool lru_sweep(struct lru *l, int64_t now_ms, int steps) {
@@ -929,23 +927,23 @@ bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity) {
     return l->capacity != capacity;
 }
 
-/* Takes pages behind the `used` first buckets of a region away from it, `most` of them: returns how many. */
-static uint32_t trim_region(uint32_t used, uint32_t *cap, uint32_t most) {
-    uint32_t high = pages_of((uint64_t)*cap * sizeof(struct bucket));
-    uint32_t needed = pages_of((uint64_t)used * sizeof(struct bucket));
-    if (high < needed + INDEX_TRIM_PAGES) return 0;
-    uint32_t pages = high - needed < most ? high - needed : most;
-    *cap = (high - pages) * PAGE_BUCKETS;
+/* Takes pages behind the `used` first things of a region away from it, `most` of them, unless there are fewer than
+ * `least`: returns how many. `cap` is where it ends; so many things are in a page. */
+static uint32_t trim_region(uint32_t used, uint32_t *cap, uint32_t in_page, uint32_t least, uint32_t most) {
+    uint32_t high = (*cap + in_page - 1) / in_page, needed = (used + in_page - 1) / in_page;
+    if (high < needed + least) return 0;
+    uint32_t pages = MIN(high - needed, most);
+    *cap = (high - pages) * in_page;
     return pages;
 }
 
 bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
     uint32_t most = (uint32_t)(max_bytes / PAGE), pages;
-    if ((pages = heap_trim(&l->heap, most)) != 0)
+    if ((pages = trim_region(l->heap.top, &l->heap.high, HEAP_PAGE_UNITS, ARENA_TRIM_PAGES, most)) != 0)
         *memory = heap_at(&l->heap, l->heap.high);
-    else if ((pages = trim_region(buckets(l), &l->buckets_cap, 1)) != 0)
+    else if ((pages = trim_region(buckets(l), &l->buckets_cap, PAGE_BUCKETS, INDEX_TRIM_PAGES, 1)) != 0)
         *memory = bucket_at(l, l->buckets_cap);
-    else if ((pages = trim_region(l->overflow_top, &l->overflow_cap, most)) != 0)
+    else if ((pages = trim_region(l->overflow_top, &l->overflow_cap, PAGE_BUCKETS, INDEX_TRIM_PAGES, most)) != 0)
         *memory = l->overflow + l->overflow_cap;
     *bytes = (size_t)pages * PAGE;
     l->heap.limit = arena_units(l);

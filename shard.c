@@ -27,6 +27,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/random.h>
 
 #define SPINS 1000               /* longer than all commands but those on the largest values */
@@ -105,8 +106,8 @@ void shards_unlock_many(struct shards *s, uint64_t locked) {
 
 static void add_shard(uint64_t value, uint64_t *sum, uint64_t *least, uint64_t *most) {
     *sum += value;
-    if (value < *least) *least = value;
-    if (value > *most) *most = value;
+    *least = MIN(*least, value);
+    *most = MAX(*most, value);
 }
 
 UNLOCKED void shards_total(const struct shards *s, struct shards_totals *t) {
@@ -144,25 +145,18 @@ void shards_reset_counters(struct shards *s) {
     }
 }
 
-/* The ids that a database has, or that entries still bear. All locks are held. */
-static uint32_t taken_ids(const struct shards *s) {
-    uint32_t taken = 0;
-    for (uint32_t d = 0; d < DATABASES_MAX; d++)
-        taken |= 1u << shards_id(s, d);
-    for (uint32_t i = 0; i < SHARDS; i++)
-        taken |= s->shard[i].stale;
-    return taken;
-}
-
 bool shards_clear_database(struct shards *s, uint32_t database) {
     uint64_t locked = shards_lock_many(s, SHARDS_ALL);
-    uint32_t old = shards_id(s, database), fresh = ~taken_ids(s);
-    uint64_t mixed = 0; /* the shards that have entries of other databases, too */
+    uint32_t old = shards_id(s, database), taken = 0; /* ids that a database has, or that entries still bear */
+    uint64_t mixed = 0;                               /* the shards that have entries of other databases, too */
+    for (uint32_t d = 0; d < DATABASES_MAX; d++)
+        taken |= 1u << shards_id(s, d);
     for (uint32_t i = 0; i < SHARDS; i++) {
         uint32_t own = s->shard[i].lru.database[old].entries;
+        taken |= s->shard[i].stale;
         mixed |= (uint64_t)(own && own != s->shard[i].lru.count) << i;
     }
-    bool done = mixed == 0 || fresh;
+    bool done = mixed == 0 || ~taken;
     for (uint32_t i = 0; done && i < SHARDS; i++) {
         struct shard *shard = &s->shard[i];
         if (mixed >> i & 1) {
@@ -173,7 +167,7 @@ bool shards_clear_database(struct shards *s, uint32_t database) {
         }
     }
     if (done && mixed) {
-        atomic_store(&s->id[database], (uint8_t)__builtin_ctz(fresh));
+        atomic_store(&s->id[database], (uint8_t)__builtin_ctz(~taken));
         atomic_fetch_add(&s->moves[database], 1);
     }
     shards_unlock_many(s, locked);
@@ -195,8 +189,7 @@ void shards_resize(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity
     atomic_store(&s->capacity, capacity);
     for (uint32_t i = 0; i < SHARDS; i++) {
         struct lru *l = shard_lock_index(s, i);
-        lru_resize(l, budget > l->budget_bytes ? budget : l->budget_bytes,
-                   capacity > l->capacity ? capacity : l->capacity);
+        lru_resize(l, MAX(budget, l->budget_bytes), MAX(capacity, l->capacity));
         shard_unlock_index(s, i);
     }
 }
@@ -230,7 +223,7 @@ UNLOCKED uint64_t shards_random_cursor(const struct shards *s, uint32_t id, uint
 /* Makes the next large page of a region of which so many are `full`, of small ones that are all in use: it copies them,
  * some 0.3 ms. `large` counts those that were made, or tried. True: it did. */
 static bool make_large(struct shards *s, char *region, uint32_t *large, uint32_t full) {
-    if (full < *large) *large = full;
+    *large = MIN(*large, full);
     if (full == *large) return false;
     char *at = region + (size_t)(*large)++ * LARGE_PAGE;
     if (madvise(at, LARGE_PAGE, MADV_HUGEPAGE) != 0 || (madvise(at, LARGE_PAGE, MADV_COLLAPSE) != 0 && errno == EINVAL))
@@ -244,7 +237,7 @@ UNLOCKED static uint32_t full_of_buckets(const struct shards *s) {
     uint32_t least = UINT32_MAX;
     for (uint32_t i = 0; i < SHARDS; i++) {
         uint32_t buckets = READ(s->shard[i].lru.buckets_cap);
-        least = buckets < least ? buckets : least;
+        least = MIN(least, buckets);
     }
     return least / (LARGE_PAGE / 64 / SHARDS);
 }
