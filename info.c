@@ -301,7 +301,7 @@ enum command_result cmd_latency_doctor(struct call *c) {
 /* ---- the slow log ---- */
 
 struct slow_request {
-    int64_t id, at_s, us;
+    int64_t at_s, us;
     char client[CLIENT_ADDRESS_MAX], name[CLIENT_NAME_MAX];
     int shown;
     size_t bytes;
@@ -366,9 +366,8 @@ void info_slow(struct command_server *s, struct metrics *m, const struct client 
         encode_slow(argv, argc, r);
     }
     pthread_mutex_lock(&l->lock);
-    if (r) r->id = l->next_id++;
-    forget(l, l->next_id - keep);
-    if (r) l->request[r->id % SLOWLOG_MAX] = r;
+    forget(l, l->next_id + (r != NULL) - keep);
+    if (r) l->request[l->next_id++ % SLOWLOG_MAX] = r;
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -384,7 +383,7 @@ enum command_result cmd_slowlog_get(struct call *c) {
     resp_array(c->out, (size_t)n);
     for (int64_t id = l->next_id - 1; id >= l->next_id - n; id--) {
         const struct slow_request *r = l->request[id % SLOWLOG_MAX];
-        put(c, "*:::*", 6, r->id, r->at_s, r->us, r->shown);
+        put(c, "*:::*", 6, id, r->at_s, r->us, r->shown);
         buf_put(c->out, r->argv, r->bytes);
         put(c, "$$", r->client, r->name);
     }
