@@ -967,7 +967,7 @@ static enum command_result cmd_config_get(struct call *c) {
             resp_bulk(c->out, is_word(c->argv[i], name) ? c->argv[i] : name);
             resp_bulk(c->out, (struct slice){value, config_value(config, o, false, value, sizeof value)});
         }
-        if (counting) resp_map(c->out, (size_t)found, resp_of(c));
+        if (counting) put(c, "%", found);
     }
     pthread_mutex_unlock(&c->context->server->config_lock);
     return COMMAND_DONE;

@@ -15,9 +15,9 @@
 #include "config.h"
 
 /* What a header line announces, and what is said of a wrong one. */
-enum header { COUNT, BULK };
+enum { COUNT, BULK };
 
-static const struct {
+static const struct header {
     char type;
     int64_t least, most, most_early; /* early: before the client has authenticated */
     const char *wrong, *early, *long_line;
@@ -50,22 +50,23 @@ static enum resp_status bad(struct resp_request *r, const char *error) {
     return RESP_BAD;
 }
 
-/* Reads "<type>number\r\n" at in[at]: the number goes to *value, the place behind the line to *after. As Redis, looks
- * for the end of the line first, so an unfinished line is not wrong yet. */
-static enum resp_status read_header(enum header h, const char *in, size_t n, size_t at, int64_t *value, size_t *after,
-                                    struct resp_request *r) {
+/* Reads "<type>number\r\n" at in[at]: the number, 0 for one below it, goes to *value, the place behind the line to
+ * *after. As Redis, looks for the end of the line first, so an unfinished line is not wrong yet. */
+static enum resp_status read_header(const struct header *h, const char *in, size_t n, size_t at, size_t *value,
+                                    size_t *after, struct resp_request *r) {
+    int64_t number;
     size_t room = n - at;
     const char *p = in + at + 1, *cr = memchr(in + at, '\r', room <= LINE_MAX_BYTES ? room : LINE_MAX_BYTES + 1);
-    if (cr == NULL) return room > LINE_MAX_BYTES ? bad(r, headers[h].long_line) : RESP_MORE;
-    if (in[at] != headers[h].type) {
+    if (cr == NULL) return room > LINE_MAX_BYTES ? bad(r, h->long_line) : RESP_MORE;
+    if (in[at] != h->type) {
         r->got = in[at];
         return bad(r, "expected '$', got");
     }
     if (cr + 1 == in + n) return RESP_MORE;
-    if (!resp_integer_of((struct slice){p, (size_t)(cr - p)}, value) || *value < headers[h].least ||
-        *value > headers[h].most)
-        return bad(r, headers[h].wrong);
-    if (r->unauthenticated && *value > headers[h].most_early) return bad(r, headers[h].early);
+    if (!resp_integer_of((struct slice){p, (size_t)(cr - p)}, &number) || number < h->least || number > h->most)
+        return bad(r, h->wrong);
+    if (r->unauthenticated && number > h->most_early) return bad(r, h->early);
+    *value = number > 0 ? (size_t)number : 0;
     *after = (size_t)(cr + 2 - in);
     return RESP_OK;
 }
@@ -193,16 +194,14 @@ enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, 
     r->argc = 0;
     if (n == 0) return RESP_MORE;
     if (in[0] != '*') return parse_inline(in, n, argv, argv_max, r);
-    int64_t count, length;
-    size_t at, longest = 0;
-    enum resp_status status = read_header(COUNT, in, n, 0, &count, &at, r);
+    size_t count, at, size, longest = 0;
+    enum resp_status status = read_header(&headers[COUNT], in, n, 0, &count, &at, r);
     if (status != RESP_OK) return status;
-    r->argc = count > 0 ? (int)count : 0;
+    r->argc = (int)count;
     if (r->argc > argv_max) return RESP_ARGS;
     for (int i = 0; i < r->argc; i++) {
-        status = read_header(BULK, in, n, at, &length, &at, r);
+        status = read_header(&headers[BULK], in, n, at, &size, &at, r);
         if (status != RESP_OK) return status;
-        size_t size = (size_t)length;
         longest = size > longest ? size : longest;
         argv[i] = (struct slice){size > max_bulk ? NULL : in + at, size};
         if (size > max_bulk && stripped) continue;
@@ -214,35 +213,31 @@ enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, 
     return RESP_OK;
 }
 
-/* Drops what has arrived of an oversized argument, of which `skip` bytes are outstanding, at in[pos]. */
-static void drop(struct resp_scan *s, char *in, size_t *n) {
-    size_t there = *n - s->pos, dropped = there < s->skip ? there : (size_t)s->skip;
-    memmove(in + s->pos, in + s->pos + dropped, there - dropped);
-    *n -= dropped;
-    s->skip -= dropped;
-}
-
 enum resp_status resp_scan(struct resp_scan *s, char *in, size_t *n, size_t max_bulk, struct resp_request *r) {
     if (*n == 0) return RESP_MORE;
     if (in[0] != '*') return inline_line(in, *n, r);
+    size_t number;
     if (s->args_left < 0) {
-        int64_t count;
-        enum resp_status status = read_header(COUNT, in, *n, 0, &count, &s->pos, r);
+        enum resp_status status = read_header(&headers[COUNT], in, *n, 0, &number, &s->pos, r);
         if (status != RESP_OK) return status;
-        s->args_left = count > 0 ? count : 0;
+        s->args_left = (int64_t)number;
     }
     for (;;) {
-        if (s->skip) drop(s, in, n);
+        if (s->skip) { /* what has arrived of an oversized argument is dropped */
+            size_t there = *n - s->pos, dropped = there < s->skip ? there : s->skip;
+            memmove(in + s->pos, in + s->pos + dropped, there - dropped);
+            *n -= dropped;
+            s->skip -= dropped;
+        }
         if (s->skip || s->pos > *n) return RESP_MORE;
         if (s->args_left == 0) return RESP_OK;
-        int64_t length;
-        enum resp_status status = read_header(BULK, in, *n, s->pos, &length, &s->pos, r);
+        enum resp_status status = read_header(&headers[BULK], in, *n, s->pos, &number, &s->pos, r);
         if (status != RESP_OK) return status; /* the place stays: asked again, the answer is the same */
         s->args_left--;
-        if ((size_t)length > max_bulk)
-            s->skip = (uint64_t)length + 2;
+        if (number > max_bulk)
+            s->skip = number + 2;
         else
-            s->pos += (size_t)length + 2;
+            s->pos += number + 2;
     }
 }
 
@@ -325,8 +320,6 @@ void resp_array(struct buf *out, size_t items) { number_line(out, '*', (int64_t)
 static void aggregate(struct buf *out, int resp, char type, size_t n) {
     number_line(out, resp == 2 ? '*' : type, (int64_t)(resp == 2 && type == '%' ? 2 * n : n));
 }
-
-void resp_map(struct buf *out, size_t pairs, int resp) { aggregate(out, resp, '%', pairs); }
 
 void resp_put(struct buf *out, int resp, const char *shape, ...) {
     va_list args;

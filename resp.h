@@ -41,7 +41,7 @@ enum resp_status resp_parse(char *in, size_t n, size_t max_bulk, bool stripped, 
 struct resp_scan {
     size_t pos;        /* looked at so far; may lie beyond the bytes that are there: so many are needed at least */
     int64_t args_left; /* -1: the header is not read yet */
-    uint64_t skip;     /* bytes of an oversized argument that are still to come and be dropped */
+    size_t skip;       /* bytes of an oversized argument that are still to come and be dropped */
 };
 
 #define RESP_SCAN_START ((struct resp_scan){0, -1, 0})
@@ -69,14 +69,12 @@ void resp_bulk_integer(struct buf *out, int64_t value);
 void resp_null(struct buf *out, int resp);
 void resp_array(struct buf *out, size_t items);
 void resp_null_array(struct buf *out, int resp);
-/* Followed by `pairs` keys and values; an array of twice as many in RESP2. */
-void resp_map(struct buf *out, size_t pairs, int resp);
 /* Text for people, in which there is no NUL: a verbatim string in RESP3, a bulk string in RESP2. */
 void resp_text(struct buf *out, struct slice text, int resp);
 
-/* Several values by their shape: '*' an array, '%' a map, '~' a set (an array in RESP2), each with an int, how many
- * follow; '$' a bulk string, '+' a simple one (const char *), 's' a bulk string (struct slice), ':' a number
- * (int64_t). */
+/* Several values by their shape: '*' an array, '%' a map (an array of twice as many in RESP2), '~' a set (an array
+ * there), each with an int, how many follow; '$' a bulk string, '+' a simple one (const char *), 's' a bulk string
+ * (struct slice), ':' a number (int64_t). */
 void resp_put(struct buf *out, int resp, const char *shape, ...);
 
 /* Bytes that a bulk string of n bytes takes at most. */

@@ -730,8 +730,8 @@ static void write_array(struct buf *out, int resp) {
 }
 
 static void write_map(struct buf *out, int resp) {
-    resp_map(out, 0, resp);
-    resp_map(out, 7, resp);
+    resp_put(out, resp, "%", 0);
+    resp_put(out, resp, "%", 7);
 }
 
 static void write_set(struct buf *out, int resp) {
