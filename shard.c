@@ -44,25 +44,35 @@
 _Thread_local uint64_t shards_held;
 
 void shard_wait(struct shard *shard) {
-    for (int spins = 0;; spins++) {
-        if (atomic_load_explicit(&shard->locked, memory_order_relaxed) == 0 &&
-            atomic_exchange_explicit(&shard->locked, 1, memory_order_acquire) == 0)
-            return;
+    for (int spins = 0; atomic_load_explicit(&shard->locked, memory_order_relaxed) ||
+                        atomic_exchange_explicit(&shard->locked, 1, memory_order_acquire);
+         spins++)
         if (spins >= SPINS) sched_yield();
-    }
 }
 
 static size_t round_up(size_t bytes) { return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE; }
 
-/* Address space for so much memory. */
+/* Address space for so much memory, and empty shards in it. */
 static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity) {
+    size_t buckets_bytes = round_up(lru_bucket_bytes(capacity));
+    size_t shard_bytes = round_up(lru_reserve_bytes(maxmemory_bytes / SHARDS, capacity));
     s->maxmemory_max = maxmemory_bytes;
     s->capacity_max = capacity;
-    s->buckets_bytes = round_up(lru_bucket_bytes(capacity));
-    s->shard_bytes = round_up(lru_reserve_bytes(maxmemory_bytes / SHARDS, capacity));
-    s->memory_bytes = round_up(SHARDS * sizeof *s->shard) + LARGE_PAGE + s->buckets_bytes + s->shard_bytes * SHARDS;
+    s->memory_bytes = round_up(SHARDS * sizeof *s->shard) + LARGE_PAGE + buckets_bytes + shard_bytes * SHARDS;
     s->shard = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return s->shard != MAP_FAILED;
+    if (s->shard == MAP_FAILED) return false;
+    s->buckets = (char *)round_up((size_t)(s->shard + SHARDS));
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        struct lru_options o = {.memory = s->buckets + buckets_bytes + i * shard_bytes,
+                                .buckets = s->buckets + i * PAGE,
+                                .budget_bytes = s->budget_bytes,
+                                .capacity = s->capacity,
+                                .budget_max = maxmemory_bytes / SHARDS,
+                                .capacity_max = capacity,
+                                .seed = &s->seed};
+        lru_init(&s->shard[i].lru, &o);
+    }
+    return true;
 }
 
 bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads) {
@@ -73,19 +83,7 @@ bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, 
     for (uint32_t i = 0; i < DATABASES_MAX; i++)
         atomic_init(&s->id[i], (uint8_t)i);
     if (getrandom(&s->seed, sizeof s->seed, 0) != sizeof s->seed) return false;
-    if (!reserve(s, most, entries) && !reserve(s, maxmemory_bytes, capacity)) return false;
-    s->buckets = (char *)round_up((size_t)(s->shard + SHARDS));
-    for (uint32_t i = 0; i < SHARDS; i++) {
-        struct lru_options o = {.memory = s->buckets + s->buckets_bytes + i * s->shard_bytes,
-                                .buckets = s->buckets + i * PAGE,
-                                .budget_bytes = maxmemory_bytes / SHARDS,
-                                .capacity = capacity,
-                                .budget_max = s->maxmemory_max / SHARDS,
-                                .capacity_max = s->capacity_max,
-                                .seed = &s->seed};
-        lru_init(&s->shard[i].lru, &o);
-    }
-    return true;
+    return reserve(s, most, entries) || reserve(s, maxmemory_bytes, capacity);
 }
 
 void shards_release(struct shards *s) { munmap(s->shard, s->memory_bytes); }
@@ -118,7 +116,6 @@ UNLOCKED void shards_total(const struct shards *s, struct shards_totals *t) {
         const uint64_t *counter = (const uint64_t *)&l->counters;
         add_shard(READ(l->count), &t->entries, &t->shard_entries.least, &t->shard_entries.most);
         add_shard(lru_used_bytes(l), &t->used_bytes, &t->shard_used_bytes.least, &t->shard_used_bytes.most);
-        t->budget_bytes += READ(l->budget_bytes);
         for (uint32_t d = 0; d < DATABASES_MAX; d++) {
             t->database[d].entries += READ(l->database[shards_id(s, d)].entries);
             t->database[d].with_deadline += READ(l->database[shards_id(s, d)].with_deadline);

@@ -34,9 +34,7 @@ struct shards {
     struct shard *shard; /* SHARDS of them */
     bool shared;         /* more than one thread uses them: locks are real */
     size_t memory_bytes;
-    char *buckets; /* of all shards: a page of each in turn */
-    size_t buckets_bytes;
-    size_t shard_bytes;      /* of the rest of each */
+    char *buckets;           /* of all shards: a page of each in turn */
     atomic_bool large_pages; /* the system gives them when asked */
     uint32_t large_buckets;  /* large pages of buckets, counted from the first; by who does the last shard's upkeep */
     struct hash_seed seed;
@@ -127,7 +125,6 @@ struct shards_totals {
         uint64_t entries, with_deadline;
     } database[DATABASES_MAX];
     uint64_t used_bytes;
-    uint64_t budget_bytes;
     struct {
         uint64_t least, most;
     } shard_entries, shard_used_bytes; /* of any one shard */
