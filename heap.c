@@ -116,12 +116,8 @@ size_t heap_map_bytes(uint32_t units) {
 
 void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (*block_units)(const void *)) {
     assert(limit > HEAP_BLOCK_MIN && limit <= HEAP_REF_MAX);
-    memset(h, 0, sizeof *h);
-    h->base = base;
-    h->bin = map;
+    *h = (struct heap){.base = base, .bin = map, .block_units = block_units, .limit = limit};
     h->first = (uint16_t *)(h->bin + HEAP_BINS);
-    h->block_units = block_units;
-    h->limit = limit;
     heap_clear(h);
 }
 
@@ -135,8 +131,7 @@ static uint32_t find_free(const struct heap *h, uint32_t units) {
 
 static uint32_t take_from_top(struct heap *h, uint32_t units) {
     uint32_t ref = h->top;
-    if (ref + units > h->limit) /* both are below 2^31 */
-        return 0;
+    if (ref + units > h->limit) return 0; /* both are below 2^31 */
     uint32_t last = (ref + units - 1) / HEAP_PAGE_UNITS;
     for (uint32_t page = (ref - 1) / HEAP_PAGE_UNITS + 1; page <= last; page++)
         h->first[page] = FIRST_NONE;

@@ -469,8 +469,7 @@ static void join(struct lru *l) {
 /* Joins buckets as long as few slots are filled, at most `most` of them. True: there are more to join. */
 static bool index_shrink(struct lru *l, int most) {
     while (buckets(l) > BUCKETS_FIRST && (uint64_t)l->count * 10 < (uint64_t)buckets(l) * LOAD_JOIN) {
-        if (overflow_left(l) < 2) /* a joined chain can be one or two buckets longer */
-            return false;
+        if (overflow_left(l) < 2) return false; /* a joined chain can be one or two buckets longer */
         if (most-- == 0) return true;
         join(l);
     }
@@ -539,17 +538,6 @@ static bool move_elsewhere(struct lru *l, uint32_t ref, uint32_t hole) {
     moved(l, ref, to);
     heap_free(&l->heap, ref, units);
     return true;
-}
-
-/* Evicts every entry of which a byte lies in [from, to), in units. */
-static void clear_range(struct lru *l, uint32_t from, uint32_t to) {
-    while (from < to && from < l->heap.top) {
-        uint32_t ref = heap_block_at(&l->heap, from);
-        if (heap_is_free(&l->heap, ref))
-            from = ref + heap_size(&l->heap, ref);
-        else
-            evict(l, ref);
-    }
 }
 
 /* What the index counts, to the byte: the rest of its last pages is part of what the process has beside the cache. */
@@ -637,8 +625,14 @@ static uint32_t make_room(struct lru *l, uint32_t units) {
     }
     uint32_t from = heap_largest(h);
     if (from == 0) from = l->tail ? l->tail : 1;
-    if (from > h->limit - units) from = h->limit - units;
-    clear_range(l, from, from + units);
+    from = MIN(from, h->limit - units);
+    for (uint32_t to = from + units; from < to && from < h->top;) { /* what lies there goes, whatever its age */
+        uint32_t ref = heap_block_at(h, from);
+        if (heap_is_free(h, ref))
+            from = ref + heap_size(h, ref);
+        else
+            evict(l, ref);
+    }
     return heap_alloc(h, units);
 }
 
@@ -679,15 +673,11 @@ static void empty(struct lru *l) {
 }
 
 void lru_init(struct lru *l, const struct lru_options *o) {
-    memset(l, 0, sizeof *l);
-    l->seed = o->seed;
-    l->capacity = o->capacity;
+    *l = (struct lru){.seed = o->seed, .capacity = o->capacity, .buckets = o->buckets};
     l->buckets_max = buckets_for(o->capacity_max);
     l->overflow_max = overflow_for(o->capacity_max);
-    l->buckets = o->buckets;
     l->budget_bytes = o->budget_bytes / PAGE * PAGE;
-    l->buckets_cap = GRANULE;
-    l->overflow_cap = GRANULE;
+    l->buckets_cap = l->overflow_cap = GRANULE;
     l->overflow = (struct bucket *)((char *)o->memory + (size_t)pages_of(o->budget_max) * PAGE);
     l->sample.slots = (struct sample_slot *)(l->overflow + l->overflow_max);
     l->slot = (uint32_t *)(l->sample.slots + SAMPLE_SLOTS);
@@ -915,16 +905,14 @@ bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity) {
     budget_bytes = budget_bytes / PAGE * PAGE;
     for (int steps = 0; l->count > capacity && steps < RESIZE_EVICTIONS; steps++)
         evict_for(l, l->tail, &l->counters.evicted_by_entries);
-    l->capacity = capacity > l->count ? capacity : l->count;
+    l->capacity = MAX(capacity, l->count);
     uint64_t least = index_bytes(l) + index_bytes(l) / 2, lower = l->budget_bytes - RESIZE_BYTES;
     if (budget_bytes < lower)
         budget_bytes = lower > least ? lower : l->budget_bytes; /* the index becomes smaller first */
-    if (budget_bytes != l->budget_bytes) {
-        l->budget_bytes = budget_bytes;
-        shrink_arena(l);
-        return true;
-    }
-    return l->capacity != capacity;
+    bool more = budget_bytes != l->budget_bytes || l->capacity != capacity;
+    l->budget_bytes = budget_bytes;
+    shrink_arena(l);
+    return more;
 }
 
 /* Takes pages behind the `used` first things of a region away from it, `most` of them, unless there are fewer than
