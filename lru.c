@@ -672,17 +672,16 @@ static void empty(struct lru *l) {
     memset(l->slot, 0, WHEEL_BYTES);
 }
 
-void lru_init(struct lru *l, const struct lru_options *o) {
-    *l = (struct lru){.seed = o->seed, .capacity = o->capacity, .buckets = o->buckets};
-    l->buckets_max = buckets_for(o->capacity_max);
-    l->overflow_max = overflow_for(o->capacity_max);
-    l->budget_bytes = o->budget_bytes / PAGE * PAGE;
+void lru_init(struct lru *l, char *memory, uint64_t budget_max, uint32_t capacity_max) {
+    l->budget_bytes = l->budget_bytes / PAGE * PAGE;
+    l->buckets_max = buckets_for(capacity_max);
+    l->overflow_max = overflow_for(capacity_max);
     l->buckets_cap = l->overflow_cap = GRANULE;
-    l->overflow = (struct bucket *)((char *)o->memory + (size_t)pages_of(o->budget_max) * PAGE);
+    l->overflow = (struct bucket *)(memory + (size_t)pages_of(budget_max) * PAGE);
     l->sample.slots = (struct sample_slot *)(l->overflow + l->overflow_max);
     l->slot = (uint32_t *)(l->sample.slots + SAMPLE_SLOTS);
     l->changes = l->slot + LRU_WHEEL_LEVELS * LRU_WHEEL_SLOTS;
-    heap_init(&l->heap, o->memory, l->changes + HASH_CHANGES, arena_units(l), entry_units);
+    heap_init(&l->heap, memory, l->changes + HASH_CHANGES, arena_units(l), entry_units);
     empty(l);
 }
 

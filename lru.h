@@ -1,11 +1,12 @@
 /* lru.h -- the entries of one shard: find, store, remove; exact LRU; expiry.
  *
- *   struct lru *l = ...;  lru_init(l, &options);
+ *   *l = (struct lru){.buckets = ..., .seed = ..., .budget_bytes = ..., .capacity = ...};
+ *   lru_init(l, memory, budget_max, capacity_max);
  *   lru_set(l, hash, key, value, 0);
  *   struct entry *e = lru_get(l, hash, key, now_ms);
  *   if (e) use entry_value(e), which stays valid until the next call that changes l
  *
- * Hashes are hash_key() of the key and its database, with the seed in the options: a key is told by both. No call locks,
+ * Hashes are hash_key() of the key and its database, with the seed that l has: a key is told by both. No call locks,
  * reads a clock or does I/O. */
 #ifndef SPONSON_LRU_H
 #define SPONSON_LRU_H
@@ -46,19 +47,9 @@ struct lru_counters {
     uint64_t age[LRU_BINS];
 };
 
-struct lru_options {
-    void *memory;          /* lru_reserve_bytes() of zeroed, page-aligned address space; stays the caller's */
-    void *buckets;         /* the same, lru_bucket_bytes() of it, of all shards: from this one's first page on */
-    uint64_t budget_bytes; /* index and arena together never hold more */
-    uint32_t capacity;     /* entries */
-    uint64_t budget_max;   /* lru_resize() may go as far as these; the memory is for them */
-    uint32_t capacity_max;
-    const struct hash_seed *seed;
-};
-
 struct lru {
     /* what a lookup reads: set once, but for the state of linear hashing (mask + 1 + split buckets) */
-    struct bucket *buckets;  /* a page of them, then those of the other shards */
+    struct bucket *buckets;  /* a page of them, then those of the other shards; given, as the seed is */
     struct bucket *overflow; /* bucket 0 is never used: 0 is none */
     const struct hash_seed *seed;
     uint32_t buckets_max;
@@ -73,7 +64,7 @@ struct lru {
     uint32_t boundary; /* the last young entry */
     uint32_t young;    /* young entries: always the first ones of the list */
 
-    uint32_t capacity;
+    uint32_t capacity; /* entries; given */
     uint32_t watched;  /* kept by the caller: while it is not 0, ... */
     uint32_t *changes; /* ... these count what happens to the keys, HASH_CHANGES of them */
     uint64_t access;   /* the coarse clock of 2^12 ms, in its place in `meta` */
@@ -82,7 +73,7 @@ struct lru {
     struct lru_counters counters;
 
     /* the index's memory */
-    uint64_t budget_bytes;
+    uint64_t budget_bytes;  /* index and arena together never hold more; given */
     uint32_t overflow_top;  /* overflow buckets below it were used once */
     uint32_t overflow_free; /* first of the free ones among them */
     uint32_t overflow_used; /* those that are not free, and bucket 0 */
@@ -117,7 +108,11 @@ size_t lru_bucket_bytes(uint32_t capacity);
 /* The largest value, in bytes, that a shard of this budget takes under the longest key allowed: half of it. */
 uint64_t lru_value_max(uint64_t budget_bytes);
 
-void lru_init(struct lru *l, const struct lru_options *options);
+/* Readies an empty shard of which the caller has set buckets, seed, budget_bytes and capacity, all else being zero.
+ * `memory` is lru_reserve_bytes() of zeroed, page-aligned address space, l->buckets the same: of the lru_bucket_bytes() of
+ * all shards, from this one's first page on. Both stay the caller's, and are for budget_max and capacity_max: so far
+ * lru_resize() may go. */
+void lru_init(struct lru *l, char *memory, uint64_t budget_max, uint32_t capacity_max);
 
 /* ---- entries ---- */
 
@@ -225,7 +220,7 @@ bool lru_purge(struct lru *l, uint32_t databases, int buckets);
  * entries or slots at most. True: there is more to do. */
 bool lru_sweep(struct lru *l, int64_t now_ms, int steps);
 
-/* Brings budget and capacity nearer to these, at most what the options allowed: up at once, down by some 32 KB, for
+/* Brings budget and capacity nearer to these, at most what lru_init() was told: up at once, down by some 32 KB, for
  * which entries go as at any other time. True: there is more to do. */
 bool lru_resize(struct lru *l, uint64_t budget_bytes, uint32_t capacity);
 

@@ -63,14 +63,12 @@ static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacit
     if (s->shard == MAP_FAILED) return false;
     s->buckets = (char *)round_up((size_t)(s->shard + SHARDS));
     for (uint32_t i = 0; i < SHARDS; i++) {
-        struct lru_options o = {.memory = s->buckets + buckets_bytes + i * shard_bytes,
-                                .buckets = s->buckets + i * PAGE,
-                                .budget_bytes = s->budget_bytes,
-                                .capacity = s->capacity,
-                                .budget_max = maxmemory_bytes / SHARDS,
-                                .capacity_max = capacity,
-                                .seed = &s->seed};
-        lru_init(&s->shard[i].lru, &o);
+        struct lru *l = &s->shard[i].lru;
+        l->buckets = (struct bucket *)(s->buckets + i * PAGE);
+        l->seed = &s->seed;
+        l->budget_bytes = s->budget_bytes;
+        l->capacity = s->capacity;
+        lru_init(l, s->buckets + buckets_bytes + i * shard_bytes, maxmemory_bytes / SHARDS, capacity);
     }
     return true;
 }

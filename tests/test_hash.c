@@ -164,9 +164,8 @@ static void count(void *context, const struct entry *e) {
 static uint32_t longest_chain(const struct hash_seed *seed, size_t (*make)(uint64_t i, char *key), uint32_t keys) {
     size_t buckets = lru_bucket_bytes(CAPACITY), bytes = buckets + lru_reserve_bytes(BUDGET, CAPACITY);
     char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    struct lru_options o = {memory + buckets, memory, BUDGET, CAPACITY, BUDGET, CAPACITY, seed};
-    struct lru l;
-    lru_init(&l, &o);
+    struct lru l = {.buckets = (void *)memory, .seed = seed, .budget_bytes = BUDGET, .capacity = CAPACITY};
+    lru_init(&l, memory + buckets, BUDGET, CAPACITY);
     for (uint32_t i = 0; i < keys; i++) {
         char text[KEY_BYTES];
         struct slice key = {text, make(i, text)};

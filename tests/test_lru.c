@@ -38,8 +38,8 @@ static struct fixture *fixture_new(uint64_t budget, uint32_t capacity, uint64_t 
     size_t buckets = lru_bucket_bytes(capacity);
     f->reserved = buckets + lru_reserve_bytes(budget, capacity);
     f->memory = mmap(NULL, f->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    struct lru_options o = {(char *)f->memory + buckets, f->memory, budget, capacity, budget, capacity, &f->seed};
-    lru_init(&f->lru, &o);
+    f->lru = (struct lru){.buckets = f->memory, .seed = &f->seed, .budget_bytes = budget, .capacity = capacity};
+    lru_init(&f->lru, (char *)f->memory + buckets, budget, capacity);
     lru_check(&f->lru);
     return f;
 }
