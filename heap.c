@@ -51,14 +51,6 @@ static uint32_t class_of(uint32_t units) {
     return EXACT_UNITS + (octave - 6) * 8 + ((units >> (octave - 3)) & 7);
 }
 
-/* The first block of the lowest class from `from` on that has a free block, 0 when none has. */
-static uint32_t free_from(const struct heap *h, uint32_t from) {
-    uint64_t mask = ~0ull << (from % 64);
-    for (uint32_t i = from / 64; i < HEAP_WORDS; i++, mask = ~0ull)
-        if (h->nonempty[i] & mask) return h->bin[i * 64 + (uint32_t)__builtin_ctzll(h->nonempty[i] & mask)];
-    return 0;
-}
-
 /* ---- the map of first blocks ---- */
 
 static void starts(struct heap *h, uint32_t ref) {
@@ -76,17 +68,6 @@ static void starts_not(struct heap *h, uint32_t ref, uint32_t next) {
 
 /* ---- free lists ---- */
 
-static void list_add(struct heap *h, uint32_t ref, uint32_t units) {
-    if (units < HEAP_BLOCK_MIN) return;
-    uint32_t size_class = class_of(units), next = h->bin[size_class];
-    struct free_block *f = free_at(h, ref);
-    f->prev = 0;
-    f->next = next;
-    if (next) free_at(h, next)->prev = ref;
-    h->bin[size_class] = ref;
-    h->nonempty[size_class / 64] |= 1ull << (size_class % 64);
-}
-
 /* Takes a free block off its list and returns its size. */
 static uint32_t list_remove(struct heap *h, uint32_t ref) {
     struct free_block *f = free_at(h, ref);
@@ -102,8 +83,16 @@ static uint32_t list_remove(struct heap *h, uint32_t ref) {
 
 /* Writes a free block's tags and lists it. The block to its right is used. */
 static void mark_free(struct heap *h, uint32_t ref, uint32_t units) {
-    word(h, ref)[0] = HEAP_BIT | units;
-    list_add(h, ref, units);
+    struct free_block *f = free_at(h, ref);
+    f->head = HEAP_BIT | units;
+    if (units >= HEAP_BLOCK_MIN) {
+        uint32_t size_class = class_of(units), next = h->bin[size_class];
+        f->prev = 0;
+        f->next = next;
+        if (next) free_at(h, next)->prev = ref;
+        h->bin[size_class] = ref;
+        h->nonempty[size_class / 64] |= 1ull << (size_class % 64);
+    }
     *footer_before(h, ref + units) = units; /* after the links: a splinter has no room for them */
     word(h, ref + units)[1] |= HEAP_BIT;
 }
@@ -121,12 +110,17 @@ void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (
     heap_clear(h);
 }
 
+/* Among the first blocks of the wanted size's own class one that is large enough, or the first of the lowest class above
+ * that has a free block; 0 when none has. */
 static uint32_t find_free(const struct heap *h, uint32_t units) {
-    uint32_t size_class = class_of(units);
+    uint32_t size_class = class_of(units), above = size_class + 1;
     int tries = 0;
     for (uint32_t ref = h->bin[size_class]; ref && tries < FIT_TRIES; ref = free_at(h, ref)->next, tries++)
         if ((free_at(h, ref)->head & ~HEAP_BIT) >= units) return ref;
-    return free_from(h, size_class + 1);
+    uint64_t mask = ~0ull << (above % 64);
+    for (uint32_t i = above / 64; i < HEAP_WORDS; i++, mask = ~0ull)
+        if (h->nonempty[i] & mask) return h->bin[i * 64 + (uint32_t)__builtin_ctzll(h->nonempty[i] & mask)];
+    return 0;
 }
 
 static uint32_t take_from_top(struct heap *h, uint32_t units) {
