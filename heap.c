@@ -110,8 +110,8 @@ void heap_init(struct heap *h, char *base, void *map, uint32_t limit, uint32_t (
     heap_clear(h);
 }
 
-/* Among the first blocks of the wanted size's own class one that is large enough, or the first of the lowest class above
- * that has a free block; 0 when none has. */
+/* Among the first blocks of the wanted size's own class one that is large enough, or the first of the lowest class
+ * above that has a free block; 0 when none has. */
 static uint32_t find_free(const struct heap *h, uint32_t units) {
     uint32_t size_class = class_of(units), above = size_class + 1;
     int tries = 0;

@@ -109,8 +109,8 @@ size_t lru_bucket_bytes(uint32_t capacity);
 uint64_t lru_value_max(uint64_t budget_bytes);
 
 /* Readies an empty shard of which the caller has set buckets, seed, budget_bytes and capacity, all else being zero.
- * `memory` is lru_reserve_bytes() of zeroed, page-aligned address space, l->buckets the same: of the lru_bucket_bytes() of
- * all shards, from this one's first page on. Both stay the caller's, and are for budget_max and capacity_max: so far
+ * `memory` is lru_reserve_bytes() of zeroed, page-aligned address space, l->buckets the same: of the lru_bucket_bytes()
+ * of all shards, from this one's first page on. Both stay the caller's, and are for budget_max and capacity_max: so far
  * lru_resize() may go. */
 void lru_init(struct lru *l, char *memory, uint64_t budget_max, uint32_t capacity_max);
 
