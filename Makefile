@@ -166,10 +166,10 @@ check-layers:
 	    if (!(used in rank) || !(own in rank) || rank[used] < rank[own]) { \
 	      print FILENAME ": includes " $$2 ", which stands above it"; bad = 1 } } END { exit bad }' *.c *.h
 
-# The server is to stay small: its lines of code, comments and blank lines aside, and its files.
+# The server is to stay small: its lines of code, headers and tables counted, comments and blank lines not; and its files.
 check-size:
-	@files=$$(ls *.c | wc -l); lines=$$(for f in *.c; do gcc -fpreprocessed -dD -E -P $$f; done | grep -c '[^[:space:]]'); \
-	  echo "# $$lines lines of code in $$files .c files"; test $$lines -lt 8000 -a $$files -le 14
+	@files=$$(ls *.c | wc -l); lines=$$(for f in *.c *.h; do gcc -fpreprocessed -dD -E -P $$f; done | grep -c '[^[:space:]]'); \
+	  echo "# $$lines lines of code, $$files .c files"; test $$lines -lt 8000 -a $$files -le 14
 
 container:
 	tests/container.sh
