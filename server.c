@@ -327,7 +327,6 @@ static bool reconfigure(void *context, const struct config *next, char *text, si
 /* SIGHUP: file, environment and flags are read as at the start; what may change while it runs does so, all or nothing. */
 static void reload(struct server *s) {
     struct config next;
-    struct host host;
     struct stat st;
     char text[CONFIG_ERROR_MAX];
     const char *file = s->argc > 1 && *s->argv[1] != '-' ? s->argv[1] : NULL;
@@ -335,10 +334,9 @@ static void reload(struct server *s) {
     snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n", clock_ns(CLOCK_MONOTONIC) / 1000);
     host_notify(&s->log, text);
     snprintf(text, sizeof text, "a pipe cannot be read again");
-    host_read(&host, "");
     config_init(&next);
     bool ok = !is_pipe && config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
-              config_resolve(&next, &host, text, sizeof text);
+              config_resolve(&next, &s->host, text, sizeof text);
     if (ok) fit_descriptors(s, &next);
     pthread_mutex_lock(&s->command.config_lock);
     ok = ok && reconfigure(s, &next, text, sizeof text);

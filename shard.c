@@ -218,7 +218,7 @@ UNLOCKED uint64_t shards_random_cursor(const struct shards *s, uint32_t id, uint
 /* Makes the next large page of a region of which so many are `full`, of small ones that are all in use: it copies them,
  * some 0.3 ms. `large` counts those that were made, or tried. True: it did. */
 static bool make_large(struct shards *s, char *region, uint32_t *large, uint32_t full) {
-    *large = MIN(*large, full);
+    if (*large > full) *large = full;
     if (full == *large) return false;
     char *at = region + (size_t)(*large)++ * LARGE_PAGE;
     if (madvise(at, LARGE_PAGE, MADV_HUGEPAGE) != 0 || (madvise(at, LARGE_PAGE, MADV_COLLAPSE) != 0 && errno == EINVAL))

@@ -296,6 +296,21 @@ def sighup_without_a_file():
 
 
 @test
+def sighup_without_descriptors():
+    """SIGHUP while there is no descriptor to look at the machine with: what follows from it stays."""
+    with Server("--maxclients", "50") as server, server.connect() as c:
+        before = options(c)
+        hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (server.descriptors() + 5, hard))
+        others = [server.connect() for _ in range(5)]
+        until(lambda: c.info()["connected_clients"] == "6", 10, "all descriptors are used")
+        hang_up(server, "options read again: nothing changed")
+        equal(options(c), before)
+        for other in others:
+            other.close()
+
+
+@test
 def sighup_of_a_pipe():
     """SIGHUP where the file was a pipe, as bash's <(...) is: what it said is not taken for nothing."""
     prefix = ("bash", "-c", 'exec "$0" <(printf "requirepass s3cret\\ntimeout 5\\n") "$@"')
