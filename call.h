@@ -148,6 +148,7 @@ struct command_context {
     int64_t now_ms;  /* wall clock, read once a turn and once for 16 requests */
     uint64_t random; /* not 0: for RANDOMKEY, not for secrets */
     uint8_t unusual; /* enum unusual, when the clock was last looked at */
+    bool put_off;    /* a request was refused before it was executed, or queued: its time is no command's */
 };
 
 struct call {

@@ -1476,6 +1476,7 @@ static bool sizes_right(struct call *c, bool many) {
 
 /* An error was answered before the command was executed. */
 static enum command_result rejected(struct call *c) {
+    c->context->put_off = true;
     if (c->command)
         metrics_add(&c->context->metrics->command[c->row].rejected, 1);
     else
@@ -1521,6 +1522,7 @@ __attribute__((noinline)) static enum command_result execute_unusual(struct call
         return rejected(c);
     }
     if (queued) {
+        c->context->put_off = true;
         queue_request(c);
         c->client->transaction->aborted |= c->failed;
         return COMMAND_DONE;

@@ -606,7 +606,8 @@ void info_metrics(struct command_server *s, struct buf *b) {
     for (int d = 0; d < s->config->databases; d++)
         buf_printf(b, "sponson_database_entries{db=\"%d\"} %" PRIu64 "\n", d, f.shards.database[d].entries);
     print_commands(b, &f);
-    print_lengths(b, "sponson_evicted_age_seconds", "Time since its last use, of what was evicted.",
+    print_lengths(b, "sponson_evicted_age_seconds",
+                  "Time since its last use, of what was evicted: an estimate from a sample of the keys.",
                   f.shards.counters.age, LRU_BINS);
     print_lengths(b, "sponson_expiry_lag_seconds", "Time from its deadline to when an entry was swept.",
                   f.shards.counters.lag, LRU_BINS);

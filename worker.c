@@ -612,8 +612,8 @@ static inline bool execute(struct worker *w, struct part *p, const struct reques
     return true;
 }
 
-/* So many us since the clock was looked at before: one of the requests was slow, if none of them is known to be. A clock
- * that was set is no turn that took as long. */
+/* So many us since the clock was looked at before: one of the requests executed was slow, if none of them is known to be.
+ * A clock that was set is no turn that took as long. */
 static void notice_slow(struct worker *w, int64_t us) {
     struct slice unknown = SLICE("(one of up to 16 requests, none of which was timed)");
     int64_t slow_us = w->server->config->slowlog_us;
@@ -624,9 +624,10 @@ static void notice_slow(struct worker *w, int64_t us) {
 
 static void look_at_clock(struct worker *w) {
     int64_t before_ms = w->context.now_ms;
+    bool executed = w->clock_left < CLOCK_REQUESTS; /* or none was, but one of megabytes was read */
     w->clock_left = CLOCK_REQUESTS;
     w->context.now_ms = clock_ms();
-    if (w->context.now_ms - before_ms > 1) notice_slow(w, (w->context.now_ms - before_ms) * 1000);
+    if (executed && w->context.now_ms - before_ms > 1) notice_slow(w, (w->context.now_ms - before_ms) * 1000);
     w->slow_known = false;
     if (w->context.now_ms - before_ms > 1 && w->timed_left < TIMED_FEW) w->timed_left = TIMED_FEW;
     w->context.unusual = command_unusual(w->server, w->context.now_ms, relaxed_load(w->stop_at_ns));
@@ -637,6 +638,7 @@ static void look_at_clock(struct worker *w) {
 /* Executes a request, and takes its time, of all turns together, which stands for `weight` of them. Returns as execute()
  * does. */
 static bool execute_timed(struct worker *w, struct part *p, const struct request *r, size_t bytes, uint64_t weight) {
+    w->context.put_off = false;
     uint64_t from = clock_ns(CLOCK_MONOTONIC);
     bool done = execute(w, p, r, bytes);
     uint64_t ns = clock_ns(CLOCK_MONOTONIC) - from;
@@ -649,7 +651,7 @@ static bool execute_timed(struct worker *w, struct part *p, const struct request
     if (!done) return false;
     if (q) q->took_ns = 0;
     uint32_t row = relaxed_load(p->c->client.last_command);
-    if (row) metrics_time(&w->metrics, row - 1, ns, weight);
+    if (row && !w->context.put_off) metrics_time(&w->metrics, row - 1, ns, weight);
     if (row && slow_us >= 0 && ns / 1000 >= (uint64_t)slow_us)
         info_slow(w->server, &w->metrics, &p->c->client, r->argv, r->argc, ns / 1000, w->context.now_ms);
     return true;
@@ -660,7 +662,8 @@ static void execute_next(struct worker *w, struct staged *b) {
     struct part *p = b->part;
     if (p->stop) return;
     assert(b->from == p->done);
-    if (w->clock_left-- == 0) look_at_clock(w);
+    if (w->clock_left == 0) look_at_clock(w);
+    w->clock_left--;
     bool timed = w->timed_left || b->request.timed;
     if (timed || w->executed % METRICS_SAMPLE == 1) {
         w->timed_left -= w->timed_left > 0;

@@ -181,7 +181,7 @@ static void man(void) {
          ".TP\n\\fB/readyz\\fR\n200: it serves; 503: it was told to end.\n"
          ".SH EXIT STATUS\n"
          ".TP\n\\fB0\\fR\nThe server was told to end; or it answered \\fB\\-\\-ping\\fR within\n2 seconds.\n"
-         ".TP\n\\fB1\\fR\nIt could not start, or did not answer; stderr says why.\n"
+         ".TP\n\\fB1\\fR\nIt could not start, or did not answer: stderr says why; or a second signal\nended it at once.\n"
          ".SH FILES\n"
          ".TP\n\\fIsponson.conf\\fR\n"
          "What the service that comes with it reads, in /etc/sponson, or in\n"

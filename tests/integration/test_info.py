@@ -5,7 +5,7 @@ import http.client
 import re
 import signal
 
-from harness import OK, Server, check, equal, free_port, request, shown, test, until
+from harness import OK, Error, Server, check, equal, free_port, request, shown, test, until
 
 
 def get(port, path):
@@ -99,6 +99,37 @@ def causes():
         equal(sum(v for k, v in m.items() if k.startswith("sponson_misses_total")), evicted + 1001)
         equal(sum(v for k, v in m.items() if k.startswith("sponson_evictions_total")), evicted)
         check(abs(m["sponson_evicted_age_seconds_count"] - evicted) <= evicted // 20, shown(m))
+
+
+@test
+def only_what_was_executed_is_timed():
+    """A request that was refused, or queued, is in no histogram of its command."""
+    port = free_port()
+    with Server("--admin-port", str(port)) as server, server.connect() as c:
+        c.ask("CONFIG", "SET", "slowlog-log-slower-than", "0")  # so that all are timed
+        equal(c.ask("GET", "k"), None)
+        for _ in range(20):
+            check(isinstance(c.ask("GET", "k", "k"), Error), "refused")
+        check(isinstance(c.ask("GET", "k" * 2000), Error), "refused")
+        equal(c.pipeline([request("MULTI"), request("GET", "k"), request("EXEC")])[1:], ["QUEUED", [None]])
+        m = metrics(port)
+        equal(m['sponson_command_duration_seconds_count{command="get"}'], 1)
+        equal((m['sponson_commands_total{command="get"}'], m['sponson_command_errors_total{command="get"}']), (2, 21))
+
+
+@test
+def a_large_request_is_one():
+    """A request of megabytes, read in many turns, is in the slow log once, and none of those turns beside it."""
+    with Server("--maxmemory", "256mb", "--client-memory", "64mb", "--slowlog-log-slower-than", "2000") as server, \
+            server.connect() as c:
+        pairs = [word for i in range(30000) for word in (f"key{i}", "v" * 200)]
+        seen = []
+        for _ in range(10):  # where the system stops the thread, that may be another entry
+            equal([c.ask("MSET", *pairs), c.ask("SLOWLOG", "RESET"), c.ask("MSET", *pairs)], [OK, OK, OK])
+            seen.append([e[3][0] for e in c.ask("SLOWLOG", "GET", "-1")])
+            if seen[-1] == [b"MSET"]:
+                return
+        check(False, f"only others: {shown(seen)}")
 
 
 @test
