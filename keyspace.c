@@ -274,8 +274,8 @@ enum command_result cmd_getex(struct call *c) {
     struct entry *e = lock_read(c, true);
     if (e && set_time(c, &o)) { /* of what is not there, not even the time is looked at */
         bool over = o.deadline_ms && o.deadline_ms <= c->now_ms;
-        if (o.flags && !over && set_deadline(c, e, o.deadline_ms)) e = peek(c); /* it may have been stored anew */
-        if (!c->failed) resp_bulk(c->out, entry_value(e));
+        if (o.flags && !over && set_deadline(c, e, o.deadline_ms)) e = peek(c); /* stored anew, or it had no room */
+        if (e && !c->failed) resp_bulk(c->out, entry_value(e));
         if (over) lru_remove(c->lru, c->hash, e);
     }
     unlock(c);

@@ -194,6 +194,19 @@ def maxmemory_steps():
 
 
 @test
+def values_that_no_longer_fit():
+    """A value that was stored before maxmemory sank is gone, and answered as such, when GETEX finds no room for its time."""
+    with Server("--maxmemory", "64mb", "--max-value-size", "512kb") as server, server.connect() as c:
+        for i in range(40):
+            equal(c.ask("SET", f"k{i}", "x" * 520000), OK)
+        equal(c.ask("CONFIG SET maxmemory 48mb max-value-size 100kb"), OK)
+        stored = [i for i in range(40) if c.ask("EXISTS", f"k{i}")]
+        check(stored, "none is left to ask for")
+        until(lambda: c.ask(f"GETEX k{stored.pop()} EX 100") is None, 10, "a shard is too small for its value")
+        equal(c.ask("PING"), PONG)
+
+
+@test
 def sighup_reads_again():
     """SIGHUP: the file holds again, below environment and flags; the log says what changed and what a restart would."""
     config = "maxmemory 64mb\ntimeout 10\nmax-key-size 100\ntcp-keepalive 100\nrequirepass s3cret\nport 1\n"
