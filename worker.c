@@ -792,7 +792,7 @@ static bool parse_next(struct worker *w, struct part *p) {
         b->request.argc = r.argc;
         b->request.resumed = false;
         b->request.timed = r.used > LONG_REQUEST;
-        b->request.sizes_are_right = r.longest <= w->argument_safe;
+        b->request.sizes_are_right = r.longest <= MIN(argument_max, w->argument_safe); /* the limits may have risen */
         b->part = p;
         b->from = p->parsed;
         b->to = p->parsed += r.used;

@@ -207,6 +207,23 @@ def values_that_no_longer_fit():
 
 
 @test
+def limits_that_rise_in_a_request():
+    """What was dropped of a request by the old limit stays dropped when CONFIG SET raises it before the end comes."""
+    with Server("--max-value-size", "2kb", "--max-key-size", 1000) as server, \
+            server.connect() as c, server.connect() as other:
+        words = [word for key in "abc" for word in (key, "v" * 2000)]
+        data = request("MSET", *words, "d", "v" * 3000) + request("GET a")
+        before = int(other.info()["total_net_input_bytes"])
+        c.send(data[:7500])
+        until(lambda: int(other.info()["total_net_input_bytes"]) >= before + 7500, 10, "the first part is read")
+        equal(other.ask("CONFIG SET max-value-size 100kb max-key-size 4095"), OK)
+        c.send(data[7500:])
+        equal(c.read(), Error("ERR value exceeds max-value-size (102400 bytes)"))
+        equal(c.read(), None)
+        equal(c.ask("SET", "d", "v" * 3000), OK)
+
+
+@test
 def sighup_reads_again():
     """SIGHUP: the file holds again, below environment and flags; the log says what changed and what a restart would."""
     config = "maxmemory 64mb\ntimeout 10\nmax-key-size 100\ntcp-keepalive 100\nrequirepass s3cret\nport 1\n"
