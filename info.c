@@ -7,7 +7,7 @@
  *         the shards' read as they stand, so they may differ by what happened meanwhile. The list of them in figures.h
  *         says how each is called in INFO and at /metrics.
  * Times   one request in METRICS_SAMPLE is timed, and counts for as many; those that may take long are timed always,
- *         and all are while some do (worker.c). So the histograms are estimates of all requests.
+ *         and all are while some do (worker.c). So the histograms are estimates of all that were executed.
  *
  * Threads any.   Failure: a request for which there is no memory is not in the slow log. */
 #include "info.h"

@@ -9,7 +9,7 @@
  *   cursor  | 0       | shard 6 | position in lru_scan() 32 |
  *   databases  16, each with one of 32 ids, which its entries bear and their hashes contain. FLUSHDB gives the database a
  *           fresh id; what bears the former one is found by nobody, goes as the oldest or is purged by upkeep, shard by
- *           shard, and when the last is through, the id is free again.
+ *           shard, in one walk for all such ids; when the last is through, they are free again.
  *
  * True    at most one lock is held by a thread, or several that were taken in the order of the index.
  *         A lock is held for less than a turn; the holder makes no system call but one: giving pages back
