@@ -459,13 +459,13 @@ static void log_start(struct server *s) {
     if (c->port) buf_printf(&where, "%s port %d%s", c->bind, c->port, *c->unixsocket ? " and " : "");
     buf_printf(&where, "%s", c->unixsocket);
     if (c->admin_port) buf_printf(&where, ", /metrics on %s port %d", c->admin_bind, c->admin_port);
+    warn_open(s); /* first: who waits for the line that says ready has read everything about the start */
     log_line(&s->log, LOG_LEVEL_NOTICE,
              "sponson " SPONSON_VERSION " ready on %s: maxmemory %" PRIu64 " MB (%s), %d shards of %" PRIu64
              " entries at most, keys to %" PRIu64 " bytes, values to %" PRIu64 " bytes%s, client-memory %" PRIu64
              " MB, maxclients %d, threads %d",
              text, c->maxmemory_bytes >> 20, c->maxmemory_source, SHARDS, c->shard_capacity, c->max_key_size_bytes,
              c->max_value_size_bytes, c->value_size_note, c->client_memory_bytes >> 20, c->maxclients, c->threads);
-    warn_open(s);
 }
 
 static void request_shutdown(void *context) { eventfd_write(((struct server *)context)->shutdown_request, 1); }

@@ -72,6 +72,7 @@ def protected_mode_off():
                                 (("--requirepass", "secret"), {}, "")):
         with Isolated("--bind", "*", *flags, env=env) as server:
             check(warning in server.stderr(), server.stderr())
+            check(" ready on " in server.stderr().splitlines()[-1], "who waits for ready has read every line of the start")
             check("protected-mode:" not in server.stderr(), server.stderr())
             password = ["-a", "secret", "--no-auth-warning"] if "--requirepass" in flags else []
             equal(server.ask("10.9.8.7", *password, "PING"), "PONG")
