@@ -189,7 +189,7 @@ static inline enum command_result call_error(struct call *c, struct slice text) 
     else if (c->in_exec)
         text.n = (size_t)((const char *)memchr(text.p, ' ', text.n) - text.p); /* each begins with its code */
     resp_error(c->out, text);
-    metrics_add(&c->context->metrics->total_error_replies, 1);
+    metrics_error(c->context->metrics, text.p);
     c->failed = true;
     return COMMAND_DONE;
 }

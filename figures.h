@@ -4,8 +4,8 @@
  *
  * A section's rows are printed in this order; those of one name at /metrics stand together, and the first says what it
  * is. The names follow https://prometheus.io/docs/practices/naming/: counters end in _total, and units are base units, so
- * what INFO tells in ms is divided there. What is told of each command, and the histograms, are not in the list: info.c
- * has them. */
+ * what INFO tells in ms is divided there. What is told of each command and kind of error, and the histograms, are not in the
+ * list: info.c has them. */
 #ifndef SPONSON_FIGURES_H
 #define SPONSON_FIGURES_H
 
@@ -63,7 +63,7 @@ static void each_figure(const struct figures *f, struct buf *b, const char *sect
         {"Stats", "keyspace_misses_never_seen", "sponson_misses_total", "{cause=\"never_seen\"}", ONE, n->misses[SAMPLE_FREE], "Reads that did not find their key: it was evicted of late (a larger cache would have had it), it expired of late, or neither."},
         {"Stats", "keyspace_misses_expired", "sponson_misses_total", "{cause=\"expired\"}", ONE, n->misses[SAMPLE_EXPIRED], ""},
         {"Stats", "keyspace_misses_evicted", "sponson_misses_total", "{cause=\"evicted\"}", ONE, n->misses[SAMPLE_EVICTED], ""},
-        {"Stats", "total_error_replies", "sponson_errors_total", "", ONE, m->total_error_replies, "Error replies."},
+        {"Stats", "total_error_replies", NULL, "", ONE, sum_of(m->errors, METRICS_CODES), ""},
         {"Stats", "slow_requests", "sponson_slow_requests_total", "", ONE, m->slow_requests, "Requests that took slowlog-log-slower-than or longer."},
         {"Stats", "acl_access_denied_auth", "sponson_auth_failures_total", "", ONE, m->acl_access_denied_auth, "Wrong passwords."},
         {"Stats", "evicted_clients", "sponson_closed_clients_total", "{reason=\"client_memory\"}", ONE, m->evicted_clients, "Clients closed: they held most of client-memory, there was no room for a request or a reply, or they read MONITOR too slowly."},

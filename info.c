@@ -172,6 +172,12 @@ static void info_commandstats(const struct figures *f, struct buf *b) {
     }
 }
 
+static void info_errorstats(const struct figures *f, struct buf *b) {
+    for (int i = 0; i < METRICS_CODES; i++)
+        if (f->counted.errors[i])
+            buf_printf(b, "errorstat_%s:count=%" PRIu64 "\r\n", metrics_codes[i], f->counted.errors[i]);
+}
+
 static void info_latencystats(const struct figures *f, struct buf *b) {
     for (uint32_t i = 0; command_name(i); i++) {
         const uint64_t *bins = f->counted.command[i].bins;
@@ -210,6 +216,7 @@ enum command_result cmd_info(struct call *c) {
         {"CPU", NULL, ""},
         {"Modules", NULL, ""},
         {"Commandstats", info_commandstats, ""},
+        {"Errorstats", info_errorstats, ""},
         {"Latencystats", info_latencystats, ""},
         {"Cluster", NULL, "cluster_enabled:0\r\n"},
         {"Keyspace", info_keyspace, ""},
@@ -602,6 +609,9 @@ void info_metrics(struct command_server *s, struct buf *b) {
     print_head(b, "sponson_build_info", "gauge", "The version that runs.");
     buf_printf(b, "sponson_build_info{version=\"" SPONSON_VERSION "\"} 1\n");
     each_figure(&f, b, NULL, print_metric);
+    print_head(b, "sponson_errors_total", "counter", "Error replies, by their first word.");
+    for (int i = 0; i < METRICS_CODES; i++)
+        buf_printf(b, "sponson_errors_total{code=\"%s\"} %" PRIu64 "\n", metrics_codes[i], f.counted.errors[i]);
     print_head(b, "sponson_database_entries", "gauge", "Entries of a database.");
     for (int d = 0; d < s->config->databases; d++)
         buf_printf(b, "sponson_database_entries{db=\"%d\"} %" PRIu64 "\n", d, f.shards.database[d].entries);

@@ -6,12 +6,17 @@
 #define SPONSON_METRICS_H
 
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 enum { METRICS_COMMANDS = 192 }; /* rows of the command table, and room for more */
 
 /* Of a command's times: bin i counts those below 2^i us and not below half of it; the last one all that are longer. */
 enum { METRICS_BINS = 24 };
+
+/* What error replies begin with. */
+static const char *const metrics_codes[] = {"ERR", "EXECABORT", "NOAUTH", "NOPROTO", "WRONGPASS"};
+enum { METRICS_CODES = sizeof metrics_codes / sizeof *metrics_codes };
 
 /* One in so many requests is timed, and then counts for so many; some are timed always, and count once. */
 #define METRICS_SAMPLE 64
@@ -25,7 +30,7 @@ struct metrics {
     uint64_t rejected_maxclients;
     uint64_t rejected_protected_mode;
     uint64_t rejected_resources;
-    uint64_t total_error_replies;
+    uint64_t errors[METRICS_CODES];
     uint64_t slow_requests;
     uint64_t acl_access_denied_auth;
     uint64_t evicted_clients;
@@ -53,6 +58,14 @@ static inline int64_t clock_ms(void) { return (int64_t)(clock_ns(CLOCK_REALTIME)
 /* Adds to a counter of the calling thread. */
 static inline void metrics_add(uint64_t *counter, uint64_t n) {
     __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* Counts an error reply, which begins with its code. */
+static inline void metrics_error(struct metrics *m, const char *text) {
+    int i = METRICS_CODES;
+    while (--i > 0 && strncmp(text, metrics_codes[i], strlen(metrics_codes[i])) != 0)
+        ;
+    metrics_add(&m->errors[i], 1);
 }
 
 /* Counts the time of a request that stands for `weight` of them. */

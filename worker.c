@@ -699,7 +699,7 @@ static void refuse(struct worker *w, struct part *p, const struct resp_request *
     buf_printf(&line, "ERR Protocol error: %s", r->error);
     if (r->got) buf_printf(&line, " '%c'", r->got);
     resp_error(&w->output, (struct slice){text, line.len});
-    metrics_add(&w->metrics.total_error_replies, 1);
+    metrics_error(&w->metrics, text);
     p->c->close_after_output = true;
     p->stop = true;
 }

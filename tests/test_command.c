@@ -214,6 +214,15 @@ static bool holds_transaction(const struct fixture *f) {
     return holds;
 }
 
+/* The place in metrics_codes of what an error begins with; -1: it is not there, and is counted as ERR. */
+static int code_of(struct slice error) {
+    for (int i = 0; i < METRICS_CODES; i++) {
+        size_t n = strlen(metrics_codes[i]);
+        if (error.n > n + 1 && !memcmp(error.p + 1, metrics_codes[i], n) && error.p[1 + n] == ' ') return i;
+    }
+    return -1;
+}
+
 static struct slice run(struct fixture *f, struct slice *argv, int argc) {
     uint8_t modes = atomic_load(&f->client->modes);
     struct request r = prepare(f, argv, argc);
@@ -224,6 +233,7 @@ static struct slice run(struct fixture *f, struct slice *argv, int argc) {
     CHECK(s->next == 0 && s->cursor == 0 && s->count == 0 && s->reply.p == NULL);
     bool watched = atomic_load(&f->server.feed.watchers); /* the feed of MONITOR takes memory, too */
     CHECK(watched || holds_transaction(f) || atomic_load(&f->budget.used_bytes) == 0);
+    if (reply.n && reply.p[0] == '-') CHECK(code_of(reply) >= 0);
     bool silent = f->result == COMMAND_CLOSE || f->result == COMMAND_WAIT || modes || atomic_load(&f->client->modes);
     if (reply.n > 0 || !silent) {
         bool whole = value_end(reply.p, reply.p + reply.n) == reply.p + reply.n;
@@ -1225,7 +1235,7 @@ static void test_keys_too_many(void) {
     struct slice reply = run(f, argv, 2); /* run() checks that no memory is held */
     CHECK(strncmp(reply.p, start, sizeof start - 1) == 0 && has(f, "SCAN") && f->turns > 1);
     CHECK(has(f, "(131072 bytes)") && f->result == COMMAND_DONE);
-    CHECK(f->metrics.total_error_replies == 1);
+    CHECK(f->metrics.errors[0] == 1);
     EXPECT(f, "KEYS key:77", "*1\r\n$6\r\nkey:77\r\n");
     f->config.client_output_bytes = 32 << 20;
     CHECK(keys_right(run(f, argv, 2).p, "*", false));
@@ -2276,7 +2286,8 @@ static void test_metrics(void) {
          "sponson_closed_clients_total{reason=\"query_buffer\"} 19"},
         {&f->other.client_output_buffer_limit_disconnections, 20, "client_output_buffer_limit_disconnections:20",
          "sponson_closed_clients_total{reason=\"output_buffer\"} 20"},
-        {&f->other.total_error_replies, 4, "total_error_replies:5", "sponson_errors_total 5"}, /* one was the arity */
+        {&f->other.errors[0], 4, "total_error_replies:5", "sponson_errors_total{code=\"ERR\"} 5"}, /* one: arity */
+        {&f->other.errors[2], 21, "errorstat_NOAUTH:count=21", "sponson_errors_total{code=\"NOAUTH\"} 21"},
     };
     for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
         char wanted[128];
@@ -2498,11 +2509,28 @@ static void test_errors_counted(void) {
     static const char *const lines[] = {"GET", "FOO", "INCRBY k x", "SET k v FOO", "CLIENT FOO", "SELECT 16"};
     for (size_t i = 0; i < 6; i++) {
         line(f, lines[i]);
-        CHECK(f->metrics.total_error_replies == i + 1);
+        CHECK(f->metrics.errors[0] == i + 1);
     }
     EXPECT(f, "SET k -ERR", OK);
     EXPECT(f, "GET k", "$4\r\n-ERR\r\n");
-    CHECK(f->metrics.total_error_replies == 6);
+    CHECK(f->metrics.errors[0] == 6);
+    EXPECT(f, "INFO errorstats", "$37\r\n# Errorstats\r\nerrorstat_ERR:count=6\r\n\r\n");
+    line(f, "HELLO 9");
+    line(f, "MULTI");
+    line(f, "FOO");
+    line(f, "EXEC");
+    CHECK(strstr(line(f, "INFO").p, "# Errorstats\r\nerrorstat_ERR:count=7\r\nerrorstat_EXECABORT:count=1\r\n"
+                                    "errorstat_NOPROTO:count=1\r\n\r\n") != NULL);
+    CHECK(has(f, "total_error_replies:9\r\n"));
+    EXPECT(f, "CONFIG SET requirepass secret", OK);
+    line(f, "RESET");
+    line(f, "GET k");
+    line(f, "AUTH wrong");
+    EXPECT(f, "AUTH secret", OK);
+    line(f, "INFO all");
+    CHECK(has(f, "\r\nerrorstat_NOAUTH:count=1\r\n") && has(f, "\r\nerrorstat_WRONGPASS:count=1\r\n"));
+    EXPECT(f, "CONFIG RESETSTAT", OK);
+    EXPECT(f, "INFO errorstats", "$14\r\n# Errorstats\r\n\r\n");
     fixture_free(f);
 }
 

@@ -50,7 +50,7 @@ def one_list():
         m = metrics(port)
         for name, field in (("sponson_hits_total", "keyspace_hits"), ("sponson_entries", None),
                             ("sponson_misses_total{cause=\"never_seen\"}", "keyspace_misses"),
-                            ("sponson_errors_total", "total_error_replies"),
+                            ("sponson_errors_total{code=\"ERR\"}", "total_error_replies"),
                             ("sponson_connections_total", "total_connections_received"),
                             ("sponson_memory_used_bytes", "used_memory"), ("sponson_memory_max_bytes", "maxmemory"),
                             ("sponson_network_receive_bytes_total", "total_net_input_bytes")):

@@ -133,6 +133,7 @@ def commands():
             equal(metrics.get("redis_commands_failed_calls_total", cmd="set"), 0)
             equal(metrics.get("redis_commands_rejected_calls_total", cmd="get"), 1)
             equal(metrics.get("redis_total_error_replies"), 3)
+            equal(metrics.by("err", "redis_errors_total"), {"ERR": 3})
             for cmd, n in calls.items():
                 seconds = metrics.get("redis_commands_duration_seconds_total", cmd=cmd)
                 check(0 <= seconds < 60, f"{cmd} took {seconds} s of all")

@@ -14,7 +14,7 @@ VERSION = "0.0.4"
 LABELS = {  # every metric, its type, its label and the values of that which are there from the start; None: any
     "sponson_commands_total": ("counter", "command", None),
     "sponson_command_errors_total": ("counter", "command", None),
-    "sponson_errors_total": ("counter", None, None),
+    "sponson_errors_total": ("counter", "code", {"ERR", "EXECABORT", "NOAUTH", "NOPROTO", "WRONGPASS"}),
     "sponson_slow_requests_total": ("counter", None, None),
     "sponson_hits_total": ("counter", None, None),
     "sponson_misses_total": ("counter", "cause", {"never_seen", "expired", "evicted"}),
@@ -51,7 +51,6 @@ LABELS = {  # every metric, its type, its label and the values of that which are
 FIELDS = {
     "sponson_hits_total": "keyspace_hits",
     "sponson_expired_total": "expired_keys",
-    "sponson_errors_total": "total_error_replies",
     "sponson_connections_total": "total_connections_received",
     "sponson_connected_clients": "connected_clients",
     "sponson_memory_used_bytes": "used_memory",
@@ -261,7 +260,8 @@ def counted():
             metrics = Metrics(server.metrics())
             want = {
                 "hits_total": 3, "misses_total never_seen": 2, "misses_total expired": 0, "misses_total evicted": 0,
-                "expired_total": 1, "expiry_lag_seconds_count": 1, "evicted_age_seconds_count": 0, "errors_total": 4,
+                "expired_total": 1, "expiry_lag_seconds_count": 1, "evicted_age_seconds_count": 0, "errors_total ERR": 2, "errors_total NOAUTH": 1,
+                "errors_total WRONGPASS": 1,
                 "auth_failures_total": 1, "connections_total": 4, "rejected_connections_total maxclients": 1,
                 "rejected_connections_total protected_mode": 0, "connected_clients": 2, "max_clients": 3, "entries": 4,
                 "entries_with_ttl": 2, "database_entries 0": 3, "database_entries 5": 1, "shard_entries min": 0,
