@@ -47,7 +47,7 @@
 #define ATOMIC_BYTES (16u << 20)  /* ... and bytes that it writes: each may evict as many, in the smallest entries */
 #define SHARDS_COST (64u << 10)   /* what takes as long as writing so many bytes: a command about all shards, ... */
 #define RANDOMKEY_COST (1u << 20) /* ... one that may look at all of a shard, ... */
-#define FLOAT_COST 50             /* ... printing n digits: n * n / FLOAT_COST */
+#define FLOAT_COST 20             /* ... printing n digits: n * n / FLOAT_COST */
 #define FLOAT_DIGITS 5200         /* of the largest long double, and some */
 #define BYTES_ARGS 32             /* arguments of a request whose bytes need not be counted */
 #define HOT_KEYS 16               /* keys of a request that are counted, about */
@@ -396,13 +396,11 @@ static void grow_to(uint32_t *size, size_t n) {
 
 static command_handler cmd_help;
 
-/* The most characters that INCRBYFLOAT makes of a value of so many: a number without an exponent adds a digit, and 18
- * behind the point, once. */
+/* The most characters that INCRBYFLOAT makes of a value of so many within a transaction; the digits that all of its
+ * sums add are not counted. */
 static size_t float_digits(struct slice increment, size_t size) {
-    for (size_t i = 0; i < increment.n; i++)
-        if (increment.n > 40 || !strchr("0123456789.+-", increment.p[i])) return FLOAT_DIGITS;
-    size_t digits = size > 40 ? size + 1 : 60;
-    return digits < FLOAT_DIGITS ? digits : FLOAT_DIGITS;
+    size_t longest = increment.n > size ? increment.n : size;
+    return !is_plain_float(increment) || longest > FLOAT_DIGITS ? FLOAT_DIGITS : longest > 60 ? longest : 60;
 }
 
 /* The most that a request can add to the reply, and to the sizes of the values of its keys, whose shards are held. */
@@ -441,7 +439,7 @@ static size_t request_bound(struct plan *plan) {
             longest += offset > 0 && offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
         if (command->handler == cmd_increment) bound += longest = 24;
         if (command->handler == cmd_incrbyfloat) {
-            bound += 8 + (longest = float_digits(c->argv[2], held)); /* the header of four digits */
+            bound += 16 + (longest = float_digits(c->argv[2], held)); /* a header, and what 65,536 sums add */
             plan->written += longest * longest / FLOAT_COST;
         }
         bool rewrites = (command->flags & REWRITES) && held > longest;

@@ -365,6 +365,16 @@ enum command_result cmd_increment(struct call *c) {
     return in_range ? integer(c, value) : ERROR(c, "ERR increment or decrement would overflow");
 }
 
+bool is_plain_float(struct slice text) {
+    size_t at = 0;
+    while (at < text.n && memchr("0123456789.+-", text.p[at], 13))
+        at++;
+    if (at == text.n) return true;
+    bool is_short = at <= 20;
+    if (++at < text.n && (text.p[at] == '+' || text.p[at] == '-')) at++;
+    return is_short && (text.n == at + 1 || (text.n == at + 2 && text.p[at] <= '3'));
+}
+
 /* A number as Redis reads one for INCRBYFLOAT: what strtold() takes whole, without white space before it. */
 static bool float_of(struct slice text, long double *value) {
     char copy[5120], *end; /* as long as Redis takes them */
@@ -392,7 +402,8 @@ enum command_result cmd_incrbyfloat(struct call *c) {
     long double value = 0, by;
     char text[5120]; /* the largest has 4,933 digits before the point */
     const struct entry *e = lock_entry(c);
-    bool is_float = (e == NULL || float_of(entry_value(e), &value)) && float_of(c->argv[2], &by);
+    bool is_bounded = !c->in_exec || e == NULL || is_plain_float(entry_value(e)); /* by what EXEC has looked at */
+    bool is_float = is_bounded && (e == NULL || float_of(entry_value(e), &value)) && float_of(c->argv[2], &by);
     bool in_range = is_float && !isnan(value + by) && !isinf(value + by);
     struct slice sum = in_range ? float_text(text, value + by) : SLICE("");
     if (in_range && value_fits(c, sum.n)) store(c, sum, e ? entry_deadline_ms(e) : 0);

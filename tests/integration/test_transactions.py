@@ -438,6 +438,16 @@ def what_is_changed_at_once():
         equal(len(transaction([request("INCRBYFLOAT fl 1.25")] * 1000)[1]), 1000)
         equal(c.ask("GET fl"), b"1250")
         equal(len(transaction([request("INCRBYFLOAT", f"fl{i}", "3e2") for i in range(20)])[1]), 20)
+        # the exponent of what is stored counts, too, whenever it came there
+        c.pipeline([request("SET", f"fl{i}", "1e4900") for i in range(1000)])
+        no_float = Error("ERR value is not a valid float")
+        equal(transaction([request("INCRBYFLOAT", f"fl{i}", 1) for i in range(1000)]), (queued, [no_float] * 1000))
+        equal(c.ask("INCRBYFLOAT fl0 1")[:3], b"100")
+        equal(transaction([request("SET fl 1"), request("APPEND fl e4900"), request("INCRBYFLOAT fl 1")])[1][2], no_float)
+        for value in ("1e-05", "1e+16", "1.5e3", "5E1", "1e39"):
+            equal(c.ask("SET", "fl", value), OK)
+            equal(float(transaction([request("INCRBYFLOAT fl 1e-05")])[1][0]), float(value) + 1e-05, value)
+        equal(transaction([request("SET fl 0")] + [request("INCRBYFLOAT fl 0.5")] * 60000)[1][-1], b"30000")
         # what looks at all shards
         for words, most in (("FLUSHDB", 256), ("DBSIZE", 256), ("RANDOMKEY", 16), ("SCAN 0", 42)):
             equal(len(transaction([request(words)] * most)[1]), most, words)
