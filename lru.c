@@ -359,25 +359,28 @@ static struct entry *find(const struct lru *l, uint64_t hash, struct slice key) 
 }
 
 /* How many overflow_take() would still give. */
-static uint32_t overflow_left(const struct lru *l) { return l->overflow_cap - l->overflow_used; }
+static uint32_t overflow_left(const struct lru *l) { return l->overflow_cap - l->overflow_top; }
 
 /* An overflow bucket from the pages that the index has, 0 when they are full. */
 static uint32_t overflow_take(struct lru *l) {
-    uint32_t i = l->overflow_free;
     if (overflow_left(l) == 0) return 0;
-    if (i)
-        l->overflow_free = l->overflow[i].next;
-    else
-        i = l->overflow_top++;
-    l->overflow_used++;
-    memset(&l->overflow[i], 0, sizeof(struct bucket));
-    return i;
+    memset(&l->overflow[l->overflow_top], 0, sizeof(struct bucket));
+    return l->overflow_top++;
 }
 
-static void overflow_give(struct lru *l, uint32_t i) {
-    l->overflow[i].next = l->overflow_free;
-    l->overflow_free = i;
-    l->overflow_used--;
+/* Takes back overflow bucket i, to which nothing leads any more: the last one moves there, so that none below the top is
+ * free. It is in the chain of its entries, or in that which begins with `detached`. */
+static void overflow_give(struct lru *l, uint32_t i, struct bucket *detached) {
+    uint32_t last = --l->overflow_top;
+    struct bucket *b = detached;
+    if (i == last) return;
+    while (b->next && b->next != last)
+        b = &l->overflow[b->next];
+    if (b->next == 0) b = bucket_of(l, entry_hash(l, at(l, l->overflow[last].ref[0])));
+    while (b->next != last)
+        b = &l->overflow[b->next];
+    b->next = i;
+    l->overflow[i] = l->overflow[last];
 }
 
 /* Adds a slot to the chain of bucket b. False: it is full, and no overflow bucket is to be had. */
@@ -419,8 +422,9 @@ static void chain_remove(struct lru *l, uint64_t hash, uint32_t ref) {
     b->ref[slot] = last->ref[from];
     last->tag[from] = 0;
     if ((filled & (filled - 1)) == 0 && before) {
-        overflow_give(l, before->next);
+        uint32_t empty = before->next;
         before->next = 0;
+        overflow_give(l, empty, before);
     }
 }
 
@@ -440,7 +444,7 @@ static void chain_spread(struct lru *l, struct bucket b) {
         }
         if (next == 0) return;
         b = l->overflow[next];
-        overflow_give(l, next);
+        overflow_give(l, next, &b);
     }
 }
 
@@ -464,16 +468,6 @@ static void join(struct lru *l) {
     uint32_t high = l->mask + l->split;
     l->split--;
     chain_spread(l, *bucket_at(l, high));
-}
-
-/* Joins buckets as long as few slots are filled, at most `most` of them. True: there are more to join. */
-static bool index_shrink(struct lru *l, int most) {
-    while (buckets(l) > BUCKETS_FIRST && (uint64_t)l->count * 10 < (uint64_t)buckets(l) * LOAD_JOIN) {
-        if (overflow_left(l) < 2) return false; /* a joined chain can be one or two buckets longer */
-        if (most-- == 0) return true;
-        join(l);
-    }
-    return false;
 }
 
 /* ---- removing, and making room ---- */
@@ -569,6 +563,12 @@ static void grow_region(struct lru *l, uint32_t *cap) {
     shrink_arena(l);
 }
 
+/* Sees to it that two overflow buckets are free, unless there may be no more. */
+static bool has_spare(struct lru *l) {
+    if (overflow_left(l) < 2 && l->overflow_cap < l->overflow_max) grow_region(l, &l->overflow_cap);
+    return overflow_left(l) >= 2;
+}
+
 /* Readies the index for one more entry: a split when the load asks for it, and a spare overflow bucket. */
 static void index_grow(struct lru *l) {
     uint32_t n = buckets(l);
@@ -576,7 +576,17 @@ static void index_grow(struct lru *l) {
         if (n == l->buckets_cap) grow_region(l, &l->buckets_cap);
         split(l);
     }
-    if (overflow_left(l) < 2 && l->overflow_cap < l->overflow_max) grow_region(l, &l->overflow_cap);
+    has_spare(l);
+}
+
+/* Joins buckets as long as few slots are filled, at most `most` of them. True: there are more to join. */
+static bool index_shrink(struct lru *l, int most) {
+    while (buckets(l) > BUCKETS_FIRST && (uint64_t)l->count * 10 < (uint64_t)buckets(l) * LOAD_JOIN) {
+        if (most-- == 0) return true;
+        if (!has_spare(l)) return false; /* a joined chain can be one or two buckets longer */
+        join(l);
+    }
+    return false;
 }
 
 /* Widens the largest hole until a block of `units` fits. What lies to its right is moved into another hole, for which
@@ -664,8 +674,7 @@ static void empty(struct lru *l) {
     memset(bucket_at(l, 0), 0, BUCKETS_FIRST * sizeof(struct bucket));
     l->mask = BUCKETS_FIRST - 1;
     l->split = 0;
-    l->overflow_top = l->overflow_used = 1;
-    l->overflow_free = 0;
+    l->overflow_top = 1;
     l->head = l->tail = l->boundary = l->young = l->old_first = l->old = l->count = 0;
     memset(l->database, 0, sizeof l->database);
     memset(l->slots_used, 0, sizeof l->slots_used);
@@ -858,11 +867,13 @@ void lru_clear(struct lru *l) {
 bool lru_purge(struct lru *l, uint32_t databases, int most) {
     while (most-- > 0) {
         uint32_t i = bucket_index(l->mask, l->split, reverse_bits(l->purge_at));
-        for (struct bucket *b = bucket_at(l, i);; b = &l->overflow[b->next]) {
+        for (struct bucket *b = bucket_at(l, i), *next; b; b = next) {
+            uint32_t top = l->overflow_top;
             for (int slot = 0; slot < SLOTS; slot++) /* into which the last one of the chain comes when it is emptied */
-                while (b->tag[slot] && databases >> entry_database(at(l, b->ref[slot])) & 1)
+                while (top == l->overflow_top && b->tag[slot] && databases >> entry_database(at(l, b->ref[slot])) & 1)
                     discard(l, entry_hash(l, at(l, b->ref[slot])), at(l, b->ref[slot]), SAMPLE_FREE);
-            if (b->tag[0] == 0 || b->next == 0) break; /* b may have been given back, but only as the last one */
+            next = b->next ? &l->overflow[b->next] : NULL;
+            if (top != l->overflow_top) next = bucket_at(l, i); /* one was given back, another has moved there */
         }
         l->purge_at = position_behind(l, l->purge_at, i);
         if (l->purge_at == 0) return false;
@@ -933,7 +944,7 @@ bool lru_trim(struct lru *l, size_t max_bytes, void **memory, size_t *bytes) {
         *memory = heap_at(&l->heap, l->heap.high);
     else if ((pages = trim_region(buckets(l), &l->buckets_cap, PAGE_BUCKETS, INDEX_TRIM_PAGES, 1)) != 0)
         *memory = bucket_at(l, l->buckets_cap);
-    else if ((pages = trim_region(l->overflow_top, &l->overflow_cap, PAGE_BUCKETS, INDEX_TRIM_PAGES, most)) != 0)
+    else if ((pages = trim_region(l->overflow_top + 2, &l->overflow_cap, PAGE_BUCKETS, INDEX_TRIM_PAGES, most)) != 0)
         *memory = l->overflow + l->overflow_cap;
     *bytes = (size_t)pages * PAGE;
     l->heap.limit = arena_units(l);

@@ -73,12 +73,10 @@ struct lru {
     struct lru_counters counters;
 
     /* the index's memory */
-    uint64_t budget_bytes;  /* index and arena together never hold more; given */
-    uint32_t overflow_top;  /* overflow buckets below it were used once */
-    uint32_t overflow_free; /* first of the free ones among them */
-    uint32_t overflow_used; /* those that are not free, and bucket 0 */
-    uint32_t buckets_cap;   /* buckets that may be used, and count against the budget */
-    uint32_t overflow_cap;  /* the same of overflow buckets */
+    uint64_t budget_bytes; /* index and arena together never hold more; given */
+    uint32_t overflow_top; /* overflow buckets below it are in use */
+    uint32_t buckets_cap;  /* buckets that may be used, and count against the budget */
+    uint32_t overflow_cap; /* the same of overflow buckets */
 
     uint32_t old_first;
     uint32_t old; /* entries known to be in the oldest quarter: the last ones of the list, from old_first on */
@@ -86,9 +84,9 @@ struct lru {
     /* expiry */
     int64_t tick; /* the wheel stands here: every slot due before it is empty */
 
-    struct heap heap;
-
     uint64_t lag_max_ms;
+
+    struct heap heap;
 
     uint64_t slots_used[LRU_WHEEL_LEVELS]; /* which slots have an entry */
     uint32_t *slot;                        /* first entry of each slot, 0: none */

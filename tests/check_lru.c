@@ -4,7 +4,7 @@
 #include "check.h"
 
 static uint32_t check_index(const struct lru *l) {
-    uint32_t entries = 0;
+    uint32_t entries = 0, overflow = 1; /* bucket 0 of those is none */
     for (uint32_t i = 0; i < buckets(l); i++)
         for (const struct bucket *b = bucket_at(l, i);; b = &l->overflow[b->next]) {
             for (int slot = 0; slot < SLOTS; slot++) {
@@ -18,16 +18,11 @@ static uint32_t check_index(const struct lru *l) {
                 entries++;
             }
             if (b->next == 0) break;
+            assert(b->next < l->overflow_top);
+            overflow++;
         }
+    assert(overflow == l->overflow_top);
     return entries;
-}
-
-/* Bucket 0, and those that are not free. */
-static uint32_t check_overflow(const struct lru *l) {
-    uint32_t used = l->overflow_top;
-    for (uint32_t i = l->overflow_free; i; i = l->overflow[i].next)
-        used--;
-    return used;
 }
 
 static uint32_t check_wheel(const struct lru *l) {
@@ -70,7 +65,6 @@ void lru_check(const struct lru *l) {
     assert(check_index(l) == l->count && check_wheel(l) == with_deadline);
     assert(heap_check(&l->heap) == units);
     assert(buckets(l) <= l->buckets_cap && l->buckets_cap <= l->buckets_max);
-    assert(l->overflow_used == check_overflow(l));
     assert(l->overflow_top <= l->overflow_cap && l->overflow_cap <= l->overflow_max);
     assert(index_bytes(l) + (uint64_t)l->heap.top * HEAP_UNIT <= l->budget_bytes);
 }

@@ -719,6 +719,48 @@ static void test_hash_spreads(void) {
     fixture_free(f);
 }
 
+/* Stores tiny entries until so many were evicted. Returns how many there are. */
+static uint32_t fill(struct fixture *f, uint32_t *next, uint64_t evicted) {
+    for (evicted += f->lru.counters.evicted; f->lru.counters.evicted < evicted; ++*next) {
+        char text[32];
+        struct slice key = key_of(*next, text);
+        CHECK(lru_set(&f->lru, hash_key(&f->seed, *next & 1, key), key, SLICE("v"), 0));
+    }
+    return f->lru.count;
+}
+
+/* Small entries leave a large index behind, in buckets and overflow buckets: they do not keep the budget from sinking. */
+static void test_budget_sinks(void) {
+    enum { MOST = 2 << 20, CAPACITY = MOST / 16 };
+    uint32_t next = 0;
+    struct fixture *f = fixture_new(MOST, CAPACITY, 11);
+    uint32_t before = fill(f, &next, 1000);
+    for (uint32_t share = 2; share <= 32; share *= 2) {
+        bool more = true;
+        for (int64_t now_ms = 1, quiet = 0; quiet < 200; now_ms++, quiet = more ? 0 : quiet + 1) {
+            void *memory;
+            size_t bytes;
+            more = lru_sweep(&f->lru, now_ms, 128);
+            more |= lru_resize(&f->lru, MOST / share, CAPACITY);
+            more |= lru_trim(&f->lru, 256 << 10, &memory, &bytes);
+            if (now_ms % 256 == 0) lru_check(&f->lru);
+        }
+        CHECK(f->lru.budget_bytes == MOST / share);
+        struct fixture *fresh = fixture_new(MOST / share, CAPACITY, 11);
+        uint32_t other = 0, entries = fill(fresh, &other, 1000);
+        CHECK(fill(f, &next, before) > entries / 100 * 80);
+        lru_check(&f->lru);
+        fixture_free(fresh);
+    }
+    for (uint32_t left = f->lru.database[0].entries, step = 0; lru_purge(&f->lru, 1 << 1, 3); step++) {
+        if (step % 16 == 0) lru_check(&f->lru); /* of the chains that a purge walks, the buckets move */
+        CHECK(f->lru.database[0].entries == left);
+    }
+    CHECK(f->lru.count > 0 && f->lru.database[1].entries == 0);
+    lru_check(&f->lru);
+    fixture_free(f);
+}
+
 int main(void) {
     static const struct tap_test tests[] = {
         {"fewer than 16 entries: survivors are exactly the reference list's", test_exact_order_small},
@@ -727,6 +769,7 @@ int main(void) {
         {"random operations, values from nothing to the limit", test_random_operations},
         {"sizes turn over: index and arena share the budget", test_sizes_turn_over},
         {"room is made by moving", test_room_by_moving},
+        {"a budget sinks whatever the index holds", test_budget_sinks},
         {"many small entries: the index splits and joins", test_many_small},
         {"what cannot fit is refused and changes nothing", test_does_not_fit},
         {"empty, binary and longest keys", test_binary_and_empty_keys},
