@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 
 #include "resp.h"
 
@@ -142,7 +143,7 @@ void client_describe(const struct registry *r, const struct client *c, int64_t n
 int64_t registry_visit(struct registry *r, const struct client_filter *f, int64_t from, int most,
                        struct client_visit *v) {
     pthread_mutex_lock(&r->lock);
-    int64_t i = from, end = from + most < r->high ? from + most : r->high, high = r->high;
+    int64_t i = from, high = r->high, end = MIN(from + most, high);
     for (; i < end; i++) {
         const struct client *c = registry_record(r, (uint32_t)i);
         if (!c->id || !matches(c, f)) continue;

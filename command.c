@@ -383,7 +383,7 @@ static uint64_t shards_of(struct call *c, const struct transaction *t, struct pl
 static bool watches_hold(struct call *c, const struct transaction *t) {
     for (size_t i = 0; i < t->watch_count; i++) {
         const struct watch *w = &t->watches[i];
-        if (lru_changes(shard_locked(c->shards, w->hash), w->hash) != w->changes ||
+        if (lru_changes(shard_of(c->shards, w->hash), w->hash) != w->changes ||
             w->moves != shards_moves(c->shards, w->database) || (w->deadline_ms && w->deadline_ms < c->now_ms))
             return false;
     }
@@ -425,7 +425,7 @@ static size_t request_bound(struct plan *plan) {
     for (int i = k.first; i <= k.last; i += k.step) {
         uint64_t hash = shards_hash(c->shards, c->database, c->argv[i]);
         uint32_t *size = &plan->sizes[hash % plan->sizes_count];
-        const struct entry *e = lru_peek(shard_locked(c->shards, hash), hash, c->argv[i], c->now_ms);
+        const struct entry *e = lru_peek(shard_of(c->shards, hash), hash, c->argv[i], c->now_ms);
         if (e) grow_to(size, entry_value_size(e)); /* unless a request before this one has made more of it */
         if (plan->any) grow_to(size, shards_value_room(c->shards));
         size_t held = *size;
@@ -667,6 +667,13 @@ static bool password_is(struct command_server *s, struct slice given) {
     return differs == 0;
 }
 
+/* Whether the client has yet to give the password. Nobody has where there is none any more. */
+static bool is_locked_out(struct call *c) {
+    if (has_mode(c->client, CLIENT_LOCKED_OUT) && password_is(c->context->server, SLICE("")))
+        set_mode(c->client, CLIENT_LOCKED_OUT, false);
+    return has_mode(c->client, CLIENT_LOCKED_OUT);
+}
+
 /* Whether user and password let in; answers when they do not. Without a password any lets in. */
 static bool authenticate(struct call *c, struct slice user, struct slice password) {
     char peer[CLIENT_ADDRESS_MAX];
@@ -727,7 +734,7 @@ static enum command_result cmd_hello(struct call *c) {
         if (!auth && !is_plain(c, *name, SLICE("Client names"))) return COMMAND_DONE;
     }
     if (user && !authenticate(c, user[0], user[1])) return COMMAND_DONE;
-    if (has_mode(c->client, CLIENT_LOCKED_OUT))
+    if (is_locked_out(c))
         return ERROR(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
                         "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
                         "select the RESP protocol version at the same time");
@@ -783,7 +790,9 @@ static enum command_result cmd_client_reply(struct call *c) {
         set_mode(c->client, CLIENT_SKIP, !has_mode(c->client, CLIENT_MUTE));
     else
         set_mode(c->client, CLIENT_MUTE, reply == OFF);
-    return reply == ON ? ok(c) : COMMAND_DONE;
+    if (reply == ON) ok(c);
+    c->start = c->out->len; /* that is not taken back */
+    return COMMAND_DONE;
 }
 
 /* CLIENT INFO */
@@ -871,6 +880,11 @@ static enum command_result cmd_client_pause(struct call *c) {
     if (!resp_integer_of(c->argv[2], &timeout_ms) || timeout_ms > INT64_MAX - c->now_ms)
         return ERROR(c, "ERR timeout is not an integer or out of range");
     if (timeout_ms < 0) return ERROR(c, "ERR timeout is negative");
+    if (command_unusual(s, c->now_ms, false) & UNUSUAL_PAUSED) { /* it becomes no shorter by another */
+        int64_t left_ms = atomic_load(&s->paused_until_ms) - c->now_ms;
+        timeout_ms = left_ms > timeout_ms ? left_ms : timeout_ms;
+        all |= atomic_load(&s->paused_all);
+    }
     atomic_store(&s->paused_all, all);
     atomic_store(&s->paused_ms, timeout_ms);
     atomic_store(&s->paused_until_ms, c->now_ms + timeout_ms);
@@ -1029,10 +1043,12 @@ static enum command_result cmd_config_set(struct call *c) {
     }
     pthread_mutex_unlock(&s->config_lock);
     if (!changed) return COMMAND_DONE;
+    shards_grow(c->shards);
     client_address(c->client, peer);
     if (strcmp(text, "nothing changed") != 0)
-        log_line(s->log, LOG_LEVEL_NOTICE, "CONFIG SET by id=%llu addr=%s: %s%s%.*s", (unsigned long long)c->client->id,
-                 peer, text, *next.notes ? "; " : "", (int)strcspn(next.notes, "\n"), next.notes);
+        log_line(s->log, *next.notes ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, "CONFIG SET by id=%llu addr=%s: %s%s%.*s",
+                 (unsigned long long)c->client->id, peer, text, *next.notes ? "; " : "", (int)strcspn(next.notes, "\n"),
+                 next.notes);
     return ok(c);
 }
 
@@ -1401,10 +1417,10 @@ static enum command_result cmd_command_getkeys(struct call *c) {
     for (int i = k.first; i <= k.last; i += k.step)
         bytes += resp_bulk_bytes(argv[i].n) + 64;
     if (bytes > LIST_REPLY_BYTES) return error_format(c, "ERR at most %u bytes of keys at once", LIST_REPLY_BYTES);
-    bool returns = !strstr(command->keys, "variable_flags");
-    for (int i = 3; i < argc; i++)
-        returns |= is_word(argv[i], SLICE("get"));
-    struct slice each = SLICE(""), keys = slice_of(returns ? command->keys : "OW update");
+    struct slice each = SLICE(""), keys = slice_of(command->keys);
+    if (strstr(command->keys, "variable_flags")) keys = SLICE("OW update");
+    for (int i = 3; i < argc && command->handler == cmd_set; i++)
+        if (is_word(argv[i], SLICE("get"))) keys = SLICE("RW access update");
     resp_array(c->out, (size_t)k.count);
     for (int i = k.first; i <= k.last; i += k.step) {
         if (c->command->variant) put(c, "*", 2);
@@ -1429,7 +1445,7 @@ void command_prepare(const struct command_context *c, const struct client *clien
     struct slice key = r->argv[1];
     if (key.p == NULL || key.n > KEY_SIZE_MAX) return;
     r->hash = shards_hash(c->shards, relaxed_load(client->database), key);
-    r->ahead = shard_unlocked(c->shards, r->hash);
+    r->ahead = shard_of(c->shards, r->hash);
     lru_prefetch_bucket(r->ahead, r->hash);
 }
 
@@ -1510,7 +1526,7 @@ static enum command_result unknown_command(struct call *c) {
 __attribute__((noinline)) static enum command_result execute_unusual(struct call *c) {
     const struct command *command = c->command;
     bool queued = has_mode(c->client, CLIENT_MULTI) && !(command->flags & IN_MULTI);
-    bool locked_out = has_mode(c->client, CLIENT_LOCKED_OUT) && !(command->flags & NO_AUTH);
+    bool locked_out = !(command->flags & NO_AUTH) && is_locked_out(c);
     bool refused = queued && (command->flags & (NO_MULTI | NOT_QUEUED));
     bool watches = has_mode(c->client, CLIENT_MONITOR) && (command->flags & (WRITE | READONLY));
     if (locked_out || refused || watches) {
@@ -1533,16 +1549,12 @@ __attribute__((noinline)) static enum command_result execute_unusual(struct call
 
 /* The reply of a client that wants none, or not this one, is taken back. */
 static enum command_result muted(struct call *c, enum command_result result, uint8_t modes) {
-    bool on = (modes & CLIENT_MUTE) && !has_mode(c->client, CLIENT_MUTE); /* CLIENT REPLY ON is answered */
-    if (!on) c->out->len = c->start;
-    if (!on && result == COMMAND_COLLECTED) {
-        collect_forget(c->context->pool, c->client);
-        result = COMMAND_DONE;
-    }
-    bool again = c->command && c->command->handler == cmd_client_reply; /* SKIP after SKIP: the next one too */
-    if (result != COMMAND_AGAIN && result != COMMAND_WAIT && (modes & CLIENT_SKIP) && !again)
-        set_mode(c->client, CLIENT_SKIP, false);
-    return result;
+    bool again = result == COMMAND_AGAIN || result == COMMAND_WAIT;
+    c->out->len = c->start;
+    if (again && (modes & CLIENT_SKIP)) set_mode(c->client, CLIENT_SKIP, true);
+    if (result != COMMAND_COLLECTED) return result;
+    collect_forget(c->context->pool, c->client);
+    return COMMAND_DONE;
 }
 
 /* All of it but muting the reply. */
@@ -1558,7 +1570,8 @@ static inline enum command_result execute(struct call *c, const struct request *
     relaxed_store(c->client->last_command, c->row + 1);
     if (!r->resumed) {
         if (!arity_right(command, r->argc)) return wrong_arity(c), rejected(c);
-        bool many = r->argc > BYTES_ARGS && (command->handler == cmd_mset || command->handler == cmd_msetex);
+        bool many = r->argc > BYTES_ARGS || !r->sizes_are_right;
+        many = many && (command->handler == cmd_mset || command->handler == cmd_msetex);
         if ((!r->sizes_are_right || many) && !sizes_right(c, many)) return rejected(c);
         if (modes || c->context->unusual) return execute_unusual(c);
     }
@@ -1582,6 +1595,7 @@ enum command_result command_execute(struct command_context *context, struct clie
     c.hash = r->hash;
     c.now_ms = context->now_ms;
     c.start = out->len;
+    if (modes & CLIENT_SKIP) set_mode(client, CLIENT_SKIP, false); /* of this request; it may ask for the next */
     enum command_result result = execute(&c, r, modes);
     return modes & (CLIENT_MUTE | CLIENT_SKIP) ? muted(&c, result, modes) : result;
 }

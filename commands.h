@@ -141,7 +141,7 @@ static const struct command commands[] = {
     {"substr", 4, READONLY | RETURNS, 1, 1, 1, cmd_getrange, 0, "RO access", "", "string", "1.0.0", "SUBSTR key start end", "Returns a substring from a string value; GETRANGE is its name now."},
     {"swapdb", 3, WRITE | FAST | KEYSPACE | DANGEROUS, 0, 0, 0, cmd_swapdb, 0, "", "", "server", "4.0.0", "SWAPDB index1 index2", "Swaps two Redis databases."},
     {"time", 1, LOADING | STALE | FAST, 0, 0, 0, cmd_time, 0, "", RANDOM, "server", "2.6.0", "TIME", "Returns the server time."},
-    {"touch", -2, READONLY | FAST, 1, -1, 1, cmd_exists, 0, "RO", MULTI_SUM, "generic", "3.2.1", "TOUCH key [key ...]", "Returns the number of existing keys out of those specified after updating the time they were last accessed."},
+    {"touch", -2, READONLY | FAST, 1, -1, 1, cmd_touch, 0, "RO", MULTI_SUM, "generic", "3.2.1", "TOUCH key [key ...]", "Returns the number of existing keys out of those specified after updating the time they were last accessed."},
     {"ttl", 2, READONLY | FAST, 1, 1, 1, cmd_ttl, VARIANT_SECONDS, "RO access", RANDOM, "generic", "1.0.0", "TTL key", "Returns the expiration time in seconds of a key."},
     {"type", 2, READONLY | FAST, 1, 1, 1, cmd_type, 0, "RO", "", "generic", "1.0.0", "TYPE key", "Determines the type of value stored at a key."},
     {"unlink", -2, WRITE | FAST, 1, -1, 1, cmd_del, 0, "RM delete", MULTI_SUM, "generic", "4.0.0", "UNLINK key [key ...]", "Deletes one or more keys; as DEL, which never blocks here."},

@@ -14,6 +14,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/param.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "glob.h"
 #include "host.h"
@@ -47,6 +50,7 @@ static const struct option *find_option(const char *name) {
 /* Where a setting comes from and where its error goes. */
 struct load {
     struct config *config;
+    bool again;                  /* what is read was read before */
     char place[SHOWN_SIZE + 32]; /* put before the sentence: "redis.conf line 3: "; "" for a flag */
     char *error;
     size_t error_size;
@@ -251,8 +255,22 @@ static bool load_line(const struct load *l, char *line) {
     return set_option(l, line, value, count - 1);
 }
 
+/* Opens a file; with `again` only one that can be read again, and that nobody has to wait for. */
+static FILE *open_file(const struct load *l, const char *path) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (l->again ? O_NONBLOCK | O_NOCTTY : 0));
+    if (fd >= 0 && l->again && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
+        close(fd);
+        return errno = 0, NULL;
+    }
+    return fd >= 0 ? fdopen(fd, "r") : NULL;
+}
+
+/* Why there was nothing to be read. */
+static const char *unreadable(void) { return errno ? strerror(errno) : "a pipe or device cannot be read again"; }
+
 static bool load_file(struct load *l, const char *path) {
-    FILE *file = fopen(path, "re");
+    FILE *file = open_file(l, path);
     char *line = NULL;
     size_t size = 0;
     ssize_t n = 0;
@@ -263,7 +281,7 @@ static bool load_file(struct load *l, const char *path) {
     }
     l->place[0] = '\0';
     if (!file || (n < 0 && !feof(file)))
-        bad += !refuse(l, "cannot read the configuration file \"%s\": %s", show(path).text, strerror(errno));
+        bad += !refuse(l, "cannot read the configuration file \"%s\": %s", show(path).text, unreadable());
     free(line);
     if (file) fclose(file);
     return bad == 0;
@@ -325,11 +343,11 @@ static bool load_password(const struct load *l) {
     if (*l->config->requirepass)
         return refuse(l, "requirepass-file: \"%s\" is not allowed beside requirepass; give one of them",
                       show(path).text);
-    FILE *file = fopen(path, "re");
+    FILE *file = open_file(l, path);
     char *line = NULL;
     size_t size = 0;
     ssize_t n = file ? getline(&line, &size, file) : -1;
-    const char *why = n < 0 ? strerror(errno) : strlen(line) < (size_t)n ? "it holds a NUL" : NULL;
+    const char *why = n < 0 ? unreadable() : strlen(line) < (size_t)n ? "it holds a NUL" : NULL;
     if (file && feof(file) && n < 0) why = "it is empty";
     if (!why) line[strcspn(line, "\r\n")] = '\0';
     if (!why && !*line) why = "its first line is empty";
@@ -361,9 +379,9 @@ static void print_help(void) {
 
 /* ---- all of it ---- */
 
-enum config_result config_load(struct config *c, int argc, char **argv, char **environment, char *error,
+enum config_result config_load(struct config *c, int argc, char **argv, char **environment, bool again, char *error,
                                size_t error_size) {
-    struct load l = {.config = c, .error = error, .error_size = error_size};
+    struct load l = {.config = c, .again = again, .error = error, .error_size = error_size};
     bool ping = false;
     *error = '\0';
     int flags = argc > 1 && argv[1][0] != '-' ? 2 : 1;

@@ -88,9 +88,10 @@ enum config_result {
                   * CONFIG_ERRORS_MAX, apart by '\n'. It takes CONFIG_ERROR_MAX bytes. */
 };
 
-/* Reads the file that argv[1] names (when it does not begin with "--"), then SPONSON_ variables of `environment`
- * (as environ: NAME=value, NULL last), then the flags of argv; later ones win. argv[0] is skipped. */
-enum config_result config_load(struct config *c, int argc, char **argv, char **environment, char *error,
+/* Reads the file that argv[1] names (when it does not begin with '-'), then SPONSON_ variables of `environment`
+ * (as environ: NAME=value, NULL last), then the flags of argv; later ones win. argv[0] is skipped. `again`: it was read
+ * before, so that a pipe is refused, and nothing is waited for. */
+enum config_result config_load(struct config *c, int argc, char **argv, char **environment, bool again, char *error,
                                size_t error_size);
 
 /* Works out every value that depends on the machine or on another option, and checks them against one another.

@@ -18,9 +18,9 @@ struct figure {
     const char *help;
 };
 
-/* Hands each to print(b, row, section). */
+/* Hands each of the section to print(b, row); of all, when that is NULL. */
 static void each_figure(const struct figures *f, struct buf *b, const char *section,
-                        void (*print)(struct buf *b, const struct figure *row, const char *section)) {
+                        void (*print)(struct buf *b, const struct figure *row)) {
     const struct command_server *s = f->server;
     const struct shards_totals *t = &f->shards;
     const struct lru_counters *n = &t->counters;
@@ -84,7 +84,7 @@ static void each_figure(const struct figures *f, struct buf *b, const char *sect
     };
     /* clang-format on */
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-        print(b, &list[i], section);
+        if (section == NULL || (list[i].section && !strcmp(list[i].section, section))) print(b, &list[i]);
 }
 
 #endif

@@ -241,7 +241,8 @@ void host_notify(struct log *log, const char *state) {
     memcpy(a.sun_path, path, MIN(n, sizeof a.sun_path)); /* none has the beginning of one that is too long */
     if (*path == '@') a.sun_path[0] = '\0';
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + MIN(n, sizeof a.sun_path));
-    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&a, size) < 0) {
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&a, size) < 0 &&
+        errno != EAGAIN && errno != ENOBUFS) { /* it is there, and busy */
         log_line(log, LOG_LEVEL_WARNING, "cannot tell the service manager at %s: %s", path, strerror(errno));
         unsetenv("NOTIFY_SOCKET");
     }

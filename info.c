@@ -129,9 +129,8 @@ static void print_value(struct buf *b, const struct figure *row, const char *end
         buf_printf(b, "%.*f%s", row->unit == KB ? 2 : 6, (double)row->value / (int)row->unit, end);
 }
 
-/* A figure, if it is one of the section. */
-static void print_info(struct buf *b, const struct figure *row, const char *section) {
-    if (row->section == NULL || strcmp(row->section, section) != 0) return;
+/* A figure of INFO. */
+static void print_info(struct buf *b, const struct figure *row) {
     buf_printf(b, "%s:", row->info);
     print_value(b, row, "\r\n");
     if (!strncmp(row->info, "used_memory", 11) || !strcmp(row->info, "maxmemory"))
@@ -595,8 +594,7 @@ static void print_commands(struct buf *b, const struct figures *f) {
     }
 }
 
-static void print_metric(struct buf *b, const struct figure *row, const char *section) {
-    (void)section; /* of INFO */
+static void print_metric(struct buf *b, const struct figure *row) {
     if (row->name == NULL) return;
     if (*row->help) print_head(b, row->name, strstr(row->name, "_total") ? "counter" : "gauge", row->help);
     buf_printf(b, "%s%s ", row->name, row->labels);

@@ -26,7 +26,8 @@
 #define BUCKETS_PER_TURN 64         /* of KEYS and RANDOMKEY: some 600 keys */
 #define SCAN_BUCKETS_MAX 512        /* of one SCAN, whatever its COUNT asks for */
 #define SCAN_BYTES_MAX (256u << 10) /* of one SCAN: it stops at the bucket that passes it */
-#define PATTERN_WORK (1u << 20)     /* bytes, pattern times longest key: what matching one can take; 1024 times 1024 */
+#define PATTERN_MAX 1024            /* bytes of a pattern, ... */
+#define PATTERN_WORK (1u << 20)     /* ... and of it times the longest key: what matching one can take */
 #define MATCH_STEPS_MAX 500000      /* of KEYS and SCAN: a pattern of many stars takes a thousand a key */
 #define KEYS_AHEAD 16               /* keys whose memory is fetched at once: as many lines as a core waits for */
 #define SCRATCH_BEHIND 2048         /* bytes of `out` that stay free for the reply beside a value put together in it */
@@ -39,7 +40,7 @@
 static void turn_to(struct call *c, const struct slice *key) {
     c->key = key;
     c->hash = shards_hash(c->shards, c->database, *key);
-    c->lru = shard_locked(c->shards, c->hash); /* if it is */
+    c->lru = shard_of(c->shards, c->hash); /* if it is */
 }
 
 static inline void unlock(struct call *c) { shard_unlock(c->shards, c->hash); }
@@ -56,11 +57,16 @@ static inline void lock(struct call *c) {
 
 static struct entry *peek(struct call *c) { return lru_peek(c->lru, c->hash, *c->key, c->now_ms); }
 
+/* Finds an entry and makes it the latest, unless the client wants none touched. */
+static inline struct entry *use(struct call *c) {
+    bool touch = !(relaxed_load(c->client->modes) & CLIENT_NO_TOUCH);
+    return touch ? lru_get(c->lru, c->hash, *c->key, c->now_ms) : peek(c);
+}
+
 /* Finds an entry for a command that reads it, counting hits and misses. Each GET goes through it, so it is
  * never called, but stands in place. */
 __attribute__((always_inline)) static inline struct entry *read_entry(struct call *c, bool touch) {
-    bool use = touch && !(relaxed_load(c->client->modes) & CLIENT_NO_TOUCH);
-    struct entry *e = use ? lru_get(c->lru, c->hash, *c->key, c->now_ms) : peek(c);
+    struct entry *e = touch ? use(c) : peek(c);
     lru_count_read(c->lru, c->hash, e != NULL);
     return e;
 }
@@ -421,19 +427,17 @@ enum command_result each_key(struct call *c, size_t room, key_function *each) {
     struct suspended *s = &c->client->suspended;
     uint64_t hash[KEYS_AHEAD];
     int at = s->next ? (int)s->next : 1, most = c->argc - at > KEYS_PER_TURN ? at + KEYS_PER_TURN : c->argc, n = 0;
-    for (; at < most; at += n) {
-        n = c->in_exec || buf_left(c->out) >= KEYS_AHEAD * room ? KEYS_AHEAD : buf_left(c->out) >= room;
-        n = most - at < n ? most - at : n;
-        if (n == 0) break;
-        for (int i = 0; i < n; i++) {
+    for (int ahead = 0; at < most && n == ahead; at += n) {
+        ahead = most - at < KEYS_AHEAD ? most - at : KEYS_AHEAD;
+        for (int i = 0; i < ahead; i++) {
             hash[i] = shards_hash(c->shards, c->database, c->argv[at + i]);
-            lru_prefetch_bucket(shard_unlocked(c->shards, hash[i]), hash[i]);
+            lru_prefetch_bucket(shard_of(c->shards, hash[i]), hash[i]);
         }
-        for (int i = 0; i < n; i++)
-            lru_prefetch_entry(shard_unlocked(c->shards, hash[i]), hash[i]);
-        for (int i = 0; i < n; i++) {
-            c->key = &c->argv[at + i];
-            c->hash = hash[i];
+        for (int i = 0; i < ahead; i++)
+            lru_prefetch_entry(shard_of(c->shards, hash[i]), hash[i]);
+        for (n = 0; n < ahead && (c->in_exec || buf_left(c->out) >= room); n++) {
+            c->key = &c->argv[at + n];
+            c->hash = hash[n];
             lock(c);
             each(c);
             unlock(c);
@@ -499,7 +503,12 @@ static void delete_one(struct call *c) {
     c->client->suspended.count++;
 }
 
-static void exists_one(struct call *c) { c->client->suspended.count += read_entry(c, true) != NULL; }
+static void exists_one(struct call *c) { c->client->suspended.count += read_entry(c, false) != NULL; }
+
+static void touch_one(struct call *c) {
+    lru_get(c->lru, c->hash, *c->key, c->now_ms); /* whatever CLIENT NO-TOUCH says */
+    exists_one(c);
+}
 
 /* Answers for how many keys `each` said so. */
 static enum command_result count_keys(struct call *c, key_function *each) {
@@ -512,8 +521,11 @@ static enum command_result count_keys(struct call *c, key_function *each) {
 /* DEL key [key ...], UNLINK key [key ...]: nothing here is freed later, there is nothing to wait for */
 enum command_result cmd_del(struct call *c) { return count_keys(c, delete_one); }
 
-/* EXISTS key [key ...], TOUCH key [key ...] */
+/* EXISTS key [key ...] */
 enum command_result cmd_exists(struct call *c) { return count_keys(c, exists_one); }
+
+/* TOUCH key [key ...] */
+enum command_result cmd_touch(struct call *c) { return count_keys(c, touch_one); }
 
 /* TYPE key */
 enum command_result cmd_type(struct call *c) {
@@ -555,7 +567,8 @@ enum command_result cmd_expire(struct call *c) {
     if ((flags & EXPIRE_GT) && (flags & EXPIRE_LT))
         return ERROR(c, "ERR GT and LT options at the same time are not compatible");
     if (!deadline_of(c, c->argv[2], c->command->variant, true, &deadline_ms)) return COMMAND_DONE;
-    struct entry *e = lock_entry(c);
+    lock(c);
+    struct entry *e = use(c);
     bool changed = e && expire_allowed(flags, entry_deadline_ms(e), deadline_ms);
     bool done = !changed || set_deadline(c, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
     unlock(c);
@@ -564,7 +577,8 @@ enum command_result cmd_expire(struct call *c) {
 
 /* PERSIST key */
 enum command_result cmd_persist(struct call *c) {
-    struct entry *e = lock_entry(c);
+    lock(c);
+    struct entry *e = use(c);
     bool changed = e && entry_deadline_ms(e);
     if (changed) lru_set_deadline(c->lru, e, 0);
     unlock(c);
@@ -682,7 +696,7 @@ static void walk_emit(void *context, const struct entry *e) {
 /* The pattern in argv[i], in *pattern; what matches every key becomes NULL. False: it is too long, and that was
  * answered: matching takes time with the product of both lengths. */
 static bool pattern_of(struct call *c, int i, const struct slice **pattern) {
-    uint64_t key = c->context->config->max_key_size_bytes, max = PATTERN_WORK / key < key ? PATTERN_WORK / key : key;
+    uint64_t key = c->context->config->max_key_size_bytes, max = key > PATTERN_MAX ? PATTERN_WORK / key : PATTERN_MAX;
     *pattern = slice_equal(c->argv[i], SLICE("*")) ? NULL : &c->argv[i];
     if (c->argv[i].n <= max) return true;
     return error_format(c, "ERR pattern exceeds %" PRIu64 " bytes", max), false;

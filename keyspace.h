@@ -7,7 +7,7 @@
 command_handler cmd_append, cmd_copy, cmd_dbsize, cmd_del, cmd_delex, cmd_exists, cmd_expire, cmd_flush, cmd_get,
     cmd_getdel, cmd_getex, cmd_getrange, cmd_increment, cmd_incrbyfloat, cmd_keys, cmd_memory_usage, cmd_mget, cmd_move,
     cmd_mset, cmd_msetex, cmd_object, cmd_persist, cmd_randomkey, cmd_rename, cmd_scan, cmd_set, cmd_setex,
-    cmd_setrange, cmd_strlen, cmd_swapdb, cmd_ttl, cmd_type;
+    cmd_setrange, cmd_strlen, cmd_swapdb, cmd_touch, cmd_ttl, cmd_type;
 
 /* What tells commands of one handler apart: the row's `variant`. Of a time: */
 enum variant_time { VARIANT_SECONDS = 1, VARIANT_UNIX = 2 };

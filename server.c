@@ -304,6 +304,8 @@ static bool reconfigure(void *context, const struct config *next, char *text, si
         snprintf(text, size, "maxmemory can become at most %" PRIu64 "mb without a restart", most >> 20);
     else if (next->shard_capacity > s->shards.capacity_max)
         snprintf(text, size, "shard-capacity can become at most %u without a restart", s->shards.capacity_max);
+    else if (s->command.feed.watchers && next->client_memory_bytes < 2 * FEED_BYTES)
+        snprintf(text, size, "client-memory has to be %dmb at least while somebody uses MONITOR", 2 * FEED_BYTES >> 20);
     else if (next->maxclients > s->clients_max)
         snprintf(text, size, "The operating system is not able to handle the specified number of clients, try with %d",
                  s->clients_max);
@@ -327,15 +329,11 @@ static bool reconfigure(void *context, const struct config *next, char *text, si
 /* SIGHUP: file, environment and flags are read as at the start; what may change while it runs does so, all or nothing. */
 static void reload(struct server *s) {
     struct config next;
-    struct stat st;
     char text[CONFIG_ERROR_MAX];
-    const char *file = s->argc > 1 && *s->argv[1] != '-' ? s->argv[1] : NULL;
-    bool is_pipe = file && stat(file, &st) == 0 && S_ISFIFO(st.st_mode); /* what it said is gone: that is no change */
     snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n", clock_ns(CLOCK_MONOTONIC) / 1000);
     host_notify(&s->log, text);
-    snprintf(text, sizeof text, "a pipe cannot be read again");
     config_init(&next);
-    bool ok = !is_pipe && config_load(&next, s->argc, s->argv, environ, text, sizeof text) == CONFIG_OK &&
+    bool ok = config_load(&next, s->argc, s->argv, environ, true, text, sizeof text) == CONFIG_OK &&
               config_resolve(&next, &s->host, text, sizeof text);
     if (ok) fit_descriptors(s, &next);
     pthread_mutex_lock(&s->command.config_lock);
@@ -343,7 +341,8 @@ static void reload(struct server *s) {
     pthread_mutex_unlock(&s->command.config_lock);
     if (ok) {
         log_lines(&s->log, LOG_LEVEL_WARNING, "", next.notes);
-        log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s", file ? file : "options", text);
+        log_line(&s->log, LOG_LEVEL_NOTICE, "SIGHUP: %s read again: %s",
+                 s->argc > 1 && *s->argv[1] != '-' ? s->argv[1] : "options", text);
     } else {
         log_lines(&s->log, LOG_LEVEL_WARNING, "SIGHUP: nothing changed: ", text);
     }
@@ -647,14 +646,18 @@ int main(int argc, char **argv) {
     char error[CONFIG_ERROR_MAX];
     take_arguments_of_process_1(&argc, &argv);
     config_init(&server.config);
-    enum config_result result = config_load(&server.config, argc, argv, environ, error, sizeof error);
+    enum config_result result = config_load(&server.config, argc, argv, environ, false, error, sizeof error);
     if (result == CONFIG_EXIT) return 0;
     if (result == CONFIG_BAD) return fail("%s", error);
     if (result == CONFIG_PING) return ping(&server.config);
     host_read(&server.host, "");
     if (!config_resolve(&server.config, &server.host, error, sizeof error)) return fail("%s", error);
-    server.log =
-        (struct log){STDERR_FILENO, server.config.loglevel, server.config.log_format, PTHREAD_MUTEX_INITIALIZER, {{0}}};
+    int terminal = isatty(STDERR_FILENO) ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    server.log = (struct log){terminal < 0 ? STDERR_FILENO : terminal,
+                              server.config.loglevel,
+                              server.config.log_format,
+                              PTHREAD_MUTEX_INITIALIZER,
+                              {{0}}};
     log_lines(&server.log, LOG_LEVEL_WARNING, "", server.config.notes);
     server.argc = argc;
     server.argv = argv;

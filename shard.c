@@ -76,7 +76,7 @@ static bool reserve(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacit
 bool shards_init(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity, int threads) {
     *s = (struct shards){.shared = threads > 1, .large_pages = true, .capacity = capacity};
     s->budget_bytes = maxmemory_bytes / SHARDS;
-    uint32_t entries = capacity < INT32_MAX / GROWTH ? capacity * GROWTH : INT32_MAX;
+    uint32_t entries = capacity < INT32_MAX / GROWTH ? capacity * GROWTH + GROWTH - 1 : INT32_MAX;
     uint64_t most = maxmemory_bytes * GROWTH < MAXMEMORY_MAX ? maxmemory_bytes * GROWTH : MAXMEMORY_MAX;
     for (uint32_t i = 0; i < DATABASES_MAX; i++)
         atomic_init(&s->id[i], (uint8_t)i);
@@ -179,9 +179,13 @@ void shards_swap_databases(struct shards *s, uint32_t a, uint32_t b) {
 }
 
 void shards_resize(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity) {
-    uint64_t budget = maxmemory_bytes / SHARDS;
-    atomic_store(&s->budget_bytes, budget);
+    atomic_store(&s->budget_bytes, maxmemory_bytes / SHARDS);
     atomic_store(&s->capacity, capacity);
+}
+
+void shards_grow(struct shards *s) {
+    uint64_t budget = atomic_load(&s->budget_bytes);
+    uint32_t capacity = atomic_load(&s->capacity);
     for (uint32_t i = 0; i < SHARDS; i++) {
         struct lru *l = shard_lock_index(s, i);
         lru_resize(l, MAX(budget, l->budget_bytes), MAX(capacity, l->capacity));

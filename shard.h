@@ -71,10 +71,8 @@ __attribute__((always_inline)) static inline uint64_t shards_hash(const struct s
     return hash_key(&s->seed, shards_id(s, database), key);
 }
 
-/* For fetching ahead only: not locked. */
-static inline const struct lru *shard_unlocked(const struct shards *s, uint64_t hash) {
-    return &s->shard[hash_shard(hash)].lru;
-}
+/* A key's shard: whose lock the caller holds, or to fetch ahead. */
+static inline struct lru *shard_of(const struct shards *s, uint64_t hash) { return &s->shard[hash_shard(hash)].lru; }
 
 void shard_wait(struct shard *shard);
 
@@ -103,9 +101,6 @@ static inline void shard_unlock(struct shards *s, uint64_t hash) { shard_unlock_
  * locked, for shards_unlock_many(). Who holds some already may ask for no others. */
 uint64_t shards_lock_many(struct shards *s, uint64_t set);
 void shards_unlock_many(struct shards *s, uint64_t locked);
-
-/* A shard whose lock the caller holds by shards_lock_many(). */
-static inline struct lru *shard_locked(struct shards *s, uint64_t hash) { return &s->shard[hash_shard(hash)].lru; }
 
 /* Says that values of so many bytes will be stored: before the first is. */
 static inline void shards_allow_values(struct shards *s, size_t bytes) {
@@ -158,8 +153,11 @@ uint64_t shards_scan(struct shards *s, uint32_t id, uint64_t cursor, int64_t now
 /* A cursor in a shard that has entries with that id, chosen by their number, at a random place; 0 when none has. */
 uint64_t shards_random_cursor(const struct shards *s, uint32_t id, uint64_t random);
 
-/* Changes the budget of all shards, up to maxmemory_max, and their capacity: up at once, down by shard_upkeep(). */
+/* Says what the budget of all shards, up to maxmemory_max, and their capacity are to be. shard_upkeep() changes them;
+ * upwards shards_grow() does it at once, by a thread that may lock shards: the one that accepts may not where there is
+ * one worker, whose locks are none. */
 void shards_resize(struct shards *s, uint64_t maxmemory_bytes, uint32_t capacity);
+void shards_grow(struct shards *s);
 
 /* A bounded piece of upkeep for shard i: expired entries go, free pages go back to the system. True: more to do. */
 bool shard_upkeep(struct shards *s, uint32_t i, int64_t now_ms);

@@ -189,6 +189,7 @@ struct worker {
     struct conn *paused;  /* connections that go on when CLIENT PAUSE is over */
     int64_t tick_ms;      /* when the next tick is due */
     uint32_t upkeep_next; /* shard; SHARDS or more: this tick has done all */
+    bool upkeep_again;    /* one of those before it has more to be done */
     uint32_t look_next;   /* record where the search for time-outs goes on */
     int ticks;
     struct conn *watchers;     /* connections that said MONITOR, ... */
@@ -341,8 +342,8 @@ static struct waiting *waiting_of(struct worker *w, struct conn *c) {
 static void show_waiting(struct conn *c) {
     const struct waiting *q = c->waiting;
     size_t in = q ? q->in.cap + q->argv_cap : 0, out = (q ? q->out.cap : 0) + c->client.suspended.reply.cap;
-    relaxed_store(c->client.input_bytes, (uint32_t)in);
-    relaxed_store(c->client.output_bytes, (uint32_t)out);
+    relaxed_store(c->client.input_bytes, (uint32_t)MIN(in, UINT32_MAX));
+    relaxed_store(c->client.output_bytes, (uint32_t)MIN(out, UINT32_MAX));
 }
 
 static void drop_argv(struct worker *w, struct waiting *q) {
@@ -921,7 +922,7 @@ static ssize_t read_conn(struct worker *w, struct conn *c, uint32_t events) {
     }
     char *to = room_for_rest(w, c, &room);
     if (to == NULL) { /* the bytes may stay in the socket for as long as others take to go, if it is not one of these */
-        if (!w->relief || (events & (EPOLLHUP | EPOLLERR)))
+        if (!w->relief || is_locked_out(c) || (events & (EPOLLHUP | EPOLLERR)))
             close_for_memory(w, c, &w->metrics.client_query_buffer_limit_disconnections);
         return 0;
     }
@@ -1025,11 +1026,14 @@ static void free_conn(struct worker *w, struct conn *c) {
 
 /* A bounded piece of what the shards of this worker need: expired entries, free pages. */
 static void upkeep(struct worker *w) {
-    for (int pieces = 0; w->upkeep_next < SHARDS && pieces < UPKEEP_PIECES;)
-        if (shard_upkeep(w->server->shards, w->upkeep_next, w->context.now_ms))
+    for (int pieces = 0; w->upkeep_next < SHARDS && pieces < UPKEEP_PIECES; w->upkeep_next += (uint32_t)w->count)
+        if (shard_upkeep(w->server->shards, w->upkeep_next, w->context.now_ms)) {
+            w->upkeep_again = true;
             pieces++;
-        else
-            w->upkeep_next += (uint32_t)w->count;
+        }
+    if (w->upkeep_next < SHARDS || !w->upkeep_again) return;
+    w->upkeep_next = (uint32_t)w->index; /* in turn: what one shard has to do keeps no other from its expiry */
+    w->upkeep_again = false;
 }
 
 static bool timed_out(const struct worker *w, const struct conn *c, int64_t now_ms) {

@@ -727,6 +727,10 @@ static const struct step connection_steps[] = {
     {"COMMAND GETKEYSANDFLAGS DEL a b",
      "*2\r\n*2\r\n$1\r\na\r\n*2\r\n+RM\r\n+delete\r\n*2\r\n$1\r\nb\r\n*2\r\n+RM\r\n+delete\r\n",
      "*2\r\n*2\r\n$1\r\na\r\n~2\r\n+RM\r\n+delete\r\n*2\r\n$1\r\nb\r\n~2\r\n+RM\r\n+delete\r\n"},
+    {"COMMAND GETKEYSANDFLAGS SET a b", "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+OW\r\n+update\r\n",
+     "*1\r\n*2\r\n$1\r\na\r\n~2\r\n+OW\r\n+update\r\n"},
+    {"COMMAND GETKEYSANDFLAGS SET a b EX 5 GET", "*1\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+update\r\n",
+     "*1\r\n*2\r\n$1\r\na\r\n~3\r\n+RW\r\n+access\r\n+update\r\n"},
     {"CONFIG", ARITY("config"), NULL},
     {"CONFIG GET", ARITY("config|get"), NULL},
     {"CLIENT GETNAME", NIL, NIL3},
@@ -2005,6 +2009,17 @@ static void test_reply_modes(void) {
     EXPECT(f, "GET k", "");
     EXPECT(f, "GET k", "$1\r\nv\r\n");
     EXPECT(f, "CLIENT REPLY MAYBE", "-ERR syntax error\r\n");
+    for (int last = 0; last < 4; last++) { /* of SKIP nothing is left after the request that it is about */
+        static const char *const requests[] = {"CLIENT REPLY ON", "CLIENT REPLY MAYBE", "CLIENT REPLY OFF", "FOO"};
+        EXPECT(f, "CLIENT REPLY SKIP", "");
+        SAME(line(f, requests[last]), slice_of(last == 0 ? OK : ""));
+        if (last == 2) EXPECT(f, "CLIENT REPLY ON", OK);
+        EXPECT(f, "GET k", "$1\r\nv\r\n");
+    }
+    EXPECT(f, "CLIENT REPLY SKIP", "");
+    EXPECT(f, "CLIENT REPLY SKIP", "");
+    EXPECT(f, "GET k", "");
+    EXPECT(f, "GET k", "$1\r\nv\r\n");
     EXPECT(f, "CLIENT NO-TOUCH ON", OK);
     EXPECT(f, "CLIENT NO-EVICT MAYBE", "-ERR syntax error\r\n");
     CHECK(strstr(line(f, "CLIENT INFO").p, " flags=T ") != NULL);
@@ -2015,6 +2030,44 @@ static void test_reply_modes(void) {
 
 static bool is_paused(const struct fixture *f, int64_t now_ms) {
     return command_unusual(&f->server, now_ms, false) & UNUSUAL_PAUSED;
+}
+
+/* Which commands make an entry the latest: Redis' do. */
+static void test_touching(void) {
+    static const struct {
+        const char *request;
+        bool touches, also_no_touch;
+    } table[] = {{"GET k", true, false},         {"TOUCH k", true, true},    {"EXISTS k", false, false},
+                 {"TTL k", false, false},        {"STRLEN k", true, false},  {"EXPIRE k 1000", true, false},
+                 {"EXPIRE k 1 GT", true, false}, {"PERSIST k", true, false}, {"TYPE k", false, false}};
+    struct fixture *f = small();
+    for (size_t i = 0; i < 2 * sizeof table / sizeof *table; i++) {
+        bool no_touch = i % 2, touches = no_touch ? table[i / 2].also_no_touch : table[i / 2].touches;
+        EXPECT(f, "CLIENT NO-TOUCH OFF", OK);
+        EXPECT(f, "SET k v EX 1000", OK);
+        f->context.now_ms += 100000;
+        for (uint32_t n = 0; n < SHARDS; n++)
+            while (shard_upkeep(&f->shards, n, f->context.now_ms)) {
+            }
+        if (no_touch) EXPECT(f, "CLIENT NO-TOUCH ON", OK);
+        line(f, table[i / 2].request);
+        long idle_s = atol(line(f, "OBJECT IDLETIME k").p + 1);
+        CHECK(touches ? idle_s < 10 : idle_s >= 90);
+        if (touches != (idle_s < 10)) printf("#   %s\n", table[i / 2].request);
+    }
+    fixture_free(f);
+}
+
+/* Who connected while there was a password is let in when there is none any more. */
+static void test_password_removed(void) {
+    struct fixture *f = small();
+    strcpy(f->config.requirepass, "secret");
+    atomic_store(&f->client->modes, CLIENT_LOCKED_OUT);
+    EXPECT(f, "GET k", "-NOAUTH Authentication required.\r\n");
+    f->config.requirepass[0] = '\0';
+    EXPECT(f, "GET k", NIL);
+    CHECK(atomic_load(&f->client->modes) == 0);
+    fixture_free(f);
 }
 
 /* While CLIENT PAUSE holds, requests are not executed but for those that could end it. */
@@ -2031,6 +2084,11 @@ static void test_pause(void) {
     CHECK(!is_paused(f, NOW_MS));
     EXPECT(f, "CLIENT PAUSE 1000 ALL", OK);
     CHECK(is_paused(f, NOW_MS + 999) && !is_paused(f, NOW_MS + 1000));
+    EXPECT(f, "CLIENT PAUSE 10 WRITE", OK); /* a pause becomes no shorter, nor lets more through, by another */
+    CHECK(is_paused(f, NOW_MS + 999) && !is_paused(f, NOW_MS + 1000));
+    CHECK(line(f, "GET k").n == 0 && f->result == COMMAND_WAIT);
+    EXPECT(f, "CLIENT PAUSE 2000", OK);
+    CHECK(is_paused(f, NOW_MS + 1999) && !is_paused(f, NOW_MS + 2000));
     EXPECT(f, "CLIENT PAUSE -1", "-ERR timeout is negative\r\n");
     EXPECT(f, "CLIENT PAUSE x", "-ERR timeout is not an integer or out of range\r\n");
     EXPECT(f, "CLIENT PAUSE 1 SOME", "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n");
@@ -2838,6 +2896,8 @@ int main(void) {
         {"MULTI without an end", test_multi_without_end},
         {"CLIENT REPLY and other modes", test_reply_modes},
         {"CLIENT PAUSE", test_pause},
+        {"which commands make an entry the latest", test_touching},
+        {"a password that is removed locks nobody out", test_password_removed},
         {"commands of Valkey 8.1 and 9 and of Redis 8.4", test_newer},
         {"values that are too large since maxmemory sank", test_values_too_large},
         {"CONFIG SET and RESETSTAT", test_config_set},

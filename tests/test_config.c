@@ -56,7 +56,7 @@ static char *put_file(const char *name, const char *text, size_t n) {
 static bool set_in(struct config *c, const char *name, const char *value, char *sentence, size_t size) {
     char flag[10000];
     snprintf(flag, sizeof flag, "--%s=%s", name, value);
-    return config_load(c, 2, (char *[]){"sponson", flag, NULL}, (char *[]){NULL}, sentence, size) == CONFIG_OK;
+    return config_load(c, 2, (char *[]){"sponson", flag, NULL}, (char *[]){NULL}, false, sentence, size) == CONFIG_OK;
 }
 
 static bool set(const char *name, const char *value) {
@@ -81,7 +81,7 @@ static enum config_result load(char **arguments, char **environment) {
         argv[argc] = arguments[argc - 1];
     config_init(&config);
     error[0] = '\0';
-    return config_load(&config, argc, argv, environment, error, sizeof error);
+    return config_load(&config, argc, argv, environment, false, error, sizeof error);
 }
 
 static enum config_result load_file(const char *text, size_t n) {

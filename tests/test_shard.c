@@ -339,9 +339,8 @@ static void *work(void *arg) {
         int64_t now_ms = 1700000000000 + step;
         struct slice key = key_of(i, text);
         uint64_t hash = shards_hash(w->shards, 0, key);
-        lru_prefetch_bucket(shard_unlocked(w->shards, hash), hash);
-        lru_prefetch_links(shard_unlocked(w->shards, hash), hash,
-                           lru_prefetch_entry(shard_unlocked(w->shards, hash), hash));
+        lru_prefetch_bucket(shard_of(w->shards, hash), hash);
+        lru_prefetch_links(shard_of(w->shards, hash), hash, lru_prefetch_entry(shard_of(w->shards, hash), hash));
         if (what < 40) {
             size_t n = make_value(value, i, (uint32_t)next_random(&w->random));
             w->wrong += !set(w->shards, i, (struct slice){value, n}, what < 10 ? now_ms + 20 : 0);
@@ -438,7 +437,7 @@ static int64_t value_at(struct shards *s, uint32_t i) {
     char text[32];
     struct slice key = key_of(i, text);
     uint64_t hash = shards_hash(s, 0, key);
-    struct entry *e = lru_get(shard_locked(s, hash), hash, key, 0);
+    struct entry *e = lru_get(shard_of(s, hash), hash, key, 0);
     int64_t v = -1;
     if (e) memcpy(&v, entry_value(e).p, sizeof v);
     return v;
@@ -449,7 +448,7 @@ static void store_at(struct shards *s, uint32_t i, int64_t v) {
     struct slice key = key_of(i, text);
     uint64_t hash = shards_hash(s, 0, key);
     memcpy(bytes, &v, sizeof v);
-    lru_set(shard_locked(s, hash), hash, key, (struct slice){bytes, sizeof v}, 0);
+    lru_set(shard_of(s, hash), hash, key, (struct slice){bytes, sizeof v}, 0);
 }
 
 static uint64_t bit_of(struct shards *s, uint32_t i) {
@@ -619,6 +618,9 @@ static void test_resize(void) {
         CHECK(totals.entries > 0 && (sizes[n] != 16u << 20 || totals.entries <= 500 * SHARDS));
         check_all(&s);
     }
+    shards_release(&s);
+    REQUIRE(shards_init(&s, 32u << 20, 1001, 2)); /* as many entries as four times a memory that is no round number */
+    CHECK(s.capacity_max >= 4 * 1001 + 3);
     shards_release(&s);
 }
 

@@ -62,7 +62,7 @@ static void must_be_right(const struct config *c) {
         if (strcmp(config_name(i), "requirepass-file") == 0 || strlen(text) > 8000) continue;
         char flag[CONFIG_TEXT_MAX + 8192];
         snprintf(flag, sizeof flag, "--%s=%s", config_name(i), text);
-        MUST(config_load(&again, 2, (char *[]){"sponson", flag, NULL}, (char *[]){NULL}, error, sizeof error) ==
+        MUST(config_load(&again, 2, (char *[]){"sponson", flag, NULL}, (char *[]){NULL}, false, error, sizeof error) ==
              CONFIG_OK);
         config_value(&again, i, false, same, sizeof same);
         MUST(strcmp(text, same) == 0);
@@ -160,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
     config_init(&config);
     enum config_result result =
-        prints ? CONFIG_EXIT : config_load(&config, argc, argv, environment, error, sizeof error);
+        prints ? CONFIG_EXIT : config_load(&config, argc, argv, environment, false, error, sizeof error);
     if (result == CONFIG_BAD) must_be_sentence(error, sizeof error);
     if (result == CONFIG_OK) {
         must_be_right(&config);

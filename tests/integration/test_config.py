@@ -257,6 +257,36 @@ def sighup_reads_again():
 
 
 @test
+def sighup_beside_one_worker():
+    """SIGHUP again and again while maxmemory sinks, with one worker, whose shards have no locks: nothing is damaged."""
+    with Server("--threads", "1", config="maxmemory 256mb\nmax-value-size 16kb\n") as server, server.connect() as c:
+        for i in range(0, 300000, 10000):
+            c.pipeline([request("SET", k, b"x" * (k * 37 % 1300)) for k in range(i, i + 10000)])
+        server.write("sponson.conf", "maxmemory 32mb\nmax-value-size 16kb\n")
+        hang_up(server, ".*")
+
+        def holds():
+            for _ in range(100):
+                server.signal(signal.SIGHUP)
+            return int(c.info()["used_memory"]) <= 32 * MB
+        until(holds, 20, "maxmemory holds")
+
+
+@test
+def memory_of_monitor_stays():
+    """CONFIG SET client-memory leaves MONITOR's ring and others their room."""
+    with Server("--client-memory", "16mb") as server, server.connect() as c, server.connect() as watcher:
+        equal(watcher.ask("MONITOR"), OK)
+        limit = ("client-output-buffer-limit", "normal 0 0 0")
+        equal(c.ask("CONFIG", "SET", "client-memory", "1mb", *limit), Error(
+            "ERR CONFIG SET failed (possibly related to argument 'client-memory') - client-memory has to be 2mb at least "
+            "while somebody uses MONITOR"))
+        equal(c.ask("CONFIG", "SET", "client-memory", "2mb", *limit), OK)
+        watcher.close()
+        until(lambda: c.ask("CONFIG", "SET", "client-memory", "1mb") == OK, 10, "when nobody does, it can be")
+
+
+@test
 def sighup_bad():
     """SIGHUP with a file that is wrong, gone or impossible: it is said, and nothing changes."""
     config = "maxmemory 64mb\ntimeout 10\nmaxclients 100\n"
@@ -347,8 +377,27 @@ def sighup_of_a_pipe():
     with Server(prefix=prefix) as server, server.connect() as c:
         equal(c.ask("AUTH s3cret"), OK)
         before = options(c)
-        hang_up(server, "nothing changed: a pipe cannot be read again")
+        hang_up(server, 'nothing changed: cannot read the configuration file "/dev/fd/.*": a pipe or device cannot be read again')
         equal([options(c), before["timeout"], before["requirepass"]], [before, "5", "********"])
+
+
+@test
+def sighup_waits_for_nothing():
+    """SIGHUP where a file has become a pipe without a writer, or a device without an end: refused, and nobody waits."""
+    with Server(config="timeout 5\n") as server, server.connect() as c:
+        server.write("password", "s3cret\n")
+        path, secret = (os.path.join(server.folder, name) for name in ("sponson.conf", "password"))
+        server.write("sponson.conf", f"timeout 6\nrequirepass-file {secret}\n")
+        hang_up(server, f"{re.escape(path)} read again: .*timeout 5 -> 6.*")
+        for name, make in ((path, os.mkfifo), (path, lambda to: os.symlink("/dev/zero", to)),
+                           (secret, os.mkfifo), (secret, lambda to: os.symlink("/dev/zero", to))):
+            os.rename(name, name + ".kept")
+            make(name)
+            hang_up(server, "nothing changed: .*a pipe or device cannot be read again")
+            os.rename(name + ".kept", name)
+            with server.connect() as other:
+                equal(other.ask("AUTH s3cret"), OK)
+        hang_up(server, f"{re.escape(path)} read again: nothing changed")
 
 
 @test

@@ -465,3 +465,7 @@ def what_is_changed_at_once():
         equal(len(transaction([request("PING")] * 65536)[1]), 65536)
         equal(transaction([request("PING")] * 65537), (keys_error, aborted))
         equal(c.ask("PING"), PONG)
+    with Server("--maxmemory", "1gb", "--max-value-size", "7mb", "--client-memory", "256mb") as server, server.connect() as c:
+        few = [x for i in range(5) for x in (i, b"v" * (4 * MB))]  # so few that they are not counted for their number
+        equal(c.ask("MSET", *few), mset_error)
+        equal([c.ask("DBSIZE"), c.ask("MSET", *few[:6]), c.ask("DBSIZE")], [0, OK, 3])
