@@ -11,7 +11,9 @@ Environment:
     REDIS_SERVER  the Redis that tables of replies are checked against (default redis-server)
 """
 import contextlib
+import fcntl
 import os
+import random
 import re
 import select
 import shutil
@@ -20,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -41,6 +44,7 @@ def is_sanitized():
 
 SANITIZED = is_sanitized()
 PATIENCE = 6 if SANITIZED else 1  # times as long is waited, ...
+BUSY = 5  # times as long as it takes at most where nothing else runs, before it is taken for hanging
 FATNESS = 5 if SANITIZED else 1  # ... and times as much memory allowed, where a sanitizer looks on
 
 
@@ -67,14 +71,16 @@ def equal(got, want, what=""):
 
 
 def until(condition, seconds, what):
-    """Asks until the condition holds; returns its value."""
-    deadline = time.monotonic() + seconds * PATIENCE
+    """Asks until the condition holds, the last time when the seconds are over; returns its value."""
+    seconds *= PATIENCE * BUSY
+    deadline = time.monotonic() + seconds
     while True:
+        is_over = time.monotonic() > deadline
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
-            raise Failure(f"not within {seconds * PATIENCE} s: {what() if callable(what) else what}")
+        if is_over:
+            raise Failure(f"not within {seconds} s: {what() if callable(what) else what}")
         time.sleep(0.005)
 
 
@@ -140,7 +146,7 @@ class Closed(Exception):
 class Connection:
     """A client that knows bytes, and replies where asked."""
 
-    def __init__(self, address, seconds=20, source=None):
+    def __init__(self, address, seconds=60, source=None):
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(seconds * PATIENCE)
@@ -170,6 +176,10 @@ class Connection:
 
     def half_close(self):
         self.socket.shutdown(socket.SHUT_WR)
+
+    def has_arrived(self):
+        """Whether the kernel at the other end has all that was sent."""
+        return int.from_bytes(fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder) == 0
 
     def fill(self):
         if self.at > 1 << 16:
@@ -268,7 +278,7 @@ class Connection:
     def pipeline(self, requests):
         """Sends all requests while it reads their replies, so that neither side can block the other."""
         data = memoryview(b"".join(requests))
-        replies = []
+        replies, before = [], self.socket.gettimeout()
         self.socket.setblocking(False)
         try:
             deadline = time.monotonic() + 60 * PATIENCE
@@ -280,7 +290,7 @@ class Connection:
                 if readable:
                     self.fill()
         finally:
-            self.socket.settimeout(20 * PATIENCE)
+            self.socket.settimeout(before)
         for _ in requests:
             replies.append(self.read())
         return replies
@@ -290,18 +300,25 @@ class Connection:
 
 
 def free_port(family=socket.AF_INET):
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nobody has on any address, below those that outgoing connections are given: so it stays free for a server
+    that starts in a moment, on all addresses or a second time."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        end = int(f.read().split()[0])
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            try:
+                s.bind(("", random.randrange(10_000, end) if end > 12_000 else 0))
+                return s.getsockname()[1]
+            except OSError:
+                pass
 
 
 def free_ports(count):
     """So many, no two the same."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
+    ports = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 def clean_environment(extra=None):
@@ -322,9 +339,11 @@ class Process:
                                       env=clean_environment(env))
         self.pid = self.child.pid
 
-    @staticmethod
-    def text(file):
-        return os.pread(file.fileno(), 1 << 22, 0).decode("utf-8", "replace")
+    def text(self, file):
+        """What it has written so far; while it runs, whole lines: of the last one a part may be there."""
+        running = self.running()
+        data = os.pread(file.fileno(), 1 << 22, 0)
+        return (data[:data.rfind(b"\n") + 1] if running else data).decode("utf-8", "replace")
 
     def stderr(self):
         return self.text(self.err)
@@ -338,7 +357,7 @@ class Process:
     def running(self):
         return self.child.poll() is None
 
-    def ended(self, code, seconds=10):
+    def ended(self, code, seconds=30):
         """Waits for the end, which must come with this exit code."""
         try:
             got = self.child.wait(seconds * PATIENCE)
@@ -415,10 +434,10 @@ class Server(Process):
             return " ready on " in self.stderr()
         until(ready, 10, lambda: f"the server says that it is ready\n{self.stderr()}")
 
-    def connect(self, seconds=20, source=None):
+    def connect(self, seconds=60, source=None):
         return Connection(self.address, seconds, source)
 
-    def ended(self, code=0, seconds=10):
+    def ended(self, code=0, seconds=30):
         super().ended(code, seconds)
         self.is_ended = True
 
@@ -443,7 +462,7 @@ class Server(Process):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def run_server(*argv, env=None, seconds=10):
+def run_server(*argv, env=None, seconds=30):
     """Runs the binary to its end: (exit code, stdout, stderr)."""
     done = subprocess.run([SERVER, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           env=clean_environment(env), timeout=seconds * PATIENCE)
@@ -475,9 +494,10 @@ print(longest, count)
 
 
 class Pinger:
-    """Another client, a process of its own: asks PING again and again; none may wait for longer than `most` seconds."""
+    """Another client, a process of its own: asks PING again and again; none may wait for longer than `most` seconds, which
+    are many more than a machine is likely to stop a process."""
 
-    def __init__(self, server, most=1):
+    def __init__(self, server, most=5):
         self.most = most
         self.longest = 0.0  # seconds that one waited, known at the end
         self.child = subprocess.Popen([sys.executable, "-c", PINGER, server.address[0], str(server.port)],
@@ -489,7 +509,7 @@ class Pinger:
 
     def __exit__(self, kind, *_):
         try:
-            out, err = self.child.communicate("", 20 * PATIENCE)
+            out, err = self.child.communicate("", 60 * PATIENCE)
         except subprocess.TimeoutExpired:
             self.child.kill()
             out, err = self.child.communicate()
@@ -505,14 +525,19 @@ class Redis(Process):
 
     def __init__(self, *flags):
         self.folder = tempfile.mkdtemp(prefix="sponson-test-redis-")
-        self.port = free_port()
-        super().__init__([REDIS_SERVER, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir",
-                          self.folder, *flags])
-        try:
-            until(self.accepts, 10, "redis-server accepts connections")
-        except BaseException:
-            self.stop()
-            raise
+        for chances in (2, 1, 0):  # a free port may be somebody's before Redis has it
+            self.port = free_port()
+            super().__init__([REDIS_SERVER, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir",
+                              self.folder, *flags])
+            try:
+                until(self.accepts, 10, "redis-server accepts connections")
+                break
+            except BaseException:
+                if chances and not self.running() and "in use" in self.stdout():
+                    self.kill()
+                    continue
+                self.stop()
+                raise
         version = re.search(r"version=(\d+)\.(\d+)", self.stdout())
         self.version = (int(version.group(1)), int(version.group(2)))
 
@@ -524,7 +549,7 @@ class Redis(Process):
         except OSError:
             return False
 
-    def connect(self, seconds=20):
+    def connect(self, seconds=60):
         return Connection(("127.0.0.1", self.port), seconds)
 
     def stop(self):
@@ -562,7 +587,7 @@ def out_of_time(_number, _frame):
 
 def run_one(function, seconds):
     """Returns why it failed, "" when it did not."""
-    signal.setitimer(signal.ITIMER_REAL, seconds * PATIENCE)
+    signal.setitimer(signal.ITIMER_REAL, seconds * PATIENCE * BUSY)
     try:
         function()
         return ""

@@ -13,7 +13,7 @@ from harness import (PATIENCE, Failure, Server, add_test, check, clean_environme
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def run(argv, stdin=b"", seconds=20):
+def run(argv, stdin=b"", seconds=60):
     """Runs a client to its end; returns its output. It must end with 0."""
     try:
         done = subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, env=clean_environment(),
@@ -30,7 +30,7 @@ def cli(server, *args, stdin=b""):
     return run(["redis-cli", "-p", server.port, *args], stdin)
 
 
-def watch_output(argv, pattern, seconds=20):
+def watch_output(argv, pattern, seconds=60):
     """Starts a client that does not end by itself, on a terminal; returns its output once that holds the pattern."""
     terminal, its_end = os.openpty()
     try:
@@ -139,7 +139,7 @@ def cli_memkeys_hotkeys():
         check("1 strings" not in got and "2 strings with" in got, got)
         check("Sampled 0 keys" in cli(server, "--memkeys"), "database 0 is empty")
         done = subprocess.run(["redis-cli", "-p", str(server.port), "-n", "3", "--hotkeys"], capture_output=True, text=True,
-                              timeout=30, check=False)
+                              timeout=60 * PATIENCE, check=False)
         check("An LFU maxmemory policy is not selected" in done.stdout + done.stderr, done)
 
 
@@ -171,7 +171,7 @@ def cli_pipe():
 
 def run_pipe_with_errors(server):
     done = subprocess.run(["redis-cli", "-p", str(server.port), "--pipe"], input=b"PING\r\nNOTHING\r\nGET\r\n",
-                          capture_output=True, timeout=20 * PATIENCE)
+                          capture_output=True, timeout=60 * PATIENCE)
     return (done.stdout + done.stderr).decode()
 
 
@@ -209,7 +209,7 @@ class Hiredis:
         try:
             done = subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-o", self.program,
                                    os.path.join(HERE, "test_hiredis.c"), "-lhiredis"],
-                                  capture_output=True, text=True, timeout=60)
+                                  capture_output=True, text=True, timeout=300)
         except FileNotFoundError:
             return "cc is not installed"
         return done.stderr if done.returncode else ""

@@ -54,7 +54,7 @@ class Tls:
         if name:
             files += ["--cert", f"{self.folder}/{name}.pem", "--key", f"{self.folder}/{name}.pem"]
         done = subprocess.run(["redis-cli", "--tls", *files, "-p", self.port, *words], input=stdin, capture_output=True,
-                              timeout=20 * PATIENCE)
+                              timeout=60 * PATIENCE)
         return done.stdout.decode().strip() or done.stderr.decode().strip()
 
     def __enter__(self):
@@ -88,11 +88,11 @@ def through_tls(example, *argv):
         for wrong in ({"ca": "wrong"}, {"name": "other"}, {"name": None}):
             got = t.cli("GET", "greeting", **wrong)
             check("hello" not in got and got, f"{wrong}: {shown(got)}")
-        done = subprocess.run(["redis-cli", "-p", t.port, "GET", "greeting"], capture_output=True, timeout=20 * PATIENCE)
+        done = subprocess.run(["redis-cli", "-p", t.port, "GET", "greeting"], capture_output=True, timeout=60 * PATIENCE)
         check(b"hello" not in done.stdout, "without TLS")
         benchmark = subprocess.run(["redis-benchmark", "--tls", "--cacert", f"{t.folder}/ca.pem", "--cert", f"{t.folder}/tls.pem",
                                     "--key", f"{t.folder}/tls.pem", "-p", t.port, "-t", "set,get", "-n", "2000", "-c", "20",
-                                    "-P", "10", "-q"], capture_output=True, text=True, timeout=50 * PATIENCE)
+                                    "-P", "10", "-q"], capture_output=True, text=True, timeout=120 * PATIENCE)
         equal(benchmark.stdout.count("requests per second"), 2, benchmark.stdout + benchmark.stderr)
     with Tls(example, argv, "--requirepass", "secret") as t:
         equal(t.cli("GET", "k"), "NOAUTH Authentication required.")

@@ -6,8 +6,8 @@ import os
 import re
 import urllib.parse
 
-from harness import OK, Failure, Server, check, equal, test, until
-from tools import Tool, kept_port
+from harness import OK, Failure, Server, check, equal, free_port, test, until
+from tools import Tool
 
 MODULES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "tools", "node_modules")
 
@@ -145,7 +145,7 @@ def command_line():
 @test
 def password():
     """redis-commander: with a password, and again after the server was away"""
-    with Server("--requirepass", "secret", port=kept_port()) as server:
+    with Server("--requirepass", "secret", port=free_port()) as server:
         with Commander(server, "--redis-password", "secret") as page:
             page.save("a", "1")
             server.stop()

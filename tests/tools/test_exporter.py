@@ -3,8 +3,8 @@ it has nothing to complain of."""
 import re
 import time
 
-from harness import OK, Error, Redis, Server, check, equal, test, until
-from tools import Metrics, Tool, kept_port, promtool, write
+from harness import OK, Error, Redis, Server, check, equal, free_port, test, until
+from tools import Metrics, Tool, promtool, write
 
 # Series that a redis-server gives and this server need not: what they would count is not here.
 NOT_HERE = re.compile(r"""redis_(
@@ -207,7 +207,7 @@ def flags():
 @test
 def restart():
     """prometheus-redis-exporter: redis_up is 0 while the server is away, and 1 when it is back"""
-    with Server(port=kept_port()) as server:
+    with Server(port=free_port()) as server:
         with exporter(server.port) as tool:
             equal(scrape(tool).get("redis_up"), 1)
             server.stop()

@@ -7,8 +7,8 @@ import re
 import time
 import urllib.parse
 
-from harness import OK, Error, Failure, Server, check, equal, request, test, until
-from tools import Metrics, Tool, ask, kept_port, promtool, write
+from harness import OK, Error, Failure, Server, check, equal, free_port, request, test, until
+from tools import Metrics, Tool, ask, promtool, write
 
 VERSION = "0.0.4"
 LABELS = {  # every metric, its type, its label and the values of that which are there from the start; None: any
@@ -72,7 +72,7 @@ class Observed(Server):
     """A server with an admin endpoint."""
 
     def start(self, flags, *others):
-        self.admin_port = kept_port()
+        self.admin_port = free_port()
         super().start((*flags, "--admin-port", self.admin_port), *others)
 
     def metrics(self):
@@ -216,7 +216,7 @@ def scraped():
 @test(seconds=60)
 def returns():
     """Prometheus: the target is down while the server is away, and up when it is back, with a new start time"""
-    with Observed(port=kept_port()) as server:
+    with Observed(port=free_port()) as server:
         with Prometheus(server) as prometheus:
             prometheus.up()
             began = prometheus.one("process_start_time_seconds")

@@ -8,8 +8,8 @@ import socket
 import threading
 import urllib.parse
 
-from harness import OK, PATIENCE, Server, check, equal, test, until
-from tools import Tool, kept_port, write
+from harness import OK, PATIENCE, Server, check, equal, free_port, test, until
+from tools import Tool, write
 
 ALL_BYTES = bytes(range(256)) + b"\r\n\0\xff"
 
@@ -214,7 +214,7 @@ def parallel():
 @test
 def restart():
     """webdis: 503 while the server is away, and answers again when it is back"""
-    with Server(port=kept_port()) as server, webdis(server) as web:
+    with Server(port=free_port()) as server, webdis(server) as web:
         equal(web.json("/SET/a/before"), {"SET": [True, "OK"]})
         server.stop()
         until(lambda: web.ask("/GET/a").status == 503, 20, "it says that the server is away")

@@ -7,11 +7,9 @@ import http.client
 import json
 import math
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import urllib.parse
@@ -28,7 +26,7 @@ class Tool(Process):
     def __init__(self, command, path="/", seconds=20):
         self.folder = tempfile.mkdtemp(prefix="sponson-test-tool-")
         for chances in (2, 1, 0):  # a free port may be somebody's before the tool has it
-            self.port = kept_port()
+            self.port = free_port()
             super().__init__(command(self.port, self.folder))
             try:
                 until(lambda: not self.running() or self.answers(path), seconds, lambda: f"it answers\n{self.said()}")
@@ -94,21 +92,6 @@ def ask(port, path, body=None, method=None, headers=None, seconds=20):
         return Answer(answer.status, answer.headers, answer.read())
     finally:
         connection.close()
-
-
-def kept_port():
-    """A free port below those that outgoing connections are given: it is free for a server that comes back, too."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
-        end = int(f.read().split()[0])
-    while end > 12_000:
-        port = random.randrange(10_000, end)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
-    return free_port()
 
 
 def write(folder, name, text):
