@@ -497,18 +497,18 @@ def maxclients():
 @test
 def timeout():
     """--timeout closes who is idle, and not who sends now and then."""
-    with Server("--timeout", "1") as server:
+    with Server("--timeout", "3") as server:
+        began = time.monotonic()
         idle, half, busy = server.connect(), server.connect(), server.connect()
         half.send(b"*2\r\n$3\r\nGET\r\n")
 
         def closed(c):
             equal(busy.ask("PING"), PONG)
             return select.select([c.socket], [], [], 0)[0]
-        began = time.monotonic()
         for c in (idle, half):
-            until(lambda: closed(c), 8, "the idle client is closed")
+            until(lambda: closed(c), 20, "the idle client is closed")
             equal(c.rest(), b"")
-        check(time.monotonic() - began > 0.5, "not at once")
+        check(time.monotonic() - began > 2.5, "not at once")
         equal(busy.ask("PING"), PONG)
         for c in (idle, half, busy):
             c.close()
@@ -520,26 +520,38 @@ def timeout_while_reading():
     with Server("--timeout", "1", "--maxmemory", "512mb") as server, server.connect() as writer:
         for i in range(60):
             writer.pipeline([request("SET", b"%05d" % j + b"k" * 1000, "") for j in range(i * 200, i * 200 + 200)])
-        c = socket.socket()
-        c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        c.connect(server.address)
-        c.settimeout(20 * PATIENCE)
-        c.sendall(request("KEYS *"))
-        want, got = 12000 * (1005 + 9) + len(b"*12000\r\n"), 0
-        # a steady reader that needs some three seconds: as much as is due by now, and no more
-        began = time.monotonic()
-        try:
-            while got < want:
-                due = int(want * (time.monotonic() - began) / 3.5)
-                if got < due:
-                    n = len(c.recv(min(65536, due - got)))
-                    check(n, f"closed after {got} of {want} bytes, {time.monotonic() - began:.1f} s")
+        want = 12000 * (1005 + 9) + len(b"*12000\r\n")
+
+        def read():
+            """Reads as one who needs some three seconds; returns the bytes, and the longest time between two of its looks."""
+            with socket.socket() as c:
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+                c.connect(server.address)
+                c.settimeout(20 * PATIENCE)
+                c.sendall(request("KEYS *"))
+                got, pause = 0, 0.0
+                began = last = time.monotonic()
+                while got < want:
+                    now = time.monotonic()
+                    pause, last = max(pause, now - last), now
+                    due = int(want * (now - began) / 3.5)  # as much as is due by now, and no more
+                    if got >= due:
+                        select.select([], [], [], 0.01)
+                        continue
+                    try:
+                        n = len(c.recv(min(65536, due - got)))
+                    except ConnectionResetError:
+                        break
+                    if n == 0:
+                        break
                     got += n
-                else:
-                    select.select([], [], [], 0.01)
-        except ConnectionResetError:
-            raise Failure(f"reset after {got} of {want} bytes") from None
-        c.close()
+                return got, pause
+
+        for _ in range(5):
+            got, pause = read()
+            if got == want or pause < 0.5:  # if not, the system had stopped the reader itself: it reads again
+                break
+        check(got == want, f"closed after {got} of {want} bytes")
 
 
 @test
