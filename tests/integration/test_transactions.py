@@ -41,7 +41,9 @@ def exec_is_atomic():
         def transfer(seed):
             rng = random.Random(seed)
             with server.connect() as c:
-                for _ in range(400):
+                turns = 0
+                while turns < 400 or len(seen) <= 10:  # until others have looked, too
+                    turns += 1
                     a, b = rng.sample(accounts, 2)
                     n = rng.randrange(100)
                     c.send(request("MULTI") + request("DECRBY", a, n) + request("INCRBY", b, n) + request("EXEC"))
@@ -62,7 +64,6 @@ def exec_is_atomic():
                 done.set()
         together(transfers, look, look)
         equal(set(seen), {TOTAL}, "the sum")
-        check(len(seen) > 10, f"it was looked at {len(seen)} times")
 
 
 @test(seconds=90)
@@ -112,21 +113,27 @@ def watch_loses_nothing():
         together(*[lambda: add(100)] * 8)
         with server.connect() as c:
             equal(c.ask("GET n"), b"800")
-            for _ in range(1000):  # alone, with writes to other keys beside it
-                c.send(request("WATCH", "n") + request("SET", "other", "x") + request("MULTI") + request("EXEC"))
-                equal([c.read() for _ in range(4)][3], [])
+            aborted = 0
+            for i in range(1000):  # alone, with writes to other keys beside it, one in 262,144 of which counts as this one
+                c.send(request("WATCH", "n") + request("SET", f"other:{i}", "x") + request("MULTI") + request("EXEC"))
+                got = [c.read() for _ in range(4)][3]
+                check(got in ([], None), got)
+                aborted += got is None
+            check(aborted < 5, f"{aborted} of 1000 tried again for nothing")
 
 
 @test(seconds=90)
 def databases_are_apart():
     """FLUSHDB and SWAPDB while others write: what is set after the reply is there, what was there before is not."""
     with Server("--threads", "4", "--maxmemory", "64mb") as server:
-        stop = threading.Event()
+        began, stop = threading.Event(), threading.Event()
 
         def noise():
             rng = random.Random(7)
             with server.connect() as c:
                 equal(c.ask("SELECT 1"), OK)
+                equal(c.ask("MSET", *[x for i in range(20000) for x in (i, "x")]), OK)
+                began.set()
                 while not stop.is_set():
                     c.send(b"".join(request("SET", rng.randrange(20000), "x" * rng.randrange(100)) for _ in range(50)))
                     for _ in range(50):
@@ -135,6 +142,7 @@ def databases_are_apart():
         def flush():
             try:
                 with server.connect() as c, server.connect() as other:
+                    check(began.wait(20 * PATIENCE), "the other database is filled")
                     equal([c.ask("SELECT 2"), other.ask("SELECT 2")], [OK, OK])
                     for i in range(300):
                         equal(c.ask("SET", f"old:{i}", i), OK)
@@ -149,7 +157,7 @@ def databases_are_apart():
         together(noise, flush)
         with server.connect() as c:
             equal(c.ask("SELECT 1"), OK)
-            check(15000 < c.ask("DBSIZE") <= 20000, "the other database is as it was")
+            equal(c.ask("DBSIZE"), 20000, "the other database is as it was")
             equal(c.ask("FLUSHDB"), OK)
             equal(c.ask("DBSIZE"), 0)
 
