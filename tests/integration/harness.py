@@ -10,7 +10,6 @@ Environment:
     THREADS       its --threads, where a test does not choose (default: the server's own)
     REDIS_SERVER  the Redis that tables of replies are checked against (default redis-server)
 """
-import contextlib
 import fcntl
 import os
 import random

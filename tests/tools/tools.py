@@ -163,7 +163,7 @@ class Metrics:
 
 def promtool(page):
     """What promtool has to say about a page of metrics: a set of lines, empty if nothing."""
-    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, timeout=300)
     lines = set((done.stdout + done.stderr).splitlines())
     if done.returncode == 1 or (done.returncode and not lines):
         raise Failure(f"promtool does not take it for metrics: {lines}")
