@@ -20,7 +20,7 @@ CLONE_NEWNET = 0x40000000
 
 def run(*argv):
     """Runs a tool that must succeed."""
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     check(done.returncode == 0, f"{' '.join(argv)}: {done.stderr or done.stdout}")
     return done.stdout
 

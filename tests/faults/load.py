@@ -262,8 +262,8 @@ class Client(threading.Thread):
         if self.random.random() < 0.3 or not hasattr(self, "ends"):
             self.count += 1
             life = self.random.choice((30, 300, 3000))
-            c.send(request("SET", key, value_of(key, self.count), "PX", life))
             began = time.monotonic()
+            c.send(request("SET", key, value_of(key, self.count), "PX", life))
             self.ends = None
             if self.read(c) != OK:
                 raise Wrong("SET PX")

@@ -199,7 +199,7 @@ def start_with(calls, error, when):
                 try:
                     with Connection(("127.0.0.1", port)) as c:
                         return c.ask("SET k v") == OK and c.ask("GET k") == b"v"
-                except OSError:
+                except (Closed, OSError):
                     return False
             try:
                 until(decided, 10, "decided")

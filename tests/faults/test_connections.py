@@ -59,12 +59,13 @@ def packets_are_lost():
         iptables("-A", "INPUT", "-p", "tcp", "--sport", str(server.port), "-m", "statistic", "--mode", "random",
                  "--probability", "0.1", "-j", "DROP")
         with Load(server, patience=60) as load:
-            load.proceeds(40, 60)
-            dropped = sum(int(line.split()[0]) for line in run("iptables", "-nvxL", "INPUT").splitlines()[2:])
+            dropped = 0
+            while dropped <= 50:
+                load.proceeds(40, 60)
+                dropped = sum(int(line.split()[0]) for line in run("iptables", "-nvxL", "INPUT").splitlines()[2:])
             iptables("-F")
             load.proceeds(100)
             equal(load.lost, 0)
-        check(dropped > 50, f"{dropped} packets were dropped")
         print(f"# {dropped} packets lost, {load.requests} requests")
         traces.back()
 
@@ -72,7 +73,8 @@ def packets_are_lost():
 @test(seconds=120)
 def cut_off():
     """A client that is cut off in the middle of its replies holds up nobody, and goes on when the network is back."""
-    with Namespace(), Server("--threads", "1") as server, server.connect() as c, server.connect(source=SOURCE) as cut:
+    with Namespace(), Server("--threads", "1") as server, server.connect() as c, \
+            server.connect(600, SOURCE) as cut:
         equal(c.ask("SET", "big", b"v" * BIG), OK)
         cut.send(request("GET big") * 30)
         until(lambda: int(c.info()["mem_clients_normal"]) > 0, 10, "its socket is full")
@@ -85,7 +87,7 @@ def cut_off():
         Processor(server).check_rests(0.5)
         check(reader.is_alive(), "the network was not cut")
         iptables("-F")
-        reader.join(40)
+        reader.join(200)  # the kernel tries again after as long as it was cut off, at most two minutes
         check(not reader.is_alive(), "the client that was cut off does not go on")
         equal(cut.ask("STRLEN big"), BIG)
         print(f"# another client waited for {1000 * pinger.longest:.1f} ms at most")
