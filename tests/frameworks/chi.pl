@@ -79,11 +79,16 @@ needs_sets('many', sub {
 
 needs_sets('expiry', sub {
     my $name  = 'shop||brief';
-    my $began = time;
-    $cache->set('brief', 1, 1);
-    equal([$cache->get('brief'), $raw->exists($name)], [1, 1]);
+    my $began;
+    while (1) {
+        $began = time;
+        $cache->set('brief', 1, 1);
+        my $got = [$cache->get('brief'), $raw->exists($name)];
+        last if $got->[0] && $got->[1];
+        equal($got, [1, 1]) if time < $began + 0.95;    # or the machine had stopped somebody: again
+    }
     while ($raw->exists($name)) {
-        die "it is still there\n" if time > $began + 10;
+        die "it is still there\n" if time > $began + 60;
         sleep 0.01;
     }
     die "it was gone too early\n" if time < $began + 0.95;
