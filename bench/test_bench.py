@@ -39,7 +39,7 @@ class Folder:
 
     def run(self, *options, **variables):
         env = dict(harness.clean_environment(variables), SERVER=harness.SERVER)
-        done = subprocess.run(self.command(*options), env=env, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(self.command(*options), env=env, capture_output=True, text=True, timeout=1000)
         return done.returncode, done.stdout, done.stderr
 
     def read(self, name):
@@ -152,7 +152,7 @@ def ended_early():
             until(lambda: len(children(child.pid)) == 3, 60, child.stderr)  # sponson, null and the load
             started = children(child.pid)
             child.signal(signal.SIGTERM)
-            equal(child.child.wait(30), 1)
+            equal(child.child.wait(120), 1)
             until(lambda: not [pid for pid in started if os.path.exists(f"/proc/{pid}")], 10, "they are gone")
         finally:
             child.kill()
@@ -175,9 +175,9 @@ def load_against(replies, *options, cut=1 << 20):
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         argv = [bench.LOAD, "--port", str(listener.getsockname()[1]), "--connections", "1", "--pipeline", "4",
-                "--keys", "1", "--value", "20", "--ms", "1", *options]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
-        thread.join(10)
+                "--keys", "1", "--value", "20", "--ms", "50", *options]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+        thread.join(60)
         return json.loads(done.stdout) if done.stdout else done.stderr, done.returncode
 
 
@@ -209,7 +209,7 @@ def load_fails():
     equal((code, told), (1, "load: reply: more came than was asked for\n"))
     for options, sentence in ((["--port", str(free_port())], "connect: "), (["--port", "0"], "--port: its number"),
                               (["--speed", "9"], "--speed: no such option"), (["--keys"], "--keys: its number")):
-        done = subprocess.run([bench.LOAD, *options], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([bench.LOAD, *options], capture_output=True, text=True, timeout=120)
         equal(done.returncode, 1)
         check(done.stderr.startswith(f"load: {sentence}"), done.stderr)
 

@@ -103,6 +103,7 @@ answers_ping() {
     [[ $reply == +PONG* || $reply == -NOAUTH* ]]
 }
 
+still_answers() { (answers_ping); }
 answers_ping_or_is_dead() { (answers_ping) || dead "$server_pid"; }
 
 descriptors() { find "/proc/$1/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
@@ -223,7 +224,7 @@ check_server() {
         return 0
     fi
     wait_until $LEAVE_S users_have_left || problem "$LEAVE_S s after the users left, their connections are still open."
-    (answers_ping) || problem "the server does not answer PING any more."
+    wait_until $READY_S still_answers || problem "the server does not answer PING any more."
     after=$(sample "$server_pid")
 }
 

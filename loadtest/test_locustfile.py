@@ -33,7 +33,7 @@ def outcome(answer, asked=(KEY,), name=lf.GET, at_once=None, data=b"nobody looks
     """What a user tells Locust when the server sends `answer` and closes, and what request() returns. `at_once`
     bytes arrive alone: a reply may be cut anywhere."""
     ours, servers = socket.socketpair()
-    ours.settimeout(5)
+    ours.settimeout(60)
     user = lf.CacheUser(FakeEnvironment())
     user.connection = lf.Connection(ours)
     if at_once:

@@ -66,13 +66,13 @@ class Docker:
             self.close()
             raise
 
-    def run(self, *argv, seconds=60):
+    def run(self, *argv, seconds=300):
         """(exit code, all output)"""
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, env=self.environment, timeout=seconds * PATIENCE, check=False)
         return done.returncode, done.stdout.strip()
 
-    def __call__(self, *argv, seconds=60):
+    def __call__(self, *argv, seconds=300):
         code, output = self.run(*argv, seconds=seconds)
         check(code == 0, f"{' '.join(argv)}: exit {code}\n{output[-3000:]}")
         return output
@@ -157,7 +157,7 @@ def compose():
         build_cache(docker, services["cache"]["image"])
         build_others(docker, services)
         try:
-            docker("docker-compose", "-f", COMPOSE, "up", "-d", "--no-build", seconds=120)
+            docker("docker-compose", "-f", COMPOSE, "up", "-d", "--no-build", seconds=600)
         except Failure as e:
             logs = docker.run("docker-compose", "-f", COMPOSE, "logs", "--tail", "10")[1]
             raise Failure(f"{e}\n{logs[-3000:]}") from None

@@ -18,7 +18,7 @@ UNIT = "lib/systemd/system/sponson.service"
 def run(*argv, **options):
     """(exit code, all output)"""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=60 * PATIENCE, **options)
+                          timeout=300 * PATIENCE, **options)
     return done.returncode, done.stdout
 
 
@@ -68,7 +68,7 @@ def man_page():
     page = os.path.join(ROOT, "docs/sponson.1")
     equal(succeeds("mandoc", "-T", "lint", "-W", "all", page), "")
     typeset = subprocess.run(["man", "--warnings=all", "-l", page], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                             text=True, timeout=60 * PATIENCE, env={**os.environ, "MANWIDTH": "80"})
+                             text=True, timeout=300 * PATIENCE, env={**os.environ, "MANWIDTH": "80"})
     equal((typeset.returncode, typeset.stderr), (0, ""), "man --warnings")
     text = succeeds("man", "-P", "cat", "-l", page, env={**os.environ, "MANWIDTH": "200", "MAN_KEEP_FORMATTING": ""})
     with Server() as server, server.connect() as c:
@@ -136,13 +136,13 @@ def calls():
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         log, (port, admin_port) = os.path.join(folder, "calls"), free_ports(2)
         manager.bind(os.path.join(folder, "manager"))
-        manager.settimeout(20 * PATIENCE)
+        manager.settimeout(60 * PATIENCE)
         with Server("--maxmemory", "8mb", "--unixsocket", f"{folder}/s", "--unixsocketperm", "770", "--maxclients",
                     "2000", "--admin-port", admin_port, port=port, config="# nothing\n",
                     prefix=("strace", "-f", "-qq", "-D", "-o", log),
                     env={"NOTIFY_SOCKET": f"{folder}/manager"}) as server:
             check(b"READY=1" in manager.recv(4096), "it does not say that it is ready")
-            urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=20 * PATIENCE).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=60 * PATIENCE).close()
             with server.connect() as c:
                 c.pipeline([b"*3\r\n$3\r\nSET\r\n$8\r\n%08d\r\n$5000\r\n%5000d\r\n" % (i, i) for i in range(5000)])
                 for words in ("FLUSHALL", "INFO", "CLIENT LIST", "CONFIG SET maxclients 3000",

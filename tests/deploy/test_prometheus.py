@@ -30,7 +30,7 @@ OWN = {"up", "ALERTS"}
 
 def promtool(*words):
     done = subprocess.run(["promtool", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=50 * PATIENCE, check=False)
+                          stderr=subprocess.STDOUT, text=True, timeout=300 * PATIENCE, check=False)
     return done.returncode, done.stdout
 
 

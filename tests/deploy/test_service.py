@@ -31,7 +31,7 @@ class Systemd:
         """(exit code, all output) of a program beside the service."""
         done = subprocess.run(["nsenter", f"--target={self.pid_1()}", "--mount", "--pid", "--net", "--root", "--wd",
                                "env", "-i", "PATH=/usr/bin:/bin", *argv], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300 * PATIENCE,
                               check=False)
         return done.returncode, done.stdout.strip()
 

@@ -27,5 +27,5 @@ def complaints(*documents):
         done = subprocess.run([os.path.join(MODULES, ".bin/tsc"), "--noEmit", "--strict", "--skipLibCheck", "--module",
                                "esnext", "--moduleResolution", "bundler", "documents.ts"], cwd=folder,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=100 * PATIENCE, check=False)
+                              timeout=300 * PATIENCE, check=False)
         return done.stdout or ("" if done.returncode == 0 else f"exit {done.returncode}")

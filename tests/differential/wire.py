@@ -7,7 +7,7 @@ Failure Broken: these bytes are no reply. Closed: the other side closed. Silent:
 import socket
 
 CRLF = b"\r\n"
-SECONDS = 10  # to wait for a reply
+SECONDS = 60  # to wait for a reply
 
 
 class Broken(Exception):
