@@ -33,16 +33,22 @@ def integers(*nodes):
     return all(node[0] == b":" for node in nodes)
 
 
+class Late:
+    """How long the two servers may have been apart in this stream: as the slowest piece of it took, in seconds."""
+    seconds = 0.0
+
+
 def near(_words, ours, theirs, most):
     if not integers(ours, theirs):
         return False
+    most *= 1 + Late.seconds
     return ours[1] == theirs[1] or (ours[1] >= 0 and theirs[1] >= 0 and abs(ours[1] - theirs[1]) <= most)
 
 
 def time(_words, ours, theirs, most):
     if ours[0] != b"*" or len(ours[1]) != 2 or len(theirs[1]) != 2:
         return False
-    return abs(int(ours[1][0][1]) - int(theirs[1][0][1])) <= most and int(ours[1][1][1]) < 10**6
+    return abs(int(ours[1][0][1]) - int(theirs[1][0][1])) <= most + Late.seconds and int(ours[1][1][1]) < 10**6
 
 
 def keys(words, ours, theirs, _):

@@ -15,7 +15,7 @@ import time
 from collections import namedtuple
 
 import grammar
-from compare import is_error, name_of, same, shown
+from compare import Late, is_error, name_of, same, shown
 from differences import FLUSHES_ABORT_ALL, NOT_IN_MULTI
 from grammar import Generator
 from wire import Broken, Closed, Connection, Silent, end_of_reply, parse, request
@@ -380,6 +380,7 @@ class Run:
         self.differences = []
 
     def run(self):
+        Late.seconds = 0.0
         self.ours.fresh()
         self.theirs.fresh()
         at = 0
@@ -437,6 +438,7 @@ class Run:
     def both(self, at, steps, data, number, expected):
         sides = [side.connection(number) for side in (self.ours, self.theirs)]
         cut = self.rng.randrange(len(data)) if self.rng.random() < 0.1 else 0  # a request may come in two parts
+        began = time.monotonic()
         for part in (data[:cut], data[cut:]):
             for c in sides:
                 c.send(part)
@@ -450,6 +452,7 @@ class Run:
                 failed.append(f"{type(e).__name__}: {e}".encode())
             if c.data and not failed[-1]:
                 failed[-1] = b"more than was asked for: " + c.data[:100]
+        Late.seconds = max(Late.seconds, time.monotonic() - began)
         if failed[0] or failed[1]:
             asked = [i for i, step in enumerate(steps) if step.kind == "ask"]
             i = asked[min(len(replies[0]), len(replies[1]), len(asked) - 1)] if asked else 0
@@ -571,7 +574,9 @@ class Run:
                 if self.has_object:
                     asked.append([b"OBJECT", b"ENCODING", key])
                 asked.append([b"GET", key])
+            began = time.monotonic()
             replies = [c.pipeline(asked) for c in sides]
+            Late.seconds = max(Late.seconds, time.monotonic() - began)
             if self.mangle:
                 replies[0] = self.mangle(replies[0])
             for words, our, their in zip(asked, *replies):
