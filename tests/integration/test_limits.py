@@ -560,8 +560,8 @@ def connections_come_and_go():
                   lambda: f"{server.descriptors()} descriptors, not {descriptors}")
             if round_ == 0:
                 resident = server.resident()
-        grown = server.resident() - resident
-        check(grown < 4 * MB * FATNESS, f"resident memory grew by {grown // 1024} KB after the first round")
+        until(lambda: server.resident() - resident < 4 * MB * FATNESS, 10,  # a worker's pool gives back what it need not keep
+              lambda: f"resident memory grew by {(server.resident() - resident) // 1024} KB after the first round")
         equal(c.info()["mem_clients_normal"], "0")
 
 
@@ -619,7 +619,7 @@ def everybody_at_once():
             c.ask("CLIENT LIST")
             c.ask("KEYS key:1*")
         check(not trouble, "\n".join(trouble[:5]))
-        equal(c.info()["connected_clients"], "1")
+        until(lambda: c.info()["connected_clients"] == "1", 10, "all are gone")
 
 
 @test(seconds=60)
