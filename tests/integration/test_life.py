@@ -358,7 +358,7 @@ def sigterm():
 def sigterm_answers():
     """What has arrived before SIGTERM is answered, all of it."""
     value = b"v" * (100 * 1024)
-    with Server("--maxmemory", "512mb") as server:
+    with Server("--maxmemory", "512mb", "--shutdown-timeout", "600") as server:
         clients = [server.connect() for _ in range(40)]
         for c in clients:
             equal(c.ask("SET", "k", value), OK)
