@@ -93,7 +93,7 @@ static const struct command commands[] = {
     {"memory|purge", 2, 0, 0, 0, 0, cmd_memory_purge, 0, "", ALL_OK, "server", "4.0.0", "MEMORY PURGE", "Asks the allocator to release memory: upkeep does that here, all the time."},
     {"memory|stats", 2, NO_MULTI, 0, 0, 0, cmd_memory_stats, 0, "", "nondeterministic_output request_policy:all_shards response_policy:special", "server", "4.0.0", "MEMORY STATS", "Returns details about memory usage."},
     {"memory|usage", -3, READONLY, 2, 2, 1, cmd_memory_usage, VARIANT_BYTES, "RO", "", "server", "4.0.0", "MEMORY USAGE key [SAMPLES count]", "Estimates the memory usage of a key."},
-    {"mget", -2, READONLY | FAST | RETURNS, 1, -1, 1, cmd_mget, 0, "RO access", "request_policy:multi_shard", "string", "1.0.0", "MGET key [key ...]", "Atomically returns the string values of one or more keys."},
+    {"mget", -2, READONLY | FAST | RETURNS, 1, -1, 1, cmd_mget, 0, "RO access", "request_policy:multi_shard", "string", "1.0.0", "MGET key [key ...]", "Returns the string values of one or more keys, each read atomically."},
     {"module", -2, CONTAINER, 0, 0, 0, NULL, 0, "", "", "server", "4.0.0", "MODULE", "A container for module commands."},
     {"module|help", 2, LOADING | STALE, 0, 0, 0, cmd_help, 0, "", "", "server", "5.0.0", "MODULE HELP", "Returns helpful text about the different subcommands."},
     {"module|list", 2, ADMIN | NOSCRIPT, 0, 0, 0, cmd_latency_latest, 0, "", "nondeterministic_output_order", "server", "4.0.0", "MODULE LIST", "Returns nothing: there are no modules."},
