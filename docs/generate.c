@@ -13,7 +13,7 @@
 
 #include "../options.h"
 
-#define WRITTEN "2026-11-21" /* when the text below was; its parts from the tables follow the version */
+#define WRITTEN "2026-11-30" /* when the text below was; its parts from the tables follow the version */
 
 enum { OPTIONS = sizeof options / sizeof *options, NUMBER_SIZE = 24, TEXT_SIZE = 2048 };
 
@@ -148,13 +148,19 @@ static void man(void) {
          "(name, value), in the environment (SPONSON_MAXMEMORY=256mb, with _ for \\-)\n"
          "or be a flag.\n"
          "Flags win over the environment, that over the file.\n"
+         "A variable SPONSON_... that names no option, or holds an address as\n"
+         "Kubernetes sets it, is ignored with a warning; an unknown line or flag\n"
+         "is an error.\n"
          "Of sizes, 1k is 1000 bytes and 1kb 1024; so are m and mb, g and gb,\n"
          "t and tb.\n"
          ".PP\n"
          "It stays in the foreground and logs to stderr.\n"
-         "\\fB\\-\\-ping\\fR asks a running server that was started with the same\n"
-         "file and flags.\n"
-         ".SH OPTIONS");
+         ".SH OPTIONS\n"
+         ".TP\n\\fB\\-\\-help\\fR\nPrints every option with its default.\n"
+         ".TP\n\\fB\\-\\-version\\fR\nPrints the version.\n"
+         ".TP\n\\fB\\-\\-ping\\fR\n"
+         "Asks a running server that was started with the same file and flags\n"
+         "whether it answers: see EXIT STATUS.");
     man_options();
     puts(".SH COMMANDS\n"
          "As the documentation of Redis has them for version " SPONSON_REDIS_VERSION ".");
@@ -179,6 +185,21 @@ static void man(void) {
          ".TP\n\\fB/metrics\\fR\nFor Prometheus; each figure says what it is.\n"
          ".TP\n\\fB/healthz\\fR\n200: the process lives.\n"
          ".TP\n\\fB/readyz\\fR\n200: it serves; 503: it was told to end.\n"
+         ".SH SECURITY\n"
+         "It listens on loopback unless bind says otherwise, and without a\n"
+         "password serves only its own machine, by loopback and unix socket\n"
+         "(protected\\-mode; the container image sets it to no).\n"
+         ".PP\n"
+         "A password that is given as a flag shows in ps, and one in the\n"
+         "configuration to all who may read that: requirepass\\-file names a file\n"
+         "that only the server can read.\n"
+         "Who has the password may do everything, also CONFIG SET and SHUTDOWN.\n"
+         "There are no users and there is no TLS: put stunnel or HAProxy before a\n"
+         "unix socket.\n"
+         ".PP\n"
+         "The admin endpoint has neither password nor encryption.\n"
+         "No key or value is in it, but who reaches it can read all figures:\n"
+         "open admin\\-bind to the monitoring alone.\n"
          ".SH EXIT STATUS\n"
          ".TP\n\\fB0\\fR\nThe server was told to end; or it answered \\fB\\-\\-ping\\fR within\n2 seconds.\n"
          ".TP\n\\fB1\\fR\nIt could not start, or did not answer: stderr says why; or a second signal\nended it at once.\n"
