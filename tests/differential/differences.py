@@ -51,7 +51,8 @@ CONFIG_OPTIONS = ["timeout", "save", "appendonly", "tcp-keepalive", "tcp-backlog
 # calls, take other locks, have long replies or much work, and a transaction is executed between locks.
 NOT_IN_MULTI = ["AUTH", "HELLO", "CLIENT GETNAME", "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT INFO", "CLIENT KILL", "CLIENT LIST", "CLIENT PAUSE", "CLIENT UNPAUSE", "COMMAND",
                 "COMMAND DOCS", "COMMAND GETKEYS", "COMMAND GETKEYSANDFLAGS", "COMMAND INFO", "COMMAND LIST",
-                "CONFIG GET", "CONFIG RESETSTAT", "CONFIG SET", "INFO", "KEYS", "MEMORY STATS"]
+                "CONFIG GET", "CONFIG RESETSTAT", "CONFIG SET", "INFO", "KEYS", "LATENCY HISTOGRAM", "MEMORY STATS",
+                "MONITOR", "SLOWLOG GET", "SLOWLOG LEN", "SLOWLOG RESET"]
 
 # FLUSHALL, FLUSHDB and SWAPDB may abort a transaction that watches a key which is not there, as Redis does only where it
 # is: the streams send none of these commands while anybody watches, and tests/test_command.c shows that they abort.
@@ -86,7 +87,7 @@ ALLOWED = [
      r"-ERR wrong number of arguments for 'command\|getkeys' command\r\n", "since 7.2 its arity is -3"),
     ("a value that is too large", r"SETRANGE .*", r"-ERR value exceeds max-value-size .*",
      r"-ERR string exceeds maximum allowed size .*", "the limit is smaller, and its text tells it"),
-    ("not in a transaction", r"(AUTH|HELLO|CLIENT|COMMAND|CONFIG|INFO|KEYS|MEMORY).*",
+    ("not in a transaction", r"(AUTH|HELLO|CLIENT|COMMAND|CONFIG|INFO|KEYS|LATENCY|MEMORY|MONITOR|SLOWLOG).*",
      r"-ERR Command not allowed inside a transaction\r\n", r"\+QUEUED\r\n", "see NOT_IN_MULTI"),
     ("POST and Host:", r"RAW .*(?i:post|host:).*", r".*", r"",
      "both close, but what was asked before is answered here"),
