@@ -83,10 +83,11 @@ struct addresses {
 };
 
 void client_address_text(char *to, const struct sockaddr_in6 *a) {
-    char text[INET6_ADDRSTRLEN] = "";
+    char text[INET6_ADDRSTRLEN] = "unix";
+    unsigned port = a->sin6_family == AF_UNIX ? 0 : ntohs(a->sin6_port);
     bool is_v6 = a->sin6_family == AF_INET6;
     inet_ntop(a->sin6_family, is_v6 ? (const void *)&a->sin6_addr : &a->sin6_flowinfo, text, sizeof text);
-    snprintf(to, CLIENT_ADDRESS_MAX, is_v6 ? "[%s]:%u" : "%s:%u", text, ntohs(a->sin6_port));
+    snprintf(to, CLIENT_ADDRESS_MAX, is_v6 ? "[%s]:%u" : "%s:%u", text, port);
 }
 
 /* For a unix socket both are its path. */

@@ -214,6 +214,17 @@ static bool listen_on(struct server *s, struct listeners *l, const union address
     return listen(fd, s->config.tcp_backlog) == 0;
 }
 
+/* What the system said, and what is to be done about it. */
+static const char *why_not(void) {
+    static char text[128];
+    const char *advice = errno == EADDRINUSE ? "; another server has it (ss -lnp shows which)"
+                         : errno == ENOENT   ? "; its directory has to be there"
+                         : errno == EACCES   ? "; that takes another user, or a port from 1024 on"
+                                             : "";
+    snprintf(text, sizeof text, "%s%s", strerror(errno), advice);
+    return text;
+}
+
 /* Listens on every address of the list that option `name` gives. Returns the exit code. */
 static int listen_tcp(struct server *s, struct listeners *l, const char *name, const char *addresses, int port) {
     char list[CONFIG_TEXT_MAX], *rest;
@@ -231,7 +242,7 @@ static int listen_tcp(struct server *s, struct listeners *l, const char *name, c
             continue;
         }
         if (!optional || (errno != EADDRNOTAVAIL && errno != EAFNOSUPPORT && errno != ENOPROTOOPT))
-            return fail("cannot listen on %s port %d (%s): %s", word, port, name, strerror(errno));
+            return fail("cannot listen on %s port %d (%s): %s", word, port, name, why_not());
         if (errno != EAFNOSUPPORT) close(l->fd[--l->count]);
     }
     return l->count > 0 ? 0 : fail("%s: none of the addresses is there", name);
@@ -252,13 +263,13 @@ static int listen_unix(struct server *s) {
     socklen_t size = address_unix(path, &a);
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode)) return fail("cannot listen on %s: it exists and is no socket", path);
-        if (unix_in_use(&a, size)) return fail("cannot listen on %s: %s", path, strerror(EADDRINUSE));
+        if (unix_in_use(&a, size)) return errno = EADDRINUSE, fail("cannot listen on %s: %s", path, why_not());
         unlink(path);
     }
     if (listen_on(s, &s->clients, &a, size) &&
         (s->config.unixsocketperm == 0 || chmod(path, (mode_t)s->config.unixsocketperm) == 0))
         return 0;
-    return fail("cannot listen on %s: %s", path, strerror(errno));
+    return fail("cannot listen on %s: %s", path, why_not());
 }
 
 /* ---- options that change ---- */
@@ -370,10 +381,14 @@ static void close_old_refused(struct server *s, int64_t now_ms) {
 }
 
 /* Says the line to a client that is not served. */
-static void refuse(struct server *s, int fd, const char *line, uint64_t *counter, int64_t now_ms) {
+static void refuse(struct server *s, int fd, const union address *peer, const char *line, uint64_t *counter,
+                   int64_t now_ms) {
+    char address[CLIENT_ADDRESS_MAX];
     if (s->refused_next - s->refused_first == REFUSED_MAX) close_refused(s);
     metrics_add(counter, 1); /* first: who has read its line finds itself counted */
-    log_line(&s->log, LOG_LEVEL_VERBOSE, "client refused: %.*s", (int)strcspn(line + 1, ":\r"), line + 1);
+    client_address_text(address, &peer->v6);
+    log_line(&s->log, LOG_LEVEL_WARNING, "client refused: addr=%s: %.*s", address, (int)strcspn(line + 1, ":\r"),
+             line + 1);
     send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
     s->refused[s->refused_next++ % REFUSED_MAX] = (struct refused){fd, now_ms};
@@ -418,11 +433,11 @@ static bool accept_some(struct server *s, int listener, int64_t now_ms) {
         if (fd < 0) continue;
         metrics_add(&s->metrics.total_connections_received, 1);
         if (!is_loopback(&peer) && is_protected(s))
-            refuse(s, fd, denied, &s->metrics.rejected_protected_mode, now_ms);
+            refuse(s, fd, &peer, denied, &s->metrics.rejected_protected_mode, now_ms);
         else if (relaxed_load(s->registry.count) >= relaxed_load(s->registry.limit))
-            refuse(s, fd, too_many, &s->metrics.rejected_maxclients, now_ms);
+            refuse(s, fd, &peer, too_many, &s->metrics.rejected_maxclients, now_ms);
         else if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms))
-            refuse(s, fd, no_room, &s->metrics.rejected_resources, now_ms);
+            refuse(s, fd, &peer, no_room, &s->metrics.rejected_resources, now_ms);
     }
     return true;
 }

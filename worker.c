@@ -1053,7 +1053,10 @@ static void find_timed_out(struct worker *w, int64_t now_ms) {
     uint32_t high = relaxed_load(w->server->registry->high), end = w->look_next + high / 10 + 1;
     for (struct conn *c; (c = next_conn(w, &w->look_next, end)) != NULL;) {
         if (!timed_out(w, c, now_ms)) continue;
-        log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%" PRIu64 " timed out", c->client.id);
+        log_line(w->server->log, LOG_LEVEL_VERBOSE, "client id=%" PRIu64 " timed out%s", c->client.id,
+                 c->state == LINGERING ? " after its last reply"
+                 : is_locked_out(c)    ? " before AUTH (authentication-timeout)"
+                                       : " (timeout)");
         shutdown(c->client.fd, SHUT_RDWR); /* it may be on a list: it ends when it is looked at */
     }
     w->look_next = end < high ? end : 0;
