@@ -10,7 +10,7 @@
  * | malformed, no Host in HTTP/1.1, a body | 400                                                    | closes   |
  * | a head over ADMIN_HEAD_MAX | 431                                                                | closes   |
  * | a head not complete in time | 408                                                               | closes   |
- * | HTTP/2, HTTP/0.9    | 505                                                                       | closes   |
+ * | HTTP/2              | 505                                                                       | closes   |
  *
  * A query ("?x=y") is ignored. HTTP/1.1 goes on unless it says "Connection: close", HTTP/1.0 never does. Requests that
  * come at once are answered in order. */

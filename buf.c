@@ -3,7 +3,7 @@
  * Owns    free blocks, one list a size, the link in the block itself. Blocks below a page come from malloc, larger
  *         ones straight from mmap, so that what is given back is given back to the system.
  * True    budget->used_bytes == the sum of all blocks handed out and not yet returned, of all pools
- *         kept_bytes <= KEEP_BYTES, and a KEEP_SHARE of the budget
+ *         kept_bytes <= KEEP_BYTES, and a KEEP_SHARE of the budget, or of what that was until pool_trim() has come
  * Threads a pool belongs to one worker; the budget is shared and atomic.   Failure: NULL. */
 #include "buf.h"
 

@@ -61,7 +61,7 @@ struct client {
     /* set by client_new() */
     uint64_t id; /* 0: the record is free */
     int64_t created_ms;
-    struct sockaddr_in6 address; /* the peer's; of IPv4 as much of a sockaddr_in, of a unix socket only the family */
+    struct sockaddr_in6 address; /* the peer's; of IPv4 as much of a sockaddr_in, of a unix socket only the family counts */
     int fd;                      /* here it fills a hole: with what its owner adds a record is four cache lines */
     const void *owner;           /* its worker */
     struct client *next_free;
@@ -121,7 +121,7 @@ struct client *client_new(struct registry *r, int fd, const struct sockaddr_stor
 /* Takes the record out of the registry and frees it. The caller closes fd after that: who finds a record may use it. */
 void client_free(struct registry *r, struct client *c);
 
-/* Whether record i is in use. Only its owner may use it without the lock. */
+/* Record i, which may be free (id 0). Only its owner may use it without the lock. */
 static inline struct client *registry_record(const struct registry *r, uint32_t i) {
     return (struct client *)(void *)(r->records + (size_t)i * r->record_bytes);
 }

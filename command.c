@@ -6,8 +6,9 @@
  * The handlers of commands on keys and values are in keyspace.c, those that tell what is measured in info.c. The table
  * is in commands.h.
  *
- * The order of checks is Redis's: name, arity, (then ours: key size, value size), authentication, pause, transaction,
- * the handler. A client's mistake becomes an error line in a handler or here, and nowhere else.
+ * The order of checks is Redis's: name, arity, (then ours: key size, value size), authentication, transaction, pause
+ * (there before a request is queued), the handler. A client's mistake becomes an error line in a handler or here, and
+ * nowhere else.
  *
  * MULTI   Requests are checked and then kept, their bytes in one block of the pool, until EXEC. It locks the shards of
  *         all their keys (all shards, when one of them is about more than its keys) in the order of the index, and only

@@ -107,7 +107,8 @@ enum config_change { CONFIG_CHANGED, CONFIG_UNKNOWN, CONFIG_IMMUTABLE, CONFIG_IN
 enum config_change config_change(struct config *next, const char *name, const char *value, char *error,
                                  size_t error_size);
 
-/* What maxmemory led to by default and is not given now is to follow it when that is changed: before config_resolve(). */
+/* What maxmemory led to by default (or was given and is the same) and is not given now is to follow it when that is
+ * changed: before config_resolve(). */
 void config_follow(struct config *next, const struct config *running, bool capacity_given, bool value_size_given);
 
 /* Writes what config_apply() would change, and what only a restart does: "timeout 0 -> 60; needs a restart: port 1 ->

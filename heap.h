@@ -63,7 +63,7 @@ uint32_t heap_block_at(const struct heap *h, uint32_t unit);
 bool heap_is_free(const struct heap *h, uint32_t ref);
 uint32_t heap_size(const struct heap *h, uint32_t ref);
 
-/* Forgets all blocks at once: in constant time but for the map, of which it clears 2 bytes a page used. */
+/* Forgets all blocks at once, in constant time: a page's part of the map is cleared when the page is used again. */
 void heap_clear(struct heap *h);
 
 #endif

@@ -6,7 +6,7 @@
  *         nothing: the socket simply appears in the worker's epoll. Only main() exits.
  *
  * Refused A client over maxclients gets its error line, and is kept for a moment so that a reset does not take the
- *         line back: the last REFUSED_MAX of them, each REFUSED_MS at most.
+ *         line back: the last REFUSED_MAX of them, each twice REFUSED_MS at most.
  *
  * Failure no descriptors left: main waits for RETRY_MS, or a signal, so that accept() is not asked over and over. */
 #include <arpa/inet.h>

@@ -13,7 +13,7 @@
  *
  * True    at most one lock is held by a thread, or several that were taken in the order of the index.
  *         A lock is held for less than a turn; the holder makes no system call but one: giving pages back
- *         (64 of them at most), so that nobody stores there meanwhile.
+ *         (64 of them at most), so that nobody stores there meanwhile; who waits for the next of several may yield.
  *
  * Large   What is full anyway is made into pages of 2 MB by upkeep, one at a time: chunks of an arena below its top,
  * pages   and chunks of buckets that all shards fill. So translation costs less, and nothing more is resident. What is

@@ -112,7 +112,7 @@ struct waiting {
 struct conn {
     struct client client;    /* first: the registry knows only this */
     struct waiting *waiting; /* NULL: nothing waits */
-    struct conn *next;       /* QUEUED or CLOSED */
+    struct conn *next;       /* QUEUED, PAUSED or CLOSED */
     uint8_t state;
     uint8_t heavy;             /* turns for which it comes after those that ask little */
     bool known;                /* it had a turn */
