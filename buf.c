@@ -12,11 +12,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define CLASS_MIN 8           /* 256 bytes: a request that was cut in half is seldom longer */
-#define CLASS_PAGE 12         /* from here on blocks come from mmap */
-#define KEEP_SMALL 4          /* of each size below a page: a request that is cut in two needs one, now and then */
-#define KEEP_BYTES (4u << 20) /* a worker's: large values that come and go need not touch new pages each time, ... */
-#define KEEP_SHARE 32         /* ... but it is beside the budget */
+#define CLASS_MIN 8            /* 256 bytes: a request that was cut in half is seldom longer */
+#define CLASS_PAGE 12          /* from here on blocks come from mmap */
+#define KEEP_SMALL 4           /* of each size below a page: a request that is cut in two needs one, now and then */
+#define KEEP_BYTES (4u << 20)  /* a worker's: large values that come and go need not touch new pages each time, ... */
+#define KEEP_SHARE 32          /* ... but it is beside the budget */
+#define MOVED_BYTES (8u << 20) /* from here on a block that grows has its pages moved: a copy would take too long */
 
 void buf_printf(struct buf *b, const char *format, ...) {
     va_list args;
@@ -81,7 +82,15 @@ void *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
 }
 
 void *pool_grow(struct pool *pool, void *p, size_t *cap, size_t used, size_t bytes) {
-    size_t larger;
+    size_t larger = pool_block(bytes), more = larger - *cap;
+    if (*cap >= MOVED_BYTES && class_of(bytes) < POOL_CLASSES) { /* its pages are moved, not copied */
+        size_t all = atomic_fetch_add_explicit(&pool->budget->used_bytes, more, memory_order_relaxed) + more;
+        bool fits = all <= pool->budget->limit_bytes;
+        void *moved = fits ? mremap(p, *cap, larger, MREMAP_MAYMOVE) : MAP_FAILED;
+        if (moved != MAP_FAILED) return *cap = larger, moved;
+        atomic_fetch_sub_explicit(&pool->budget->used_bytes, more, memory_order_relaxed);
+        return NULL;
+    }
     void *to = pool_get(pool, bytes, &larger);
     if (to == NULL) return NULL;
     if (p) memcpy(to, p, used);

@@ -167,6 +167,20 @@ static void test_pool_grow(void) {
     CHECK(pool_grow(&pool, p, &cap, cap, cap + 1) == NULL); /* over it: the block stays as it is */
     CHECK(cap == before && used(&budget) == before && filled(p, 1 << 20, 2));
     pool_put(&pool, p, cap);
+    budget.limit_bytes = 32 << 20; /* a large one is not copied: it needs only what it becomes */
+    p = pool_get(&pool, 8 << 20, &cap);
+    REQUIRE(p != NULL);
+    fill(p, cap, 3);
+    for (size_t size = 16 << 20; size <= 32 << 20; size *= 2) {
+        larger = pool_grow(&pool, p, &cap, 8 << 20, cap + 1);
+        REQUIRE(larger != NULL && cap == size && used(&budget) == size);
+        p = larger;
+        CHECK(filled(p, 8 << 20, 3));
+        memset(p + (size >> 1), 0x22, size >> 1);
+    }
+    CHECK(pool_grow(&pool, p, &cap, cap, cap + 1) == NULL);
+    CHECK(cap == 32 << 20 && used(&budget) == 32 << 20 && filled(p, 8 << 20, 3));
+    pool_put(&pool, p, cap);
     CHECK(used(&budget) == 0);
     pool_release(&pool);
 }
