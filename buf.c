@@ -82,8 +82,9 @@ void *pool_get(struct pool *pool, size_t bytes, size_t *cap) {
 }
 
 void *pool_grow(struct pool *pool, void *p, size_t *cap, size_t used, size_t bytes) {
-    size_t larger = pool_block(bytes), more = larger - *cap;
-    if (*cap >= MOVED_BYTES && class_of(bytes) < POOL_CLASSES) { /* its pages are moved, not copied */
+    size_t larger = pool_block(bytes);
+    if (p && *cap >= MOVED_BYTES && class_of(bytes) < POOL_CLASSES) { /* its pages are moved, not copied */
+        size_t more = larger - *cap;
         size_t all = atomic_fetch_add_explicit(&pool->budget->used_bytes, more, memory_order_relaxed) + more;
         bool fits = all <= pool->budget->limit_bytes;
         void *moved = fits ? mremap(p, *cap, larger, MREMAP_MAYMOVE) : MAP_FAILED;

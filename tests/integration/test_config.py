@@ -6,11 +6,12 @@ import resource
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 
-from harness import (Error, MB, OK, PATIENCE, Pinger, Server, Simple, check, equal, request, run_server, shown, test,
-                     until)
+from harness import (Connection, Error, MB, OK, PATIENCE, Pinger, Process, SERVER, Server, Simple, check, equal,
+                     free_port, request, run_server, shown, test, until)
 
 PONG = Simple("PONG")
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|verbose|notice|warning) [^\x00-\x1f]*$")
@@ -254,6 +255,24 @@ def sighup_reads_again():
         server.write("sponson.conf", "databases 3\nmaxmemory 128mb\nrequirepass s3cret3\nloglevel verbose\n")
         hang_up(server, again + "log-format json -> text; needs a restart: databases 16 -> 3")
         hang_up(server, again + "nothing changed; needs a restart: databases 16 -> 3")
+
+
+@test
+def log_of_a_stopped_terminal():
+    """A terminal that shows nothing more, as after Ctrl-S, holds nobody up: lines are lost."""
+    terminal = ("import os, pty, sys; master, slave = pty.openpty(); os.set_inheritable(master, True); os.dup2(slave, 2); "
+                "os.execvp(sys.argv[1], sys.argv[1:])")  # the server holds the other end, and never reads it
+    port = free_port()
+    process = Process([sys.executable, "-c", terminal, SERVER, "--port", str(port), "--loglevel", "debug"])
+    try:
+        until(lambda: run_server("--ping", "--port", str(port))[0] == 0, 20, "it answers")
+        for _ in range(1000):  # two lines each
+            with Connection(("127.0.0.1", port), 20) as c:
+                equal(c.ask("PING"), PONG)
+        process.signal(signal.SIGTERM)
+        process.ended(0)
+    finally:
+        process.kill()
 
 
 @test
