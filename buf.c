@@ -85,8 +85,8 @@ void *pool_grow(struct pool *pool, void *p, size_t *cap, size_t used, size_t byt
     size_t larger = pool_block(bytes);
     if (p && *cap >= MOVED_BYTES && class_of(bytes) < POOL_CLASSES) { /* its pages are moved, not copied */
         size_t more = larger - *cap;
-        size_t all = atomic_fetch_add_explicit(&pool->budget->used_bytes, more, memory_order_relaxed) + more;
-        bool fits = all <= pool->budget->limit_bytes;
+        bool fits = atomic_fetch_add_explicit(&pool->budget->used_bytes, more, memory_order_relaxed) + more <=
+                    pool->budget->limit_bytes;
         void *moved = fits ? mremap(p, *cap, larger, MREMAP_MAYMOVE) : MAP_FAILED;
         if (moved != MAP_FAILED) return *cap = larger, moved;
         atomic_fetch_sub_explicit(&pool->budget->used_bytes, more, memory_order_relaxed);

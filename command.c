@@ -28,6 +28,7 @@
 #include <limits.h>
 #include <stdalign.h>
 #include <strings.h>
+#include <sys/param.h>
 
 #include "glob.h"
 #include "info.h"
@@ -287,8 +288,7 @@ static struct keys keys_of(const struct command *command, const struct slice *ar
 
 /* The bytes that may be changed at once: a few of the largest values always may. */
 static uint64_t atomic_bytes(const struct call *c) {
-    uint64_t values = 2 * c->context->config->max_value_size_bytes;
-    return values > ATOMIC_BYTES ? values : ATOMIC_BYTES;
+    return MAX(2 * c->context->config->max_value_size_bytes, ATOMIC_BYTES);
 }
 
 /* Keeps the request until EXEC. */
@@ -400,8 +400,7 @@ static command_handler cmd_help;
 /* The most characters that INCRBYFLOAT makes of a value of so many within a transaction; the digits that all of its
  * sums add are not counted. */
 static size_t float_digits(struct slice increment, size_t size) {
-    size_t longest = increment.n > size ? increment.n : size;
-    return !is_plain_float(increment) || longest > FLOAT_DIGITS ? FLOAT_DIGITS : longest > 60 ? longest : 60;
+    return is_plain_float(increment) ? MIN(MAX(60, MAX(increment.n, size)), FLOAT_DIGITS) : FLOAT_DIGITS;
 }
 
 /* The most that a request can add to the reply, and to the sizes of the values of its keys, whose shards are held. */
@@ -881,11 +880,9 @@ static enum command_result cmd_client_pause(struct call *c) {
     if (!resp_integer_of(c->argv[2], &timeout_ms) || timeout_ms > INT64_MAX - c->now_ms)
         return ERROR(c, "ERR timeout is not an integer or out of range");
     if (timeout_ms < 0) return ERROR(c, "ERR timeout is negative");
-    if (command_unusual(s, c->now_ms, false) & UNUSUAL_PAUSED) { /* it becomes no shorter by another */
-        int64_t left_ms = atomic_load(&s->paused_until_ms) - c->now_ms;
-        timeout_ms = left_ms > timeout_ms ? left_ms : timeout_ms;
-        all |= atomic_load(&s->paused_all);
-    }
+    bool paused = command_unusual(s, c->now_ms, false) & UNUSUAL_PAUSED; /* which becomes no shorter by another */
+    if (paused) timeout_ms = MAX(timeout_ms, atomic_load(&s->paused_until_ms) - c->now_ms);
+    all |= paused && atomic_load(&s->paused_all);
     atomic_store(&s->paused_all, all);
     atomic_store(&s->paused_ms, timeout_ms);
     atomic_store(&s->paused_until_ms, c->now_ms + timeout_ms);

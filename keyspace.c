@@ -567,8 +567,7 @@ enum command_result cmd_expire(struct call *c) {
     if ((flags & EXPIRE_GT) && (flags & EXPIRE_LT))
         return ERROR(c, "ERR GT and LT options at the same time are not compatible");
     if (!deadline_of(c, c->argv[2], c->command->variant, true, &deadline_ms)) return COMMAND_DONE;
-    lock(c);
-    struct entry *e = use(c);
+    struct entry *e = (lock(c), use(c));
     bool changed = e && expire_allowed(flags, entry_deadline_ms(e), deadline_ms);
     bool done = !changed || set_deadline(c, e, deadline_ms > 0 ? deadline_ms : 1); /* 0 would be none */
     unlock(c);
@@ -577,8 +576,7 @@ enum command_result cmd_expire(struct call *c) {
 
 /* PERSIST key */
 enum command_result cmd_persist(struct call *c) {
-    lock(c);
-    struct entry *e = use(c);
+    struct entry *e = (lock(c), use(c));
     bool changed = e && entry_deadline_ms(e);
     if (changed) lru_set_deadline(c->lru, e, 0);
     unlock(c);

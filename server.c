@@ -381,17 +381,16 @@ static void close_old_refused(struct server *s, int64_t now_ms) {
 }
 
 /* Says the line to a client that is not served. */
-static void refuse(struct server *s, int fd, const union address *peer, const char *line, uint64_t *counter,
-                   int64_t now_ms) {
-    char address[CLIENT_ADDRESS_MAX];
+static void refuse(struct server *s, int fd, const union address *peer, const char *line, uint64_t *counter) {
+    char from[CLIENT_ADDRESS_MAX];
     if (s->refused_next - s->refused_first == REFUSED_MAX) close_refused(s);
     metrics_add(counter, 1); /* first: who has read its line finds itself counted */
-    client_address_text(address, &peer->v6);
-    log_line(&s->log, LOG_LEVEL_WARNING, "client refused: addr=%s: %.*s", address, (int)strcspn(line + 1, ":\r"),
+    client_address_text(from, &peer->v6);
+    log_line(&s->log, LOG_LEVEL_WARNING, "client refused: addr=%s: %.*s", from, (int)strcspn(line + 1, ":\r"),
              line + 1);
     send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
-    s->refused[s->refused_next++ % REFUSED_MAX] = (struct refused){fd, now_ms};
+    s->refused[s->refused_next++ % REFUSED_MAX] = (struct refused){fd, clock_ms()};
 }
 
 static struct worker *least_loaded(const struct server *s) {
@@ -433,11 +432,11 @@ static bool accept_some(struct server *s, int listener, int64_t now_ms) {
         if (fd < 0) continue;
         metrics_add(&s->metrics.total_connections_received, 1);
         if (!is_loopback(&peer) && is_protected(s))
-            refuse(s, fd, &peer, denied, &s->metrics.rejected_protected_mode, now_ms);
+            refuse(s, fd, &peer, denied, &s->metrics.rejected_protected_mode);
         else if (relaxed_load(s->registry.count) >= relaxed_load(s->registry.limit))
-            refuse(s, fd, &peer, too_many, &s->metrics.rejected_maxclients, now_ms);
+            refuse(s, fd, &peer, too_many, &s->metrics.rejected_maxclients);
         else if (!worker_add(least_loaded(s), fd, &peer.storage, now_ms))
-            refuse(s, fd, &peer, no_room, &s->metrics.rejected_resources, now_ms);
+            refuse(s, fd, &peer, no_room, &s->metrics.rejected_resources);
     }
     return true;
 }
@@ -668,11 +667,9 @@ int main(int argc, char **argv) {
     host_read(&server.host, "");
     if (!config_resolve(&server.config, &server.host, error, sizeof error)) return fail("%s", error);
     int terminal = isatty(STDERR_FILENO) ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
-    server.log = (struct log){terminal < 0 ? STDERR_FILENO : terminal,
-                              server.config.loglevel,
-                              server.config.log_format,
-                              PTHREAD_MUTEX_INITIALIZER,
-                              {{0}}};
+    server.log = (struct log){.fd = terminal < 0 ? STDERR_FILENO : terminal, .lock = PTHREAD_MUTEX_INITIALIZER};
+    server.log.level = server.config.loglevel;
+    server.log.format = server.config.log_format;
     log_lines(&server.log, LOG_LEVEL_WARNING, "", server.config.notes);
     server.argc = argc;
     server.argv = argv;

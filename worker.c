@@ -573,10 +573,9 @@ static void watch(struct worker *w, struct conn *c) {
 static bool execute_rest(struct worker *w, struct part *p, const struct request *r, size_t bytes,
                          enum command_result result) {
     if (w->output.full) {
-        log_line(w->server->log, LOG_LEVEL_WARNING,
-                 "client id=%" PRIu64 " closed: a reply was too large for the output buffer", p->c->client.id);
         w->output.full = false;
-        conn_close(w, p->c);
+        close_because(w, p->c, &w->metrics.client_output_buffer_limit_disconnections,
+                      "a reply was too large for the output buffer", w->output.cap);
         p->stop = true;
         return true;
     }
