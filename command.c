@@ -965,7 +965,7 @@ static enum command_result cmd_config_get(struct call *c) {
     char value[CONFIG_TEXT_MAX + 64];
     pthread_mutex_lock(&c->context->server->config_lock);
     for (int counting = 1, found = 0; counting >= 0; counting--) {
-        for (int o = 0; o < config_count(); o++) {
+        for (int o = 0; config_name(o); o++) {
             struct slice name = slice_of(config_name(o));
             int i = 2;
             while (i < c->argc && !glob_match(c->argv[i], name, true))

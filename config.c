@@ -118,12 +118,12 @@ static size_t difference(const char *a, const char *b) {
 /* The option whose name is so near to an unknown one that a slip of the hand explains it, in these words; "" for none. */
 static struct shown hint(const char *unknown, const char *before, const char *behind) {
     struct shown s = {""};
-    size_t most = MIN(strlen(unknown) / 2, 3);
-    for (int i = config_count() - 1; i >= 0; i--) {
-        size_t n = difference(unknown, options[i].name);
-        if (n > most) continue;
-        snprintf(s.text, sizeof s.text, "%s%s%s", before, options[i].name, behind);
-        most = n;
+    size_t too_many = MIN(strlen(unknown) / 2, 3) + 1;
+    for (const struct option *o = options; o->kind <= FIXED; o++) {
+        size_t n = difference(unknown, o->name);
+        if (n >= too_many) continue;
+        snprintf(s.text, sizeof s.text, "%s%s%s", before, o->name, behind);
+        too_many = n;
     }
     return s;
 }
@@ -230,8 +230,8 @@ static bool set_option(const struct load *l, const char *name, const char *value
 
 void config_init(struct config *c) {
     memset(c, 0, sizeof *c);
-    for (int i = 0; i < config_count(); i++)
-        set_value(c, &options[i], options[i].initial);
+    for (const struct option *o = options; o->kind <= FIXED; o++)
+        set_value(c, o, o->initial);
 }
 
 /* ---- the file ---- */
@@ -368,8 +368,7 @@ static void print_help(void) {
            "Flags win over the environment, that over the file. 1k is 1000 bytes, 1kb 1024; so m, g, t.\n"
            "FIXED: an option of Redis with one value here; its others change nothing or are refused.\n"
            "*: may be changed while the server runs, by CONFIG SET, or by SIGHUP, which reads the file again.\n\n");
-    for (int i = 0; i < config_count(); i++) {
-        const struct option *o = &options[i];
+    for (const struct option *o = options; o->kind <= FIXED; o++) {
         bool zero = o->zero && (o->kind == OUTPUT || strcmp(o->initial, "0") == 0);
         const char *initial = zero ? o->zero : o->initial;
         printf("  --%s %-*s%s (default %s%s)%s\n", o->name, (int)(34 - strlen(o->name)), kinds[o->kind].placeholder,
@@ -486,8 +485,7 @@ void config_follow(struct config *next, const struct config *running, bool capac
 }
 
 void config_apply(struct config *running, const struct config *next) {
-    for (int i = 0; i < config_count(); i++) {
-        const struct option *o = &options[i];
+    for (const struct option *o = options; o->kind <= FIXED; o++) {
         if (o->changes != AT_START && o->kind <= OUTPUT)
             set_number(running, o, get_number(next, o));
         else if (o->changes != AT_START)
@@ -497,14 +495,7 @@ void config_apply(struct config *running, const struct config *next) {
 
 /* ---- CONFIG GET ---- */
 
-int config_count(void) {
-    int n = 0;
-    while (options[n].kind <= FIXED)
-        n++;
-    return n;
-}
-
-const char *config_name(int i) { return options[i].name; }
+const char *config_name(int i) { return options[i].kind <= FIXED ? options[i].name : NULL; }
 
 size_t config_value(const struct config *c, int i, bool units, char *text, size_t size) {
     const struct option *o = &options[i];
@@ -526,7 +517,7 @@ void config_compare(const struct config *running, const struct config *next, cha
     size_t n = 0;
     for (int pass = 0; pass < 2; pass++) {
         const char *before = pass == 0 ? "" : n ? "; needs a restart: " : "nothing changed; needs a restart: ";
-        for (int i = 0; i < config_count() && n < size; i++) {
+        for (int i = 0; config_name(i) && n < size; i++) {
             const struct option *o = &options[i];
             if ((o->changes == AT_START) != pass) continue;
             config_value(running, i, true, was, sizeof was);

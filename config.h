@@ -120,8 +120,7 @@ void config_apply(struct config *running, const struct config *next);
 
 /* ---- the option table, for CONFIG GET and the documents ---- */
 
-/* The number of options, and the name of option i (for 0 <= i < config_count()), a static string. */
-int config_count(void);
+/* The name of option i, a static string; NULL behind the last one. */
 const char *config_name(int i);
 
 /* Writes option i's value as CONFIG GET shows it, or with units, and a file could hold it, NUL-terminated, at most `size`

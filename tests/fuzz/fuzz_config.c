@@ -36,7 +36,7 @@ static void must_be_sentence(char *error, size_t size) {
     bool named = strstr(error, "unknown ") || strstr(error, "quotes are not balanced") || strstr(error, "NUL bytes") ||
                  strstr(error, "this cache does not do that") || strstr(error, "are not allowed") ||
                  strstr(error, "cannot take a password from");
-    for (int i = 0; i < config_count() && !named; i++) {
+    for (int i = 0; config_name(i) && !named; i++) {
         const char *found = strstr(error, config_name(i));
         named = found && found[strlen(config_name(i))] == ':' && (strstr(found, "; give ") || strstr(found, "quotes"));
     }
@@ -52,7 +52,7 @@ static void must_be_right(const struct config *c) {
     static struct config again;
     char text[CONFIG_TEXT_MAX + 64], same[CONFIG_TEXT_MAX + 64], error[512];
     config_init(&again);
-    for (int i = 0; i < config_count(); i++) {
+    for (int i = 0; config_name(i); i++) {
         size_t n = config_value(c, i, false, text, sizeof text);
         MUST(n == strlen(text) && n < sizeof text - 1);
         if (strcmp(config_name(i), "requirepass") == 0) {
