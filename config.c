@@ -130,14 +130,13 @@ static struct shown hint(const char *unknown, const char *before, const char *be
 
 /* `problem` is what is wrong with the option's value; the sentence goes on with what is allowed. */
 static bool refuse_value(const struct load *l, const struct option *o, const char *problem) {
-    struct shown zero = {""};
+    const char *zero = !o->zero ? "" : o->kind == OUTPUT ? ", or normal 0 0 0 for " : ", or 0 for ";
     if (o->kind == FIXED)
         return refuse(l, "%s: %s; give %s: %s", o->name, problem, *o->initial ? o->initial : "\"\"", o->help);
     if (kinds[o->kind].words[0]) return refuse(l, "%s: %s; give %s", o->name, problem, kinds[o->kind].what);
-    if (o->zero)
-        snprintf(zero.text, sizeof zero.text, ", or %s for %s", o->kind == OUTPUT ? "normal 0 0 0" : "0", o->zero);
-    return refuse(l, "%s: %s; give %s%s to %s%s%s", o->name, problem, kinds[o->kind].what,
-                  show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit, zero.text);
+    return refuse(l, "%s: %s; give %s%s to %s%s%s%s", o->name, problem, kinds[o->kind].what,
+                  show_number(o->kind, o->min).text, show_number(o->kind, o->max).text, kinds[o->kind].unit, zero,
+                  o->zero ? o->zero : "");
 }
 
 /* ---- one setting ---- */
@@ -444,10 +443,9 @@ static bool resolve_sizes(const struct load *l) {
         return refuse(l, "client-output-buffer-limit: %s is not allowed; give at most client-memory, %s",
                       SHOW_BYTES(c->client_output_bytes), SHOW_BYTES(c->client_memory_bytes));
     if (size == 0) {
-        c->max_value_size_bytes = MIN(VALUE_SIZE_DEFAULT_MAX, shard / 8);
-        if (c->max_value_size_bytes < VALUE_SIZE_DEFAULT_MAX)
+        c->max_value_size_bytes = size = MIN(VALUE_SIZE_DEFAULT_MAX, shard / 8);
+        if (size < VALUE_SIZE_DEFAULT_MAX)
             strcpy(c->value_size_note, " (an eighth of a shard; 1mb needs maxmemory 512mb)");
-        return true;
     }
     if (size <= shard / 2) return true;
     return refuse(l, "max-value-size: %s is not allowed with maxmemory %s; give at most %s, or maxmemory %s",
