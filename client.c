@@ -43,13 +43,9 @@ struct client *client_new(struct registry *r, int fd, const struct sockaddr_stor
     struct client *c = r->free ? r->free : registry_record(r, r->high++);
     r->free = r->free ? c->next_free : NULL;
     memset(c, 0, r->record_bytes);
-    c->id = r->next_id++;
-    c->fd = fd;
-    c->owner = owner;
+    *c = (struct client){
+        .id = r->next_id++, .created_ms = now_ms, .fd = fd, .owner = owner, .resp = 2, .active_ms = now_ms};
     memcpy(&c->address, address, sizeof c->address);
-    c->created_ms = now_ms;
-    relaxed_store(c->resp, 2);
-    relaxed_store(c->active_ms, now_ms);
     atomic_fetch_add(&r->count, 1);
     pthread_mutex_unlock(&r->lock);
     return c;
