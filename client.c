@@ -74,10 +74,6 @@ bool client_set_text(struct registry *r, char **field, struct slice text) {
     return true;
 }
 
-struct addresses {
-    char peer[CLIENT_ADDRESS_MAX], own[CLIENT_ADDRESS_MAX]; /* as CLIENT LIST shows them */
-};
-
 void client_address_text(char *to, const struct sockaddr_in6 *a) {
     char text[INET6_ADDRSTRLEN] = "unix";
     unsigned port = a->sin6_family == AF_UNIX ? 0 : ntohs(a->sin6_port);
@@ -86,22 +82,23 @@ void client_address_text(char *to, const struct sockaddr_in6 *a) {
     snprintf(to, CLIENT_ADDRESS_MAX, is_v6 ? "[%s]:%u" : "%s:%u", text, port);
 }
 
-/* For a unix socket both are its path. */
-static struct addresses addresses_of(const struct client *c) {
-    struct addresses both;
+void client_address(const struct client *c, bool own, char *to) {
     union address local = {.storage = {.ss_family = AF_INET}};
     socklen_t size = sizeof local;
-    getsockname(c->fd, &local.any, &size); /* a socket that is gone shows zeros */
-    client_address_text(both.peer, &c->address);
-    client_address_text(both.own, &local.v6);
-    if (c->address.sin6_family == AF_UNIX) {
-        snprintf(both.peer, sizeof both.peer, "%s:0", local.un.sun_path);
-        memcpy(both.own, both.peer, sizeof both.own);
-    }
-    return both;
+    bool is_unix = c->address.sin6_family == AF_UNIX;
+    if (own || is_unix) getsockname(c->fd, &local.any, &size); /* a socket that is gone shows zeros */
+    if (is_unix)
+        snprintf(to, CLIENT_ADDRESS_MAX, "%s:0", local.un.sun_path);
+    else
+        client_address_text(to, own ? &local.v6 : &c->address);
 }
 
-void client_address(const struct client *c, char *to) { snprintf(to, CLIENT_ADDRESS_MAX, "%s", addresses_of(c).peer); }
+static bool has_address(const struct client *c, bool own, struct slice wanted) {
+    char text[CLIENT_ADDRESS_MAX];
+    if (!wanted.p) return true;
+    client_address(c, own, text);
+    return slice_equal(wanted, slice_of(text));
+}
 
 static bool matches(const struct client *c, const struct client_filter *f) {
     bool wanted = !f->nobody && c->id != f->not_id && (!f->created_before_ms || c->created_ms <= f->created_before_ms);
@@ -109,18 +106,16 @@ static bool matches(const struct client *c, const struct client_filter *f) {
     for (int64_t id; wanted && f->ids && i < f->id_count; i++)
         if (resp_integer_of(f->ids[i], &id) && (uint64_t)id == c->id) break;
     if (!wanted || (f->ids && i == f->id_count)) return false;
-    if (!f->addr.p && !f->laddr.p) return true;
-    struct addresses both = addresses_of(c);
-    return (!f->addr.p || slice_equal(f->addr, slice_of(both.peer))) &&
-           (!f->laddr.p || slice_equal(f->laddr, slice_of(both.own)));
+    return has_address(c, false, f->addr) && has_address(c, true, f->laddr);
 }
 
 void client_describe(const struct registry *r, const struct client *c, int64_t now_ms, struct buf *out) {
     uint32_t output = relaxed_load(c->output_bytes);
     int64_t idle_ms = now_ms - relaxed_load(c->active_ms);
     uint8_t modes = relaxed_load(c->modes);
-    char flags[8];
-    struct addresses both = addresses_of(c);
+    char flags[8], peer[CLIENT_ADDRESS_MAX], own[CLIENT_ADDRESS_MAX];
+    client_address(c, false, peer);
+    client_address(c, true, own);
     snprintf(flags, sizeof flags, "%s%s%s%s%s", modes & CLIENT_MONITOR ? "O" : "",
              c->address.sin6_family == AF_UNIX ? "U" : "", modes & CLIENT_MULTI ? "x" : "",
              modes & CLIENT_NO_EVICT ? "e" : "", modes & CLIENT_NO_TOUCH ? "T" : "");
@@ -128,7 +123,7 @@ void client_describe(const struct registry *r, const struct client *c, int64_t n
                "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "
                "qbuf=%u qbuf-free=0 argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=%u oll=0 omem=%u tot-mem=%zu events=%s "
                "cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-               (unsigned long long)c->id, both.peer, both.own, c->fd, c->name ? c->name : "",
+               (unsigned long long)c->id, peer, own, c->fd, c->name ? c->name : "",
                (long long)(now_ms - c->created_ms) / 1000, (long long)(idle_ms > 0 ? idle_ms : 0) / 1000,
                flags[0] ? flags : "N", relaxed_load(c->database),
                modes & CLIENT_MULTI ? (int)relaxed_load(c->queued) : -1, relaxed_load(c->input_bytes),

@@ -130,8 +130,9 @@ static inline struct client *registry_record(const struct registry *r, uint32_t 
  * calls, so it may read them without the lock. */
 bool client_set_text(struct registry *r, char **field, struct slice text);
 
-/* Writes the peer's address as CLIENT LIST shows it to `to` (CLIENT_ADDRESS_MAX bytes), with a NUL. */
-void client_address(const struct client *c, char *to);
+/* Writes the peer's address, or our `own` end's, as CLIENT LIST shows it to `to` (CLIENT_ADDRESS_MAX bytes), with a NUL.
+ * For a unix socket both are its path. */
+void client_address(const struct client *c, bool own, char *to);
 
 /* The same of an address that is no unix socket's. */
 void client_address_text(char *to, const struct sockaddr_in6 *a);

@@ -682,7 +682,7 @@ static bool authenticate(struct call *c, struct slice user, struct slice passwor
         return true;
     }
     metrics_add(&c->context->metrics->acl_access_denied_auth, 1);
-    client_address(c->client, peer);
+    client_address(c->client, false, peer);
     log_line(c->context->server->log, LOG_LEVEL_WARNING, "wrong password or user: id=%llu addr=%s",
              (unsigned long long)c->client->id, peer);
     ERROR(c, "WRONGPASS invalid username-password pair or user is disabled.");
@@ -1042,7 +1042,7 @@ static enum command_result cmd_config_set(struct call *c) {
     pthread_mutex_unlock(&s->config_lock);
     if (!changed) return COMMAND_DONE;
     shards_grow(c->shards);
-    client_address(c->client, peer);
+    client_address(c->client, false, peer);
     if (strcmp(text, "nothing changed") != 0)
         log_line(s->log, *next.notes ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, "CONFIG SET by id=%llu addr=%s: %s%s%.*s",
                  (unsigned long long)c->client->id, peer, text, *next.notes ? "; " : "", (int)strcspn(next.notes, "\n"),

@@ -367,7 +367,7 @@ void info_slow(struct command_server *s, struct metrics *m, const struct client 
     struct slow_request *r = keep ? malloc(sizeof *r) : NULL;
     if (r) {
         *r = (struct slow_request){.at_s = now_ms / 1000, .us = (int64_t)us};
-        if (client) client_address(client, r->client);
+        if (client) client_address(client, false, r->client);
         if (client && client->name) strcpy(r->name, client->name);
         encode_slow(argv, argc, r);
     }
