@@ -131,10 +131,9 @@ static enum resp_status parse_inline(char *in, size_t n, struct slice *argv, int
         while (p < end && is_space(*p))
             p++;
         if (p == end) return RESP_OK;
-        struct slice *argument = &argv[r->argc];
+        struct slice *argument = &argv[r->argc++];
         if (!resp_word(&p, end, argument)) return bad(r, "unbalanced quotes in request");
         r->longest = argument->n > r->longest ? argument->n : r->longest;
-        r->argc++;
     }
 }
 
@@ -252,13 +251,11 @@ static char *digits(char *end, uint64_t v) {
 }
 
 static void number_line(struct buf *out, char type, int64_t value) {
-    char line[24], *end = line + sizeof line, *p;
-    end[-1] = '\n';
-    end[-2] = '\r';
-    p = digits(end - 2, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    char line[24], *end = line + sizeof line - 2, *p = digits(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    memcpy(end, "\r\n", 2);
     if (value < 0) *--p = '-';
     *--p = type;
-    buf_put(out, p, (size_t)(end - p));
+    buf_put(out, p, (size_t)(end + 2 - p));
 }
 
 void resp_simple(struct buf *out, struct slice text) {
@@ -295,13 +292,10 @@ void resp_bulk(struct buf *out, struct slice bytes) {
         memcpy(p, first, (size_t)(end - first));
         p += end - first;
     }
-    *p++ = '\r';
-    *p++ = '\n';
-    if (bytes.n) memcpy(p, bytes.p, bytes.n);
-    p += bytes.n;
-    *p++ = '\r';
-    *p++ = '\n';
-    out->len = (size_t)(p - out->p);
+    memcpy(p, "\r\n", 2);
+    if (bytes.n) memcpy(p + 2, bytes.p, bytes.n);
+    memcpy(p + 2 + bytes.n, "\r\n", 2);
+    out->len = (size_t)(p - out->p) + bytes.n + 4;
 }
 
 void resp_bulk_integer(struct buf *out, int64_t value) {
@@ -316,17 +310,14 @@ void resp_null_array(struct buf *out, int resp) { buf_put_slice(out, resp == 2 ?
 
 void resp_array(struct buf *out, size_t items) { number_line(out, '*', (int64_t)items); }
 
-/* An array, a map or a set by its type; RESP2 has arrays only. */
-static void aggregate(struct buf *out, int resp, char type, size_t n) {
-    number_line(out, resp == 2 ? '*' : type, (int64_t)(resp == 2 && type == '%' ? 2 * n : n));
-}
-
 void resp_put(struct buf *out, int resp, const char *shape, ...) {
     va_list args;
     va_start(args, shape);
     for (; *shape; shape++) {
-        if (strchr("*%~", *shape))
-            aggregate(out, resp, *shape, (size_t)va_arg(args, int));
+        if (*shape == '%' && resp == 2)
+            resp_array(out, 2 * (size_t)va_arg(args, int));
+        else if (strchr("*%~", *shape))
+            number_line(out, resp == 2 ? '*' : *shape, va_arg(args, int));
         else if (*shape == '$')
             resp_bulk(out, slice_of(va_arg(args, const char *)));
         else if (*shape == 's')
@@ -340,9 +331,8 @@ void resp_put(struct buf *out, int resp, const char *shape, ...) {
 }
 
 void resp_text(struct buf *out, struct slice text, int resp) {
-    if (resp == 2) {
+    if (resp == 2)
         resp_bulk(out, text);
-        return;
-    }
-    buf_printf(out, "=%zu\r\ntxt:%.*s\r\n", text.n + 4, (int)text.n, text.p);
+    else
+        buf_printf(out, "=%zu\r\ntxt:%.*s\r\n", text.n + 4, (int)text.n, text.p);
 }
