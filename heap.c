@@ -147,8 +147,7 @@ uint32_t heap_alloc(struct heap *h, uint32_t units) {
         word(h, ref + size)[1] &= ~HEAP_BIT;
     }
     h->used += units;
-    word(h, ref)[0] = 0;
-    word(h, ref)[1] = 0; /* the left neighbour of a free block, and of top, is used */
+    memset(word(h, ref), 0, HEAP_UNIT); /* the left neighbour of a free block, and of top, is used */
     return ref;
 }
 
