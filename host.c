@@ -118,8 +118,7 @@ void host_read(struct host *h, const char *root) {
 uint64_t host_resident_bytes(void) { return read_number("/proc/self", "statm", ' ') * (uint64_t)sysconf(_SC_PAGESIZE); }
 
 int host_usable_cpus(const struct host *h) {
-    int cpus = h->cgroup_cpus > 0 && h->cgroup_cpus < h->cpus ? h->cgroup_cpus : h->cpus;
-    return cpus > 0 ? cpus : 1;
+    return MAX(h->cgroup_cpus > 0 ? MIN(h->cgroup_cpus, h->cpus) : h->cpus, 1);
 }
 
 /* ---- log lines ---- */
