@@ -67,10 +67,9 @@ bool client_set_text(struct registry *r, char **field, struct slice text) {
     char *copy = text.n ? strndup(text.p, text.n) : NULL;
     if (text.n && copy == NULL) return false;
     pthread_mutex_lock(&r->lock);
-    char *old = *field;
+    free(*field);
     *field = copy;
     pthread_mutex_unlock(&r->lock);
-    free(old);
     return true;
 }
 
