@@ -933,9 +933,7 @@ static enum command_result cmd_role(struct call *c) {
 /* TIME */
 static enum command_result cmd_time(struct call *c) {
     int64_t us = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000);
-    resp_array(c->out, 2);
-    resp_bulk_integer(c->out, us / 1000000);
-    resp_bulk_integer(c->out, us % 1000000);
+    put(c, "*##", 2, us / 1000000, us % 1000000);
     return COMMAND_DONE;
 }
 

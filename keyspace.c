@@ -724,9 +724,7 @@ enum command_result cmd_scan(struct call *c) {
         if (!strings) items.len = (size_t)(w.found = 0);
     } while (at && w.found < count && ++buckets < SCAN_BUCKETS_MAX && (w.found == 0 || buckets / 10 < count) &&
              items.len < SCAN_BYTES_MAX && w.steps < MATCH_STEPS_MAX);
-    resp_array(c->out, 2);
-    resp_bulk_integer(c->out, (int64_t)at);
-    resp_array(c->out, (size_t)w.found);
+    put(c, "*#*", 2, (int64_t)at, (int)w.found);
     memmove(c->out->p + c->out->len, items.p, items.len);
     c->out->len += items.len;
     c->out->full |= items.full;

@@ -298,12 +298,6 @@ void resp_bulk(struct buf *out, struct slice bytes) {
     out->len = (size_t)(p - out->p) + bytes.n + 4;
 }
 
-void resp_bulk_integer(struct buf *out, int64_t value) {
-    char text[24];
-    int n = snprintf(text, sizeof text, "%lld", (long long)value);
-    resp_bulk(out, (struct slice){text, (size_t)n});
-}
-
 void resp_null(struct buf *out, int resp) { buf_put_slice(out, resp == 2 ? SLICE("$-1\r\n") : SLICE("_\r\n")); }
 
 void resp_null_array(struct buf *out, int resp) { buf_put_slice(out, resp == 2 ? SLICE("*-1\r\n") : SLICE("_\r\n")); }
@@ -311,21 +305,26 @@ void resp_null_array(struct buf *out, int resp) { buf_put_slice(out, resp == 2 ?
 void resp_array(struct buf *out, size_t items) { number_line(out, '*', (int64_t)items); }
 
 void resp_put(struct buf *out, int resp, const char *shape, ...) {
+    char text[24];
     va_list args;
     va_start(args, shape);
     for (; *shape; shape++) {
-        if (*shape == '%' && resp == 2)
+        if (*shape == '#') {
+            snprintf(text, sizeof text, "%lld", (long long)va_arg(args, int64_t));
+            resp_bulk(out, slice_of(text));
+        } else if (*shape == '%' && resp == 2) {
             resp_array(out, 2 * (size_t)va_arg(args, int));
-        else if (strchr("*%~", *shape))
+        } else if (strchr("*%~", *shape)) {
             number_line(out, resp == 2 ? '*' : *shape, va_arg(args, int));
-        else if (*shape == '$')
+        } else if (*shape == '$') {
             resp_bulk(out, slice_of(va_arg(args, const char *)));
-        else if (*shape == 's')
+        } else if (*shape == 's') {
             resp_bulk(out, va_arg(args, struct slice));
-        else if (*shape == '+')
+        } else if (*shape == '+') {
             resp_simple(out, slice_of(va_arg(args, const char *)));
-        else
+        } else {
             resp_integer(out, va_arg(args, int64_t));
+        }
     }
     va_end(args);
 }

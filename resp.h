@@ -65,7 +65,6 @@ void resp_simple(struct buf *out, struct slice text);
 void resp_error(struct buf *out, struct slice text);
 void resp_integer(struct buf *out, int64_t value);
 void resp_bulk(struct buf *out, struct slice bytes);
-void resp_bulk_integer(struct buf *out, int64_t value);
 void resp_null(struct buf *out, int resp);
 void resp_array(struct buf *out, size_t items);
 void resp_null_array(struct buf *out, int resp);
@@ -74,7 +73,7 @@ void resp_text(struct buf *out, struct slice text, int resp);
 
 /* Several values by their shape: '*' an array, '%' a map (an array of twice as many in RESP2), '~' a set (an array
  * there), each with an int, how many follow; '$' a bulk string, '+' a simple one (const char *), 's' a bulk string
- * (struct slice), ':' a number (int64_t). */
+ * (struct slice), ':' a number, '#' one as a bulk string (int64_t). */
 void resp_put(struct buf *out, int resp, const char *shape, ...);
 
 /* Bytes that a bulk string of n bytes takes at most. */

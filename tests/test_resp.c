@@ -714,11 +714,7 @@ static void write_bulk_100(struct buf *out, int resp) {
 }
 
 static void write_bulk_integers(struct buf *out, int resp) {
-    (void)resp;
-    resp_bulk_integer(out, 0);
-    resp_bulk_integer(out, -12);
-    resp_bulk_integer(out, INT64_MAX);
-    resp_bulk_integer(out, INT64_MIN);
+    resp_put(out, resp, "####", (int64_t)0, (int64_t)-12, INT64_MAX, INT64_MIN);
 }
 
 static void write_null(struct buf *out, int resp) { resp_null(out, resp); }
