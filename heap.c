@@ -140,11 +140,10 @@ uint32_t heap_alloc(struct heap *h, uint32_t units) {
     uint32_t ref = find_free(h, units), size = ref ? list_remove(h, ref) : 0;
     if (ref == 0) ref = take_from_top(h, units);
     if (ref == 0) return 0;
+    if (size) word(h, ref + size)[1] &= ~HEAP_BIT;
     if (size > units) {
         starts(h, ref + units);
         mark_free(h, ref + units, size - units);
-    } else if (size) {
-        word(h, ref + size)[1] &= ~HEAP_BIT;
     }
     h->used += units;
     memset(word(h, ref), 0, HEAP_UNIT); /* the left neighbour of a free block, and of top, is used */
