@@ -45,8 +45,7 @@ void info_count_key(struct hotkeys *h, int64_t now_ms, uint64_t hash, uint32_t d
                     const uint64_t weight[HOT_METRICS]);
 
 /* Appends the text of https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4. No lock is waited
- * for. INFO_METRICS_BYTES are enough. */
-enum { INFO_METRICS_BYTES = 1 << 20 };
+ * for. A megabyte is enough. */
 void info_metrics(struct command_server *server, struct buf *out);
 
 #endif
