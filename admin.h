@@ -17,8 +17,6 @@
 #ifndef SPONSON_ADMIN_H
 #define SPONSON_ADMIN_H
 
-#include <stdbool.h>
-
 #include "buf.h"
 #include "log.h"
 
