@@ -96,7 +96,7 @@ static void read_group(struct host *h, const char *root, char *line) {
 }
 
 void host_read(struct host *h, const char *root) {
-    char path[PATH_MAX];
+    char path[PATH_MAX], line[2 * PATH_MAX];
     cpu_set_t affinity[AFFINITY_SETS];
     *h = (struct host){.cpus = 1};
     if (sched_getaffinity(0, sizeof affinity, affinity) == 0) h->cpus = CPU_COUNT_S(sizeof affinity, affinity);
@@ -105,13 +105,10 @@ void host_read(struct host *h, const char *root) {
     h->memory_bytes = kilobytes < NO_LIMIT_FROM / 1024 ? kilobytes * 1024 : 0;
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
     FILE *file = fopen(path, "re");
-    char *line = NULL;
-    size_t size = 0;
-    while (file && getline(&line, &size, file) > 0) {
+    while (file && fgets(line, sizeof line, file)) { /* a group's path is shorter than PATH_MAX */
         line[strcspn(line, "\n")] = '\0';
         read_group(h, root, line);
     }
-    free(line);
     if (file) fclose(file);
 }
 
