@@ -112,15 +112,6 @@ enum command_result cmd_config_resetstat(struct call *c) {
 
 /* ---- INFO ---- */
 
-/* A number of bytes for people. */
-static void print_human(struct buf *b, const char *name, uint64_t bytes) {
-    double v = (double)bytes;
-    int unit = 0;
-    for (; v >= 1024 && unit < 4; unit++)
-        v /= 1024;
-    buf_printf(b, "%s_human:%.*f%c\r\n", name, unit ? 2 : 0, v, "BKMGT"[unit]);
-}
-
 /* A figure's value, in its base unit. */
 static void print_value(struct buf *b, const struct figure *row, const char *end) {
     if (row->unit == ONE)
@@ -129,12 +120,16 @@ static void print_value(struct buf *b, const struct figure *row, const char *end
         buf_printf(b, "%.*f%s", row->unit == KB ? 2 : 6, (double)row->value / (int)row->unit, end);
 }
 
-/* A figure of INFO. */
+/* A figure of INFO; some numbers of bytes once more, for people. */
 static void print_info(struct buf *b, const struct figure *row) {
     buf_printf(b, "%s:", row->info);
     print_value(b, row, "\r\n");
-    if (!strncmp(row->info, "used_memory", 11) || !strcmp(row->info, "maxmemory"))
-        print_human(b, row->info, row->value);
+    if (strncmp(row->info, "used_memory", 11) && strcmp(row->info, "maxmemory")) return;
+    double v = (double)row->value;
+    int unit = 0;
+    for (; v >= 1024 && unit < 4; unit++)
+        v /= 1024;
+    buf_printf(b, "%s_human:%.*f%c\r\n", row->info, unit ? 2 : 0, v, "BKMGT"[unit]);
 }
 
 static void info_server(const struct figures *f, struct buf *b) {
