@@ -5,7 +5,6 @@
 #ifndef SPONSON_CLIENT_H
 #define SPONSON_CLIENT_H
 
-#include <assert.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -54,8 +53,8 @@ union address {
     struct sockaddr_storage storage;
 };
 
-static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "the port of both");
-static_assert(offsetof(struct sockaddr_in, sin_addr) == offsetof(struct sockaddr_in6, sin6_flowinfo), "IPv4");
+_Static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "the port of both");
+_Static_assert(offsetof(struct sockaddr_in, sin_addr) == offsetof(struct sockaddr_in6, sin6_flowinfo), "IPv4");
 
 struct client {
     /* set by client_new() */
