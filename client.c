@@ -101,11 +101,10 @@ static bool has_address(const struct client *c, bool own, struct slice wanted) {
 
 static bool matches(const struct client *c, const struct client_filter *f) {
     bool wanted = !f->nobody && c->id != f->not_id && (!f->created_before_ms || c->created_ms <= f->created_before_ms);
-    int i = 0;
-    for (int64_t id; wanted && f->ids && i < f->id_count; i++)
-        if (resp_integer_of(f->ids[i], &id) && (uint64_t)id == c->id) break;
-    if (!wanted || (f->ids && i == f->id_count)) return false;
-    return has_address(c, false, f->addr) && has_address(c, true, f->laddr);
+    bool named = f->ids == NULL;
+    for (int64_t id, i = 0; wanted && !named && i < f->id_count; i++)
+        named = resp_integer_of(f->ids[i], &id) && (uint64_t)id == c->id;
+    return wanted && named && has_address(c, false, f->addr) && has_address(c, true, f->laddr);
 }
 
 void client_describe(const struct registry *r, const struct client *c, int64_t now_ms, struct buf *out) {
