@@ -696,7 +696,7 @@ void lru_init(struct lru *l, char *memory, uint64_t budget_max, uint32_t capacit
 
 /* ---- one key ---- */
 
-inline struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+static inline struct entry *find_live(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
     struct entry *e = find(l, hash, key);
     int64_t deadline_ms = e ? entry_deadline_ms(e) : 0;
     if (deadline_ms == 0 || now_ms <= deadline_ms) return e;
@@ -705,9 +705,13 @@ inline struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, in
 }
 
 struct entry *lru_get(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
-    struct entry *e = lru_peek(l, hash, key, now_ms);
+    struct entry *e = find_live(l, hash, key, now_ms);
     if (e) touch(l, hash, e);
     return e;
+}
+
+struct entry *lru_peek(struct lru *l, uint64_t hash, struct slice key, int64_t now_ms) {
+    return find_live(l, hash, key, now_ms);
 }
 
 static void write_value(struct entry *e, struct slice value) {

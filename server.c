@@ -219,7 +219,6 @@ static const char *why_not(void) {
     static char text[128];
     const char *advice = errno == EADDRINUSE ? "; another server has it (ss -lnp shows which)"
                          : errno == ENOENT   ? "; its directory has to be there"
-                         : errno == EACCES   ? "; that takes another user, or a port from 1024 on"
                                              : "";
     snprintf(text, sizeof text, "%s%s", strerror(errno), advice);
     return text;
