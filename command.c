@@ -439,7 +439,7 @@ static size_t request_bound(struct plan *plan) {
             longest += offset > 0 && offset < VALUE_SIZE_MAX ? (size_t)offset : 0;
         if (command->handler == cmd_increment) bound += longest = 24;
         if (command->handler == cmd_incrbyfloat) {
-            bound += 16 + (longest = float_digits(c->argv[2], held)); /* a header, and what 65,536 sums add */
+            bound += 24 + (longest = float_digits(c->argv[2], held)); /* a header, an exponent, what 65,536 sums add */
             plan->written += longest * longest / FLOAT_COST;
         }
         bool rewrites = (command->flags & REWRITES) && held > longest;

@@ -372,13 +372,14 @@ enum command_result cmd_increment(struct call *c) {
 }
 
 bool is_plain_float(struct slice text) {
-    size_t at = 0;
-    while (at < text.n && memchr("0123456789.+-", text.p[at], 13))
-        at++;
-    if (at == text.n) return true;
-    bool is_short = at <= 20;
-    if (++at < text.n && (text.p[at] == '+' || text.p[at] == '-')) at++;
-    return is_short && (text.n == at + 1 || (text.n == at + 2 && text.p[at] <= '3'));
+    size_t head = 0, exponent = 0;
+    while (head < text.n && memchr("0123456789.+-", text.p[head], 13))
+        head++;
+    if (head == text.n || head == 0 || (head == 1 && *text.p < '.'))
+        return true; /* infinity, too: nothing is made of it */
+    for (size_t i = head + 1; i < text.n && exponent < 1000; i++)
+        if (text.p[i] >= '0') exponent = exponent * 10 + (size_t)(text.p[i] - '0'); /* whatever its sign */
+    return head + exponent <= 58 || head + exponent <= text.n + 8;
 }
 
 /* A number as Redis reads one for INCRBYFLOAT: what strtold() takes whole, without white space before it. */

@@ -33,8 +33,8 @@ typedef void key_function(struct call *c);
  * `room` at most. COMMAND_DONE: that was the last. */
 enum command_result each_key(struct call *c, size_t room, key_function *each);
 
-/* Whether a number is written out, but for an exponent below 40: then INCRBYFLOAT makes no more characters of it than
- * it has, or 60. */
+/* Whether a number is written out, but for a small exponent: then INCRBYFLOAT makes no more characters of it than it has
+ * (eight more, at most), or 60. What is 2^64 or more has no digits behind the point. */
 bool is_plain_float(struct slice text);
 
 /* Makes `bytes` of room in the client's collected reply, twice of all when they were too few. False: it would pass

@@ -109,6 +109,7 @@ class Generator:
         self.rng = rng
         self.keys = rng.sample(KEYS, min(keys, len(KEYS)))
         self.databases = databases
+        self.floats = FLOATS
         self.slots = list(range(6, 6000))  # of 20 s each
         rng.shuffle(self.slots)
         self.syntax = {}
@@ -127,7 +128,7 @@ class Generator:
         if kind < 0.45:
             return rng.choice(NOT_INTEGERS)
         if kind < 0.55:
-            return rng.choice(FLOATS)
+            return rng.choice(self.floats)
         if kind < 0.6:
             return rng.choice(NOT_FLOATS)
         if kind < 0.65:
@@ -145,7 +146,7 @@ class Generator:
         kind = self.rng.random()
         if kind < 0.3:
             return b"%.*f" % (self.rng.randrange(0, 12), self.rng.uniform(-1000, 1000))
-        return self.rng.choice(INTEGERS if kind < 0.45 else FLOATS if kind < 0.87 else NOT_FLOATS)
+        return self.rng.choice(INTEGERS if kind < 0.45 else self.floats if kind < 0.87 else NOT_FLOATS)
 
     def i(self):
         kind = self.rng.random()

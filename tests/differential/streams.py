@@ -16,7 +16,7 @@ from collections import namedtuple
 
 import grammar
 from compare import Late, is_error, name_of, same, shown
-from differences import FLUSHES_ABORT_ALL, NOT_IN_MULTI
+from differences import FLUSHES_ABORT_ALL, NOT_IN_MULTI, NOT_STORED_BESIDE_MULTI
 from grammar import Generator
 from wire import Broken, Closed, Connection, Silent, end_of_reply, parse, request
 
@@ -112,9 +112,14 @@ def of_table(table, scans=False):
     return make
 
 
+def plain_floats(stream):
+    stream.draw.floats = [f for f in grammar.FLOATS if f not in NOT_STORED_BESIDE_MULTI]
+
+
 def make_ending(stream, length):
     """Keys whose time ends: set to end, seen to have ended, then used."""
     rng, draw = stream.rng, stream.draw
+    plain_floats(stream)
     ways = ["SET k v PX 1", "SET k v PXAT 1", "SET k v EXAT 1", "PSETEX k 1 v", "PEXPIRE k 1", "PEXPIREAT k 1",
             "EXPIRE k -1", "GETEX k PX 1", "PEXPIRE k 1 XX", "SET k v GET PX 1", "PEXPIRE k 1 LT", "EXPIREAT k 1000",
             "GETEX k EXAT 1", "PEXPIRE k 0", "EXPIRE k -100 GT", "EXPIRE k -100 LT", f"PEXPIRE k {grammar.MIN}"]
@@ -146,6 +151,7 @@ def make_ending(stream, length):
 
 def make_transactions(stream, length):
     rng = stream.rng
+    plain_floats(stream)
     inner = grammar.EVERY + [(3, "SELECT db"), (4, "PING"), (2, "ECHO v"), (1, "HELLO (2 | 3)"), (1, "CLIENT ID"),
                              (2, "INCR k"), (1, "TIME"), (1, "WAIT 0 0"), (0.5, "RESET"), (0.5, "CLIENT SETNAME name"),
                              (0.5, "FOO v"), (1, "CLIENT GETNAME"), (1, "CLIENT INFO"), (1, "AUTH v"),
@@ -324,6 +330,7 @@ def make_mixed(stream, length):
               grammar.CONNECTION]
     weights = [8, 5, 5, 5, 4, 3]
     if "MULTI" in stream.supported:
+        plain_floats(stream)
         tables.append(grammar.TRANSACTION)
         weights.append(2)
     for _ in range(length):

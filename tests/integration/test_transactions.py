@@ -452,9 +452,15 @@ def what_is_changed_at_once():
         equal(transaction([request("INCRBYFLOAT", f"fl{i}", 1) for i in range(1000)]), (queued, [no_float] * 1000))
         equal(c.ask("INCRBYFLOAT fl0 1")[:3], b"100")
         equal(transaction([request("SET fl 1"), request("APPEND fl e4900"), request("INCRBYFLOAT fl 1")])[1][2], no_float)
-        for value in ("1e-05", "1e+16", "1.5e3", "5E1", "1e39"):
+        for value, error in (("inf", "ERR increment would produce NaN or Infinity"), ("-inf", "ERR increment would produce NaN "
+                             "or Infinity"), ("nan", no_float), ("x", no_float), ("-x", no_float), ("1e58", no_float),
+                             ("1" * 49 + "e13", no_float), ("0x1p+9999", no_float), ("1e-300", no_float)):
             equal(c.ask("SET", "fl", value), OK)
-            equal(float(transaction([request("INCRBYFLOAT fl 1e-05")])[1][0]), float(value) + 1e-05, value)
+            equal(transaction([request("INCRBYFLOAT fl 1")])[1], [Error(error)], value)
+        for value in ("1e-05", "1e+16", "1.5e3", "5E1", "1e57", "-" + "1" * 300 + "e3", "0x10"):
+            equal(c.ask("SET", "fl", value), OK)
+            want = float(int(value, 0) if value[1] == "x" else value) + 1e-05
+            check(abs(float(transaction([request("INCRBYFLOAT fl 1e-05")])[1][0]) - want) <= abs(want) / 2**50, value)
         equal(transaction([request("SET fl 0")] + [request("INCRBYFLOAT fl 0.5")] * 60000)[1][-1], b"30000")
         # what looks at all shards
         for words, most in (("FLUSHDB", 256), ("DBSIZE", 256), ("RANDOMKEY", 16), ("SCAN 0", 42)):
