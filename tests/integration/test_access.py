@@ -52,6 +52,7 @@ def protected_mode():
             got = server.ask("10.9.8.7", "PING")
             check(got.startswith("DENIED sponson is in protected mode") and "requirepass" in got and
                   "protected-mode no" in got, got)
+        until(lambda: " warning client refused: addr=10.9.8.7:" in server.stderr(), 10, "the log names who is refused")
         equal(server.ask("127.0.0.1", "SET", "k", "v"), "OK")
         # each way out that the error names works at once, and back
         for setting, back in (("protected-mode no", "protected-mode yes"), ("requirepass secret", "requirepass \"\"")):

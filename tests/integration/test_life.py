@@ -179,11 +179,14 @@ def kubernetes():
 
 @test
 def port_in_use():
-    """A port in use is said, and ends it with 1."""
+    """A port in use is said, and ends it with 1; so does a unix socket without its directory; both say what to do."""
     with Server() as server:
         code, _, err = run_server("--port", str(server.port), "--bind", "127.0.0.1")
         equal(code, 1)
-        check(str(server.port) in err and "in use" in err, err)
+        check(str(server.port) in err and "in use; another server has it" in err, err)
+        code, _, err = run_server("--port", "0", "--unixsocket", os.path.join(server.folder, "none", "s"))
+        equal(code, 1)
+        check("No such file or directory; its directory has to be there" in err, err)
 
 
 @test
